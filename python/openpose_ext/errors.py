@@ -1,0 +1,34 @@
+"""What can go wrong, as types.
+
+OpenPoseExtError
+├── ModelError      no such network, or a file that is none (exit code 3)
+├── BackendError    an engine is missing or refuses the network (exit code 3)
+├── SourceError     a picture cannot be read (exit code 1: the others go on)
+└── OutputError     a result cannot be written (exit code 4)
+
+Wrong arguments stay `ValueError` and `TypeError`.
+"""
+
+from __future__ import annotations
+
+__all__ = ["BackendError", "ModelError", "OpenPoseExtError", "OutputError", "SourceError"]
+
+
+class OpenPoseExtError(Exception):
+    """Base of every error of this package that is not a wrong argument."""
+
+
+class ModelError(OpenPoseExtError):
+    """A network is missing, is no network, or does not fit the use made of it."""
+
+
+class BackendError(OpenPoseExtError):
+    """An inference engine is not installed, or refuses the network or the device."""
+
+
+class SourceError(OpenPoseExtError):
+    """An input cannot be read; other inputs are not affected."""
+
+
+class OutputError(OpenPoseExtError):
+    """A result cannot be written where it was asked for."""

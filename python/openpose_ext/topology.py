@@ -1,0 +1,177 @@
+"""Skeletons as data: parts, limbs, PAF channels, mirror pairs and colours.
+
+Source: part and limb order of OpenPose's COCO, BODY_25 and hand networks (Cao et al.,
+"OpenPose: Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields").
+"R" and "L" are the person's own right and left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from openpose_ext import _core
+
+__all__ = ["BODY_25", "COCO_18", "HAND_21", "Topology"]
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Topology:
+    """What the channels of a network mean, and how the parts hang together.
+
+    name          short name, as it stands in files
+    parts         K part names, in the order of the heat maps
+    limbs         L pairs (a, b) of part indices; the field points from a to b
+    paf_channels  L pairs (x, y) of channels among the PAF maps; empty for a skeleton without PAF
+    redundant     indices of limbs that close a loop (shoulder-ear): they confirm or join people
+                  but never start one
+    mirror        K part indices: where each part goes when the picture is mirrored
+    colours       K RGB triples, the original OpenPose's
+
+    Raises ValueError if an index is out of range or the lengths disagree.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    limbs: tuple[tuple[int, int], ...]
+    paf_channels: tuple[tuple[int, int], ...]
+    redundant: tuple[int, ...]
+    mirror: tuple[int, ...]
+    colours: tuple[Colour, ...]
+
+    def __post_init__(self) -> None:
+        parts = range(len(self.parts))
+        if not self.parts:
+            raise ValueError(f"topology {self.name!r} has no parts")
+        for a, b in self.limbs:
+            if a not in parts or b not in parts or a == b:
+                raise ValueError(
+                    f"topology {self.name!r}: limb ({a}, {b}) does not join two of the "
+                    f"{len(self.parts)} parts"
+                )
+        if self.paf_channels and len(self.paf_channels) != len(self.limbs):
+            raise ValueError(
+                f"topology {self.name!r}: {len(self.limbs)} limbs but "
+                f"{len(self.paf_channels)} pairs of PAF channels"
+            )
+        channels = sorted(c for pair in self.paf_channels for c in pair)
+        if channels != list(range(len(channels))):
+            raise ValueError(
+                f"topology {self.name!r}: the PAF channels must be 0 to "
+                f"{len(channels) - 1}, each once"
+            )
+        if any(limb not in range(len(self.limbs)) for limb in self.redundant):
+            raise ValueError(f"topology {self.name!r}: redundant names a limb that is not there")
+        if sorted(self.mirror) != list(parts) or any(
+            self.mirror[self.mirror[k]] != k for k in parts
+        ):
+            raise ValueError(f"topology {self.name!r}: mirror must exchange parts in pairs")
+        if len(self.colours) != len(self.parts):
+            raise ValueError(f"topology {self.name!r}: one colour a part is needed")
+
+    @property
+    def paf_count(self) -> int:
+        """Number of PAF channels."""
+        return 2 * len(self.paf_channels)
+
+    @cached_property
+    def core(self) -> _core.Topology:
+        """The same skeleton as the C++ core takes it."""
+        return _core.Topology(
+            len(self.parts), self.limbs, self.paf_channels or None, self.redundant
+        )
+
+    def __reduce__(self) -> tuple[type[Topology], tuple[object, ...]]:
+        # Without the cached C++ object, which another process makes anew.
+        return Topology, (
+            self.name,
+            self.parts,
+            self.limbs,
+            self.paf_channels,
+            self.redundant,
+            self.mirror,
+            self.colours,
+        )
+
+
+def _pairs(first_channels: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    return tuple((x, x + 1) for x in first_channels)
+
+
+COCO_18 = Topology(
+    name="coco_18",
+    parts=(
+        "Nose", "Neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist", "RHip",
+        "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar",
+    ),
+    limbs=(
+        (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11),
+        (11, 12), (12, 13), (1, 0), (0, 14), (14, 16), (0, 15), (15, 17), (2, 16), (5, 17),
+    ),
+    paf_channels=_pairs(
+        (12, 20, 14, 16, 22, 24, 0, 2, 4, 6, 8, 10, 28, 30, 34, 32, 36, 18, 26)
+    ),
+    redundant=(17, 18),
+    mirror=(0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16),
+    colours=(
+        (255, 0, 85), (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0),
+        (85, 255, 0), (0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255),
+        (0, 85, 255), (0, 0, 255), (255, 0, 170), (170, 0, 255), (255, 0, 255), (85, 0, 255),
+    ),
+)  # fmt: skip
+
+BODY_25 = Topology(
+    name="body_25",
+    parts=(
+        "Nose", "Neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist",
+        "MidHip", "RHip", "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar",
+        "LEar", "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel",
+    ),
+    limbs=(
+        (1, 8), (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (8, 9), (9, 10), (10, 11),
+        (8, 12), (12, 13), (13, 14), (1, 0), (0, 15), (15, 17), (0, 16), (16, 18), (2, 17),
+        (5, 18), (14, 19), (19, 20), (14, 21), (11, 22), (22, 23), (11, 24),
+    ),
+    paf_channels=_pairs(
+        (
+            0, 14, 22, 16, 18, 24, 26, 6, 2, 4, 8, 10, 12, 30, 32, 36, 34, 38, 20, 28, 40, 42,
+            44, 46, 48, 50,
+        )
+    ),
+    redundant=(18, 19),
+    mirror=(
+        0, 1, 5, 6, 7, 2, 3, 4, 8, 12, 13, 14, 9, 10, 11, 16, 15, 18, 17, 22, 23, 24, 19, 20, 21,
+    ),
+    colours=(
+        (255, 0, 85), (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0),
+        (85, 255, 0), (0, 255, 0), (255, 0, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255),
+        (0, 170, 255), (0, 85, 255), (0, 0, 255), (255, 0, 170), (170, 0, 255), (255, 0, 255),
+        (85, 0, 255), (0, 0, 255), (0, 0, 255), (0, 0, 255), (0, 255, 255), (0, 255, 255),
+        (0, 255, 255),
+    ),
+)  # fmt: skip
+
+HAND_21 = Topology(
+    name="hand_21",
+    parts=(
+        "Wrist", "ThumbCMC", "ThumbMCP", "ThumbIP", "ThumbTip", "IndexMCP", "IndexPIP",
+        "IndexDIP", "IndexTip", "MiddleMCP", "MiddlePIP", "MiddleDIP", "MiddleTip", "RingMCP",
+        "RingPIP", "RingDIP", "RingTip", "LittleMCP", "LittlePIP", "LittleDIP", "LittleTip",
+    ),
+    limbs=(
+        (0, 1), (1, 2), (2, 3), (3, 4), (0, 5), (5, 6), (6, 7), (7, 8), (0, 9), (9, 10),
+        (10, 11), (11, 12), (0, 13), (13, 14), (14, 15), (15, 16), (0, 17), (17, 18), (18, 19),
+        (19, 20),
+    ),
+    paf_channels=(),
+    redundant=(),
+    mirror=tuple(range(21)),
+    colours=(
+        (100, 100, 100), (100, 0, 0), (150, 0, 0), (200, 0, 0), (255, 0, 0), (100, 100, 0),
+        (150, 150, 0), (200, 200, 0), (255, 255, 0), (0, 100, 50), (0, 150, 75), (0, 200, 100),
+        (0, 255, 125), (0, 50, 100), (0, 75, 150), (0, 100, 200), (0, 125, 255), (100, 0, 100),
+        (150, 0, 150), (200, 0, 200), (255, 0, 255),
+    ),
+)  # fmt: skip
