@@ -1,0 +1,270 @@
+// The Python module: arrays in, arrays out, checks, the GIL released. No algorithm.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "arrays.hpp"
+#include "openpose/decode.hpp"
+#include "openpose/reference.hpp"
+
+namespace openpose::bind {
+
+namespace {
+
+using Pair = std::pair<int, int>;
+
+Topology make_topology(int parts, const std::vector<Pair>& limbs,
+                       const std::optional<std::vector<Pair>>& paf_channels,
+                       const std::vector<int>& redundant) {
+    Topology topology;
+    topology.parts = parts;
+    // Without fields nothing can be joined, whatever the limbs.
+    if (paf_channels) {
+        if (paf_channels->size() != limbs.size()) {
+            throw py::value_error("each limb needs its pair of PAF channels");
+        }
+        for (std::size_t l = 0; l < limbs.size(); ++l) {
+            topology.limbs.push_back({limbs[l].first, limbs[l].second, (*paf_channels)[l].first,
+                                      (*paf_channels)[l].second, false});
+        }
+        for (const int l : redundant) {
+            if (l < 0 || l >= static_cast<int>(topology.limbs.size())) {
+                throw py::value_error("redundant limb " + std::to_string(l) + " does not exist");
+            }
+            topology.limbs[l].redundant = true;
+        }
+    }
+    topology.check();
+    return topology;
+}
+
+DecodeOptions make_options(double peak_threshold, double paf_threshold, double min_paf_share,
+                           int min_parts, double min_score, const std::string& assignment,
+                           bool fill, int max_peaks, std::optional<int> max_people) {
+    DecodeOptions options;
+    options.peak_threshold = peak_threshold;
+    options.paf_threshold = paf_threshold;
+    options.min_paf_share = min_paf_share;
+    options.min_parts = min_parts;
+    options.min_score = min_score;
+    if (assignment == "greedy") {
+        options.assignment = Assignment::greedy;
+    } else if (assignment == "hungarian") {
+        options.assignment = Assignment::hungarian;
+    } else {
+        throw py::value_error("assignment must be 'greedy' or 'hungarian', not '" + assignment +
+                              "'");
+    }
+    options.fill = fill;
+    options.max_peaks = max_peaks;
+    if (max_people && *max_people < 1) {
+        throw py::value_error("max_people must be at least 1, or None for all, not " +
+                              std::to_string(*max_people));
+    }
+    options.max_people = max_people.value_or(0);
+    options.check();
+    return options;
+}
+
+// (scale_x, shift_x, scale_y, shift_y) and (width, height).
+using Affine = std::tuple<double, double, double, double>;
+using Size = std::pair<int, int>;
+
+HeldMaps<float> as_float_maps(const py::array& array, const char* name) {
+    if (!is_float(array, 4) && !is_float(array, 2)) refuse_dtype(array, name, "float32 or float16");
+    return as_maps<float>(array, name);
+}
+
+py::tuple decode(const py::array& heat, const py::array& paf, const Topology& topology,
+                 const Affine& affine, const Size& size, const DecodeOptions& options) {
+    thread_local Decoder decoder;
+    const HeldMaps<float> heats = as_float_maps(heat, "heat");
+    const HeldMaps<float> pafs = as_float_maps(paf, "paf");
+    const Placement placement{std::get<0>(affine), std::get<1>(affine), std::get<2>(affine),
+                              std::get<3>(affine), size.first,          size.second};
+    const People* people = nullptr;
+    {
+        const py::gil_scoped_release release;
+        people = &decoder.decode(heats.view, pafs.view, topology, placement, options);
+    }
+    const py::ssize_t count = people->count;
+    const py::ssize_t parts = people->parts;
+    py::array_t<bool> filled({count, parts});
+    std::copy(people->filled.begin(), people->filled.end(), filled.mutable_data());
+    return py::make_tuple(as_array(people->keypoints, {count, parts, 3}),
+                          as_array(people->scores, {count}), filled);
+}
+
+py::list find_peaks_of(const py::array& heat, const Topology& topology,
+                       const DecodeOptions& options) {
+    const HeldMaps<float> heats = as_float_maps(heat, "heat");
+    if (heats.view.channels < topology.parts) {
+        throw py::value_error("heat has " + std::to_string(heats.view.channels) +
+                              " channels; the topology has " + std::to_string(topology.parts) +
+                              " parts");
+    }
+    Peaks peaks;
+    {
+        const py::gil_scoped_release release;
+        PeakScratch scratch;
+        find_peaks(heats.view, topology.parts, options, scratch, peaks);
+    }
+    py::list result;
+    for (int part = 0; part < topology.parts; ++part) {
+        py::array_t<float> rows({static_cast<py::ssize_t>(peaks.count(part)), py::ssize_t{3}});
+        auto cells = rows.mutable_unchecked<2>();
+        for (int i = 0; i < peaks.count(part); ++i) {
+            const Peak& peak = peaks.of(part)[i];
+            cells(i, 0) = peak.x;
+            cells(i, 1) = peak.y;
+            cells(i, 2) = peak.score;
+        }
+        result.append(rows);
+    }
+    return result;
+}
+
+Peaks as_peaks(const std::vector<py::array_t<float, py::array::c_style | py::array::forcecast>>& parts,
+               const Topology& topology, MapView paf) {
+    if (static_cast<int>(parts.size()) != topology.parts) {
+        throw py::value_error("peaks has " + std::to_string(parts.size()) + " parts; the topology " +
+                              std::to_string(topology.parts));
+    }
+    Peaks peaks;
+    peaks.begin.assign(1, 0);
+    for (const auto& rows : parts) {
+        if (rows.ndim() != 2 || rows.shape(1) != 3) {
+            throw py::value_error("the peaks of a part must be (n, 3): x, y, score");
+        }
+        const auto cells = rows.unchecked<2>();
+        for (py::ssize_t i = 0; i < rows.shape(0); ++i) {
+            const Peak peak{cells(i, 0), cells(i, 1), cells(i, 2)};
+            const bool inside = peak.x >= -0.5f && peak.x <= static_cast<float>(paf.width) - 0.5f &&
+                                peak.y >= -0.5f && peak.y <= static_cast<float>(paf.height) - 0.5f;
+            if (!inside) throw py::value_error("a peak lies outside the maps");
+            peaks.all.push_back(peak);
+        }
+        peaks.begin.push_back(static_cast<int>(peaks.all.size()));
+    }
+    return peaks;
+}
+
+py::list connect(
+    const std::vector<py::array_t<float, py::array::c_style | py::array::forcecast>>& part_peaks,
+    const py::array& paf, const Topology& topology, const DecodeOptions& options) {
+    const HeldMaps<float> pafs = as_float_maps(paf, "paf");
+    if (pafs.view.channels != topology.paf_channels()) {
+        throw py::value_error("paf has " + std::to_string(pafs.view.channels) +
+                              " channels; the limbs need " +
+                              std::to_string(topology.paf_channels()));
+    }
+    const Peaks peaks = as_peaks(part_peaks, topology, pafs.view);
+    std::vector<std::vector<Connection>> connections;
+    {
+        const py::gil_scoped_release release;
+        ConnectScratch scratch;
+        openpose::connect(pafs.view, topology, peaks, options, scratch, connections);
+    }
+    py::list result;
+    for (const auto& pairs : connections) {
+        py::array_t<float> rows({static_cast<py::ssize_t>(pairs.size()), py::ssize_t{3}});
+        auto cells = rows.mutable_unchecked<2>();
+        for (std::size_t i = 0; i < pairs.size(); ++i) {
+            const auto row = static_cast<py::ssize_t>(i);
+            cells(row, 0) = static_cast<float>(pairs[i].a);
+            cells(row, 1) = static_cast<float>(pairs[i].b);
+            cells(row, 2) = pairs[i].score;
+        }
+        result.append(rows);
+    }
+    return result;
+}
+
+py::tuple to_python(const reference::Result& result, int parts) {
+    const auto& all = result.candidates.all;
+    py::array_t<double> candidates({static_cast<py::ssize_t>(all.size()), py::ssize_t{4}});
+    auto candidate = candidates.mutable_unchecked<2>();
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        const auto row = static_cast<py::ssize_t>(i);
+        candidate(row, 0) = all[i].x;
+        candidate(row, 1) = all[i].y;
+        candidate(row, 2) = all[i].score;
+        candidate(row, 3) = static_cast<double>(i);
+    }
+    py::list connections;
+    for (const auto& links : result.links) {
+        py::array_t<double> rows({static_cast<py::ssize_t>(links.size()), py::ssize_t{5}});
+        auto cells = rows.mutable_unchecked<2>();
+        for (std::size_t i = 0; i < links.size(); ++i) {
+            const auto row = static_cast<py::ssize_t>(i);
+            cells(row, 0) = links[i].id_a;
+            cells(row, 1) = links[i].id_b;
+            cells(row, 2) = links[i].score;
+            cells(row, 3) = links[i].a;
+            cells(row, 4) = links[i].b;
+        }
+        connections.append(rows);
+    }
+    const auto columns = static_cast<py::ssize_t>(parts) + 2;
+    const auto rows = static_cast<py::ssize_t>(result.subset.size()) / columns;
+    return py::make_tuple(candidates, connections, as_array(result.subset, {rows, columns}));
+}
+
+template <class T>
+py::tuple decode_reference_as(const py::array& heat, const py::array& paf, const Topology& topology,
+                              const DecodeOptions& options) {
+    const HeldMaps<T> heats = as_maps<T>(heat, "heat");
+    const HeldMaps<T> pafs = as_maps<T>(paf, "paf");
+    reference::Result result;
+    {
+        const py::gil_scoped_release release;
+        result = reference::decode(heats.view, pafs.view, topology, options);
+    }
+    return to_python(result, topology.parts);
+}
+
+py::tuple decode_reference(const py::array& heat, const py::array& paf, const Topology& topology,
+                           const std::optional<DecodeOptions>& options) {
+    for (const auto& [array, name] : {std::pair{&heat, "heat"}, std::pair{&paf, "paf"}}) {
+        if (!is_float(*array, 4) && !is_float(*array, 8)) {
+            refuse_dtype(*array, name, "float32 or float64");
+        }
+    }
+    const DecodeOptions chosen = options.value_or(DecodeOptions::reference());
+    const bool both_float = is_float(heat, 4) && is_float(paf, 4);
+    return both_float ? decode_reference_as<float>(heat, paf, topology, chosen)
+                      : decode_reference_as<double>(heat, paf, topology, chosen);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, module) {
+    module.doc() = "The C++ core: peaks, limbs, assignment, people.";
+
+    py::class_<Topology>(module, "Topology")
+        .def(py::init(&make_topology), py::arg("parts"), py::arg("limbs"), py::arg("paf_channels"),
+             py::arg("redundant"));
+
+    py::class_<DecodeOptions>(module, "DecodeOptions")
+        .def(py::init(&make_options), py::kw_only(), py::arg("peak_threshold"),
+             py::arg("paf_threshold"), py::arg("min_paf_share"), py::arg("min_parts"),
+             py::arg("min_score"), py::arg("assignment"), py::arg("fill"), py::arg("max_peaks"),
+             py::arg("max_people"));
+
+    module.def("decode", &decode, py::arg("heat"), py::arg("paf"), py::arg("topology"),
+               py::arg("affine"), py::arg("size"), py::arg("options"));
+    module.def("find_peaks", &find_peaks_of, py::arg("heat"), py::arg("topology"),
+               py::arg("options"));
+    module.def("connect", &connect, py::arg("peaks"), py::arg("paf"), py::arg("topology"),
+               py::arg("options"));
+    module.def("decode_reference", &decode_reference, py::arg("heat"), py::arg("paf"),
+               py::arg("topology"), py::arg("options") = py::none());
+}
+
+}  // namespace openpose::bind

@@ -1,0 +1,43 @@
+// Stage 4: limbs into people.
+#pragma once
+
+#include <vector>
+
+#include "openpose/limbs.hpp"
+#include "openpose/options.hpp"
+#include "openpose/peaks.hpp"
+#include "openpose/topology.hpp"
+
+namespace openpose {
+
+/// People as tables, a row a person: `peak` has the index into Peaks::all of each part or -1.
+struct Assembly {
+    int people = 0;
+    int parts = 0;
+    std::vector<int> peak;      ///< people x parts
+    std::vector<float> score;   ///< people: summed scores of parts and limbs
+    std::vector<int> count;     ///< people: parts seen
+};
+
+/// Scratch of `assemble`, reused from call to call.
+struct AssembleScratch {
+    struct Link {
+        float rank;
+        int limb, a, b;
+        float score;
+    };
+    std::vector<Link> links;
+    std::vector<int> owner;
+};
+
+/// Joins the chosen connections of all limbs into people, best connection of all first: it starts
+/// a person, adds a part to one, or joins two people that share no part. A connection that would
+/// give a person a second peak of a part is dropped. Redundant limbs never start a person.
+///
+/// connections[l] are those of limb l. A person is kept with at least `min_parts` parts and a
+/// summed score of at least `min_score` a part.
+void assemble(const Peaks& peaks, const Topology& topology,
+              const std::vector<std::vector<Connection>>& connections,
+              const DecodeOptions& options, AssembleScratch& scratch, Assembly& assembly);
+
+}  // namespace openpose

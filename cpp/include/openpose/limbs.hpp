@@ -1,0 +1,52 @@
+// Stage 2: which peaks the fields join. Line integrals of the PAF between peaks of a limb's parts.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "openpose/maps.hpp"
+#include "openpose/options.hpp"
+#include "openpose/peaks.hpp"
+#include "openpose/topology.hpp"
+
+namespace openpose {
+
+/// Two peaks that a limb may join: `a` and `b` count from the first peak of the limb's parts.
+/// score in (0, 1]: the mean field along the line from a to b.
+struct Connection {
+    int a = 0;
+    int b = 0;
+    float score = 0;
+};
+
+/// Samples of one line integral, both ends included (Cao et al., eq. 11, as a sum).
+inline constexpr int kSamples = 10;
+
+/// Scratch of `score_limb`, reused from call to call.
+struct LimbScratch {
+    std::vector<float> x, y;
+    std::vector<std::int32_t> passes;
+};
+
+/// Scores all pairs of peaks of one limb and keeps those that the field supports, by a, then b.
+///
+/// A sample is the field at the nearest cell times the unit vector from a to b, at most 1. A pair
+/// is kept if more than `min_paf_share` of the samples exceed `paf_threshold` and
+/// mean + min(h / (2 |b - a|) - 1, 0) > 0, with h the height of the maps: the seed's prior
+/// against limbs longer than half the picture. Coincident peaks have no direction and are not
+/// joined. Values that are not finite count as zero.
+///
+/// Cost: two samples a pair; the rest only for pairs that pass at one of them.
+void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeOptions& options,
+                LimbScratch& scratch, std::vector<Connection>& connections);
+
+/// Mean of the field along the line from `from` to `to` (map cells) and the share of samples above
+/// `threshold`; the same samples as `score_limb`.
+struct Integral {
+    float mean = 0;
+    float share = 0;
+};
+[[nodiscard]] Integral integrate(MapView paf, const Limb& limb, const Peak& from, const Peak& to,
+                                 float threshold);
+
+}  // namespace openpose

@@ -1,0 +1,50 @@
+// Stage 1: where the parts are. Local maxima of the heat maps, refined below a cell.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "openpose/maps.hpp"
+#include "openpose/options.hpp"
+
+namespace openpose {
+
+/// A part seen once: x, y in map cells (cell centres at integers), score in (0, 1].
+struct Peak {
+    float x = 0;
+    float y = 0;
+    float score = 0;
+};
+
+/// Peaks of all parts, part by part: those of part k are at [begin[k], begin[k + 1]).
+struct Peaks {
+    std::vector<Peak> all;
+    std::vector<int> begin;
+
+    [[nodiscard]] int count(int part) const { return begin[part + 1] - begin[part]; }
+    [[nodiscard]] const Peak* of(int part) const { return all.data() + begin[part]; }
+};
+
+/// Scratch of `find_peaks`, reused from call to call.
+struct PeakScratch {
+    std::vector<std::int32_t> blocks;
+    std::vector<float> scores;
+};
+
+/// Finds the peaks of the first `parts` maps, in raster order within a part.
+///
+/// A peak is a cell above `peak_threshold` that no neighbour (of eight) exceeds; of equal
+/// neighbours the first in raster order is taken, so a plateau gives one peak, not one a cell.
+/// A cell that only a diagonal neighbour exceeds is a second peak where the map dips between the
+/// two: coarse maps of a crowd need it. Cells outside the map and values that are not finite
+/// count as zero. At most `max_peaks` of a part are kept, the strongest ones.
+///
+/// Cost: one pass over the maps; the neighbours are looked at only above the threshold.
+void find_peaks(MapView heat, int parts, const DecodeOptions& options, PeakScratch& scratch,
+                Peaks& peaks);
+
+/// Peak position below a cell: the vertex of the parabola through the logarithms of the cell and
+/// its two neighbours, by axis, moved at most half a cell. (y, x) must lie inside the map.
+[[nodiscard]] Peak refine(MapView heat, int part, int y, int x);
+
+}  // namespace openpose

@@ -1,0 +1,111 @@
+#include "openpose/assemble.hpp"
+
+#include <algorithm>
+
+namespace openpose {
+
+namespace {
+
+// Weight of the peaks' own scores, beside the limb's, in the order of joining (OpenPose, GPU path).
+constexpr float kPeakWeight = 0.1f;
+
+void add_person(Assembly& assembly) {
+    assembly.peak.resize(assembly.peak.size() + assembly.parts, -1);
+    assembly.score.push_back(0);
+    assembly.count.push_back(0);
+    ++assembly.people;
+}
+
+}  // namespace
+
+void assemble(const Peaks& peaks, const Topology& topology,
+              const std::vector<std::vector<Connection>>& connections,
+              const DecodeOptions& options, AssembleScratch& scratch, Assembly& assembly) {
+    const int parts = topology.parts;
+    assembly.people = 0;
+    assembly.parts = parts;
+    assembly.peak.clear();
+    assembly.score.clear();
+    assembly.count.clear();
+
+    auto& links = scratch.links;
+    links.clear();
+    for (int l = 0; l < static_cast<int>(topology.limbs.size()); ++l) {
+        const Limb& limb = topology.limbs[l];
+        for (const Connection& pair : connections[l]) {
+            const int a = peaks.begin[limb.a] + pair.a;
+            const int b = peaks.begin[limb.b] + pair.b;
+            const float ends = peaks.all[a].score + peaks.all[b].score;
+            links.push_back({pair.score + kPeakWeight * ends, l, a, b, pair.score});
+        }
+    }
+    std::sort(links.begin(), links.end(), [](const auto& one, const auto& other) {
+        if (one.rank != other.rank) return one.rank > other.rank;
+        if (one.limb != other.limb) return one.limb < other.limb;
+        return one.a < other.a;
+    });
+
+    auto& owner = scratch.owner;
+    owner.assign(peaks.all.size(), -1);
+    const auto take = [&](int person, int part, int peak) {
+        assembly.peak[person * parts + part] = peak;
+        assembly.score[person] += peaks.all[peak].score;
+        ++assembly.count[person];
+        owner[peak] = person;
+    };
+    for (const auto& link : links) {
+        const Limb& limb = topology.limbs[link.limb];
+        int person_a = owner[link.a];
+        int person_b = owner[link.b];
+        if (person_a < 0 && person_b < 0) {
+            if (limb.redundant) continue;
+            person_a = assembly.people;
+            add_person(assembly);
+            take(person_a, limb.a, link.a);
+            take(person_a, limb.b, link.b);
+        } else if (person_b < 0) {
+            if (assembly.peak[person_a * parts + limb.b] >= 0) continue;
+            take(person_a, limb.b, link.b);
+        } else if (person_a < 0) {
+            if (assembly.peak[person_b * parts + limb.a] >= 0) continue;
+            take(person_b, limb.a, link.a);
+            person_a = person_b;
+        } else if (person_a != person_b) {
+            const int keep = std::min(person_a, person_b);
+            const int gone = std::max(person_a, person_b);
+            int* into = &assembly.peak[keep * parts];
+            int* from = &assembly.peak[gone * parts];
+            bool disjoint = true;
+            for (int k = 0; k < parts; ++k) disjoint &= into[k] < 0 || from[k] < 0;
+            if (!disjoint) continue;
+            for (int k = 0; k < parts; ++k) {
+                if (from[k] < 0) continue;
+                into[k] = from[k];
+                owner[from[k]] = keep;
+                from[k] = -1;
+            }
+            assembly.score[keep] += assembly.score[gone];
+            assembly.count[keep] += assembly.count[gone];
+            assembly.count[gone] = 0;
+            person_a = keep;
+        }
+        assembly.score[person_a] += link.score;
+    }
+
+    int kept = 0;
+    for (int person = 0; person < assembly.people; ++person) {
+        const int count = assembly.count[person];
+        if (count < std::max(options.min_parts, 1)) continue;
+        if (assembly.score[person] < static_cast<float>(options.min_score * count)) continue;
+        std::copy_n(&assembly.peak[person * parts], parts, &assembly.peak[kept * parts]);
+        assembly.score[kept] = assembly.score[person];
+        assembly.count[kept] = count;
+        ++kept;
+    }
+    assembly.people = kept;
+    assembly.peak.resize(static_cast<std::size_t>(kept) * parts);
+    assembly.score.resize(kept);
+    assembly.count.resize(kept);
+}
+
+}  // namespace openpose

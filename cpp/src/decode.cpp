@@ -1,0 +1,99 @@
+#include "openpose/decode.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+
+namespace openpose {
+
+namespace {
+
+// Smallest score of a seen part, whatever threshold the user chose.
+const float kLeastSeen = std::nextafter(kFilledScore, 1.0f);
+
+void place(const Peak& peak, const Placement& placement, float score, float* keypoint) {
+    const double x = placement.scale_x * peak.x + placement.shift_x;
+    const double y = placement.scale_y * peak.y + placement.shift_y;
+    keypoint[0] = static_cast<float>(std::clamp(x, 0.0, placement.width - 1.0));
+    keypoint[1] = static_cast<float>(std::clamp(y, 0.0, placement.height - 1.0));
+    keypoint[2] = score;
+}
+
+// Fills the result table, best person first.
+void write_people(const Peaks& peaks, const Assembly& assembly, const Filled& filled,
+                  const Placement& placement, int most, std::vector<int>& order, People& people) {
+    const int parts = assembly.parts;
+    order.resize(assembly.people);
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&assembly](int one, int other) {
+        return assembly.score[one] > assembly.score[other];
+    });
+    if (most > 0 && static_cast<int>(order.size()) > most) order.resize(most);
+
+    people.count = static_cast<int>(order.size());
+    people.parts = parts;
+    people.keypoints.assign(static_cast<std::size_t>(people.count) * parts * 3, 0.0f);
+    people.filled.assign(static_cast<std::size_t>(people.count) * parts, 0);
+    people.scores.resize(people.count);
+    for (int row = 0; row < people.count; ++row) {
+        const int person = order[row];
+        people.scores[row] = assembly.score[person];
+        for (int part = 0; part < parts; ++part) {
+            const int peak = assembly.peak[person * parts + part];
+            float* keypoint = &people.keypoints[(static_cast<std::size_t>(row) * parts + part) * 3];
+            if (peak >= 0) {
+                const Peak& seen = peaks.all[peak];
+                place(seen, placement, std::max(seen.score, kLeastSeen), keypoint);
+            } else if (const Peak& guess = filled.at[person * parts + part]; guess.score > 0) {
+                place(guess, placement, guess.score, keypoint);
+                people.filled[row * parts + part] = 1;
+            }
+        }
+    }
+}
+
+}  // namespace
+
+void check_maps(int heat_channels, int heat_height, int heat_width, int paf_channels,
+                int paf_height, int paf_width, const Topology& topology) {
+    if (heat_height < 1 || heat_width < 1) throw std::invalid_argument("the maps have no cells");
+    const auto text = [](int value) { return std::to_string(value); };
+    if (heat_channels != topology.parts && heat_channels != topology.parts + 1) {
+        throw std::invalid_argument("heat has " + text(heat_channels) + " channels; " +
+                                    text(topology.parts) + " parts and perhaps a background make " +
+                                    text(topology.parts) + " or " + text(topology.parts + 1));
+    }
+    if (paf_channels != topology.paf_channels()) {
+        throw std::invalid_argument("paf has " + text(paf_channels) + " channels; " +
+                                    text(static_cast<int>(topology.limbs.size())) + " limbs need " +
+                                    text(topology.paf_channels()));
+    }
+    if (heat_height != paf_height || heat_width != paf_width) {
+        throw std::invalid_argument("heat is " + text(heat_height) + " x " + text(heat_width) +
+                                    " cells but paf is " + text(paf_height) + " x " +
+                                    text(paf_width));
+    }
+}
+
+const People& Decoder::decode(MapView heat, MapView paf, const Topology& topology,
+                              const Placement& placement, const DecodeOptions& options) {
+    topology.check();
+    options.check();
+    check_maps(heat.channels, heat.height, heat.width, paf.channels, paf.height, paf.width,
+               topology);
+
+    find_peaks(heat, topology.parts, options, peak_scratch_, peaks_);
+    connect(paf, topology, peaks_, options, connect_scratch_, connections_);
+    assemble(peaks_, topology, connections_, options, assemble_scratch_, assembly_);
+    if (options.fill) {
+        fill(heat, paf, peaks_, topology, assembly_, options, fill_scratch_, filled_);
+    } else {
+        filled_.at.assign(static_cast<std::size_t>(assembly_.people) * topology.parts, Peak{});
+    }
+    write_people(peaks_, assembly_, filled_, placement, options.max_people, order_, people_);
+    return people_;
+}
+
+}  // namespace openpose

@@ -1,0 +1,127 @@
+#include "openpose/peaks.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+
+#include "openpose/multiversion.hpp"
+
+namespace openpose {
+
+namespace {
+
+// Cells tested at once for the threshold: two AVX2 registers.
+constexpr int kBlock = 16;
+
+// Writes the columns of blocks with a cell above the threshold; returns their number. Few blocks
+// of a real map have one, so the neighbours of most cells are never read.
+OPENPOSE_MULTIVERSION
+int blocks_above(const float* row, int width, float threshold, std::int32_t* columns) {
+    int found = 0;
+    int x = 0;
+    for (; x + kBlock <= width; x += kBlock) {
+        int above = 0;
+        for (int i = 0; i < kBlock; ++i) above |= static_cast<int>(row[x + i] > threshold);
+        columns[found] = x;
+        found += above;
+    }
+    if (x < width) columns[found++] = x;
+    return found;
+}
+
+// The cell and its eight neighbours, by row; outside the map and not finite: zero.
+struct Neighbourhood {
+    float v[3][3];
+
+    Neighbourhood(MapView heat, int part, int y, int x) {
+        for (int dy = -1; dy <= 1; ++dy) {
+            const bool inside = y + dy >= 0 && y + dy < heat.height;
+            for (int dx = -1; dx <= 1; ++dx) {
+                const bool here = inside && x + dx >= 0 && x + dx < heat.width;
+                v[dy + 1][dx + 1] = here ? confidence(heat.at(part, y + dy, x + dx)) : 0.0f;
+            }
+        }
+    }
+};
+
+// Vertex of the parabola through (-1, a), (0, b), (1, c), b the largest; in [-0.5, 0.5]. Heat maps
+// are close to gaussians, whose logarithms are parabolas; where a neighbour is not positive the
+// values themselves are taken.
+float vertex(float a, float b, float c) {
+    if (a > 0 && c > 0) {
+        a = std::log(a);
+        b = std::log(b);
+        c = std::log(c);
+    }
+    const float bend = a + c - 2 * b;
+    if (!(bend < 0)) return 0;
+    return std::clamp(0.5f * (a - c) / bend, -0.5f, 0.5f);
+}
+
+Peak refine(const Neighbourhood& n, int y, int x) {
+    const float dx = vertex(n.v[1][0], n.v[1][1], n.v[1][2]);
+    const float dy = vertex(n.v[0][1], n.v[1][1], n.v[2][1]);
+    return {static_cast<float>(x) + dx, static_cast<float>(y) + dy, std::min(n.v[1][1], 1.0f)};
+}
+
+// Of equal neighbours the first in raster order is the peak.
+bool is_peak(const Neighbourhood& n) {
+    const float c = n.v[1][1];
+    return c > n.v[0][0] && c > n.v[0][1] && c > n.v[0][2] && c > n.v[1][0] && c >= n.v[1][2] &&
+           c >= n.v[2][0] && c >= n.v[2][1] && c >= n.v[2][2];
+}
+
+// Drops the weakest of all[first, end) beyond `most`; the others keep their order. Of equal scores
+// the first stay.
+void keep_strongest(std::vector<Peak>& all, int first, int most, std::vector<float>& scores) {
+    const int count = static_cast<int>(all.size()) - first;
+    if (count <= most) return;
+    scores.clear();
+    for (int i = first; i < first + count; ++i) scores.push_back(all[i].score);
+    std::nth_element(scores.begin(), scores.begin() + (most - 1), scores.end(),
+                     std::greater<float>());
+    const float weakest = scores[most - 1];
+    int ties = most - static_cast<int>(std::count_if(
+                          all.begin() + first, all.end(),
+                          [weakest](const Peak& peak) { return peak.score > weakest; }));
+    const auto dropped = [weakest, &ties](const Peak& peak) {
+        return peak.score < weakest || (peak.score == weakest && ties-- <= 0);
+    };
+    all.erase(std::remove_if(all.begin() + first, all.end(), dropped), all.end());
+}
+
+}  // namespace
+
+Peak refine(MapView heat, int part, int y, int x) {
+    return refine(Neighbourhood(heat, part, y, x), y, x);
+}
+
+void find_peaks(MapView heat, int parts, const DecodeOptions& options, PeakScratch& scratch,
+                Peaks& peaks) {
+    const auto threshold = static_cast<float>(options.peak_threshold);
+    peaks.all.clear();
+    peaks.begin.assign(1, 0);
+    scratch.blocks.resize(heat.width / kBlock + 2);
+    for (int part = 0; part < parts; ++part) {
+        for (int y = 0; y < heat.height; ++y) {
+            const float* row = heat.row(part, y);
+            const int blocks = blocks_above(row, heat.width, threshold, scratch.blocks.data());
+            for (int i = 0; i < blocks; ++i) {
+                const int end = std::min(scratch.blocks[i] + kBlock, heat.width);
+                for (int x = scratch.blocks[i]; x < end; ++x) {
+                    if (!(row[x] > threshold)) continue;
+                    // Three in four cells around a peak lose against a side neighbour already.
+                    if (x > 0 && confidence(row[x - 1]) > row[x]) continue;
+                    if (x + 1 < heat.width && confidence(row[x + 1]) > row[x]) continue;
+                    const Neighbourhood n(heat, part, y, x);
+                    if (n.v[1][1] > threshold && is_peak(n)) peaks.all.push_back(refine(n, y, x));
+                }
+            }
+        }
+        keep_strongest(peaks.all, peaks.begin.back(), options.max_peaks, scratch.scores);
+        peaks.begin.push_back(static_cast<int>(peaks.all.size()));
+    }
+}
+
+}  // namespace openpose

@@ -1,0 +1,34 @@
+#include "openpose/topology.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+namespace openpose {
+
+int Topology::paf_channels() const {
+    int channels = 0;
+    for (const Limb& limb : limbs) channels = std::max({channels, limb.paf_x + 1, limb.paf_y + 1});
+    return channels;
+}
+
+void Topology::check() const {
+    if (parts < 1) throw std::invalid_argument("a topology needs at least one part");
+    for (std::size_t l = 0; l < limbs.size(); ++l) {
+        const Limb& limb = limbs[l];
+        const bool joins_parts =
+            limb.a >= 0 && limb.a < parts && limb.b >= 0 && limb.b < parts && limb.a != limb.b;
+        if (!joins_parts) {
+            throw std::invalid_argument("limb " + std::to_string(l) + " (" +
+                                        std::to_string(limb.a) + ", " + std::to_string(limb.b) +
+                                        ") does not join two of " + std::to_string(parts) +
+                                        " parts");
+        }
+        if (limb.paf_x < 0 || limb.paf_y < 0) {
+            throw std::invalid_argument("limb " + std::to_string(l) +
+                                        " has a negative PAF channel");
+        }
+    }
+}
+
+}  // namespace openpose

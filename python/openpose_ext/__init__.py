@@ -1,0 +1,1 @@
+"""OpenPose body poses from pictures."""

@@ -1,0 +1,197 @@
+"""Maps -> people: the C++ decoder and the seed's own rules.
+
+Maps are (channels, height, width). `heat` has K parts and perhaps a background behind them,
+`paf` two channels a limb.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from typing import Literal, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext import _core
+from openpose_ext.geometry import Geometry
+from openpose_ext.poses import FILLED_SCORE, Poses
+from openpose_ext.topology import COCO_18, Topology
+
+__all__ = ["DecodeOptions", "connect", "decode_body", "decode_reference", "find_peaks"]
+
+Mode = Literal["fast", "reference"]
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions:
+    """What may be set about decoding; the C++ struct has the same names and defaults.
+
+    peak_threshold  a heat maximum must exceed this to be a peak, in (0, 1)
+    paf_threshold   a sample of the field along a limb must exceed this, in [0, 1)
+    min_paf_share   more than this share of a limb's ten samples must do so, in [0, 1)
+    min_parts       people of fewer seen parts are dropped
+    min_score       people of less evidence a part (summed scores of parts and limbs over the
+                    number of parts) are dropped
+    assignment      "greedy" or "hungarian": how peaks are paired to limbs
+    fill            follow the fields to parts too weak to be peaks
+    max_peaks       strongest peaks kept of each part
+    max_people      best people kept, None for all
+
+    Raises ValueError, when used, naming the option that is out of range.
+    """
+
+    peak_threshold: float = 0.1
+    paf_threshold: float = 0.05
+    min_paf_share: float = 0.8
+    min_parts: int = 3
+    min_score: float = 0.2
+    assignment: Literal["greedy", "hungarian"] = "greedy"
+    fill: bool = True
+    max_peaks: int = 256
+    max_people: int | None = None
+
+    @classmethod
+    def reference(cls) -> Self:
+        """The seed's constants. It has no cap on peaks; this one only stops hostile maps."""
+        return cls(min_parts=4, min_score=0.4, fill=False, max_peaks=1024)
+
+    @cached_property
+    def core(self) -> _core.DecodeOptions:
+        """The same options as the C++ core takes them."""
+        return _core.DecodeOptions(**asdict(self))
+
+
+_FAST = DecodeOptions()
+_REFERENCE = DecodeOptions.reference()
+
+_geometry_of_maps = cache(Geometry.of_maps)
+
+
+def decode_body(
+    heat: Floats,
+    paf: Floats,
+    *,
+    topology: Topology = COCO_18,
+    geometry: Geometry | None = None,
+    stride: int = 8,
+    mode: Mode = "fast",
+    options: DecodeOptions | None = None,
+) -> Poses:
+    """Decode one picture's maps into people.
+
+    heat      (K or K + 1, h, w) float32 or float16
+    paf       (2 L, h, w), alike
+    geometry  how the maps lie in the picture; without it points are in network pixels, the size
+              is (w * stride, h * stride)
+    stride    network pixels a cell, where no geometry says it
+    mode      "fast" works on the maps as they are; "reference" enlarges them to the picture with
+              OpenCV's cubic filter and follows the seed's rules, scoring people with the total
+    options   None takes the mode's own
+
+    Returns people in the picture's frame, best first. Float32 maps with adjacent cells in a row
+    are not copied. Values that are not finite count as zero.
+    Raises ValueError or TypeError if the maps, mode or options do not fit.
+    """
+    if geometry is None:
+        if np.ndim(heat) != 3:
+            raise ValueError(f"heat must be (channels, height, width), not {np.shape(heat)}")
+        geometry = _geometry_of_maps(heat.shape[2], heat.shape[1], stride)
+    if mode == "fast":
+        keypoints, scores, filled = _core.decode(
+            heat,
+            paf,
+            topology.core,
+            geometry.maps_to_picture,
+            geometry.picture,
+            (options or _FAST).core,
+        )
+        return Poses(keypoints, scores, filled, topology, geometry.picture)
+    if mode == "reference":
+        return _decode_by_reference(heat, paf, topology, geometry, options or _REFERENCE)
+    raise ValueError(f"mode must be 'fast' or 'reference', not {mode!r}")
+
+
+def decode_reference(
+    heat_full: Floats, paf_full: Floats, *, topology: Topology = COCO_18
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The seed's decoder on maps of the picture's size.
+
+    heat_full  (K or K + 1, H, W) float32 or float64
+    paf_full   (2 L, H, W), alike
+
+    Returns (candidate, subset) as pytorch-openpose does: candidate (P, 4) x, y, score, id, of
+    shape (0,) if there is none; subset (N, K + 2) ids or -1, total score, count.
+    Raises ValueError or TypeError if the maps do not fit.
+    """
+    candidate, _, subset = _core.decode_reference(heat_full, paf_full, topology.core)
+    return (candidate if len(candidate) else np.zeros(0)), subset
+
+
+def find_peaks(
+    heat: Floats, *, topology: Topology = COCO_18, options: DecodeOptions | None = None
+) -> list[npt.NDArray[np.float32]]:
+    """Peaks of each part: K arrays (n, 3) of x, y in map cells and score."""
+    return _core.find_peaks(heat, topology.core, (options or _FAST).core)
+
+
+def connect(
+    peaks: list[npt.NDArray[np.float32]],
+    paf: Floats,
+    *,
+    topology: Topology = COCO_18,
+    options: DecodeOptions | None = None,
+) -> list[npt.NDArray[np.float32]]:
+    """Chosen connections of each limb: L arrays (n, 3) of a, b (indices of peaks) and score."""
+    return _core.connect(peaks, paf, topology.core, (options or _FAST).core)
+
+
+def _decode_by_reference(
+    heat: Floats, paf: Floats, topology: Topology, geometry: Geometry, options: DecodeOptions
+) -> Poses:
+    for name in ("assignment", "fill", "max_people"):
+        if getattr(options, name) != getattr(_REFERENCE, name):
+            raise ValueError(f'option {name} has no meaning in mode="reference"')
+    candidate, _, subset = _core.decode_reference(
+        _full_size(heat, geometry), _full_size(paf, geometry), topology.core, options.core
+    )
+    parts = len(topology.parts)
+    order = np.argsort(-subset[:, parts], kind="stable")
+    ids = subset[order, :parts].astype(np.intp)
+    keypoints = np.zeros((len(ids), parts, 3), np.float32)
+    seen = ids >= 0
+    keypoints[seen] = candidate[ids[seen], :3]
+    # A part may be seen in the smoothed map and have any value in the other.
+    low, high = np.nextafter(np.float32(FILLED_SCORE), np.float32(1)), np.float32(1)
+    keypoints[seen, 2] = np.clip(keypoints[seen, 2], low, high)
+    return Poses(
+        keypoints,
+        subset[order, parts].astype(np.float32),
+        np.zeros((len(ids), parts), np.bool_),
+        topology,
+        geometry.picture,
+    )
+
+
+def _full_size(maps: Floats, geometry: Geometry) -> npt.NDArray[np.float32]:
+    """Maps at the picture's size: enlarged by the stride, cropped to the content, resized.
+
+    Source: the seed's two cubic resizes, by factor and then by size.
+    """
+    if geometry.offset != (0, 0):
+        raise ValueError(f"the seed's maps start at the picture's corner, not at {geometry.offset}")
+    source = np.asarray(maps, np.float32)
+    if source.ndim != 3 or not source.size:
+        raise ValueError(f"maps must be (channels, height, width), not {np.shape(maps)}")
+    width, height = geometry.content
+    full = np.empty((len(source), geometry.picture[1], geometry.picture[0]), np.float32)
+    for channel, out in zip(source, full, strict=True):
+        enlarged = cv2.resize(
+            channel, None, fx=geometry.stride, fy=geometry.stride, interpolation=cv2.INTER_CUBIC
+        )
+        cv2.resize(
+            enlarged[:height, :width], geometry.picture, dst=out, interpolation=cv2.INTER_CUBIC
+        )
+    return full

@@ -1,0 +1,39 @@
+"""What tests share: the data beside the checkout and the synthetic maps."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers, so that strict markers accept them under any configuration."""
+    config.addinivalue_line("markers", "slow: takes seconds (deselect with -m 'not slow')")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder with pictures, weights and tools; skip where the checkout stands alone."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared (pictures, weights, tools) is not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def workload(shared: Path) -> ModuleType:
+    """Import the generator of synthetic maps, ../shared/tools/maps_workload.py."""
+    path = shared / "tools" / "maps_workload.py"
+    if not path.is_file():
+        pytest.skip("../shared/tools/maps_workload.py is not there")
+    spec = importlib.util.spec_from_file_location("maps_workload", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and pickle look for it
+    spec.loader.exec_module(module)
+    return module
