@@ -36,10 +36,11 @@ void assemble(const Peaks& peaks, const Topology& topology,
             const int a = peaks.begin[limb.a] + pair.a;
             const int b = peaks.begin[limb.b] + pair.b;
             const float ends = peaks.all[a].score + peaks.all[b].score;
-            links.push_back({pair.score + kPeakWeight * ends, l, a, b, pair.score});
+            links.push_back({limb.redundant, pair.score + kPeakWeight * ends, l, a, b, pair.score});
         }
     }
     std::sort(links.begin(), links.end(), [](const auto& one, const auto& other) {
+        if (one.redundant != other.redundant) return other.redundant;
         if (one.rank != other.rank) return one.rank > other.rank;
         if (one.limb != other.limb) return one.limb < other.limb;
         return one.a < other.a;

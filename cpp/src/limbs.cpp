@@ -129,13 +129,10 @@ void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeO
         scratch.y[j] = b[j].y;
     }
     for (int i = 0; i < count_a; ++i) {
-        // With two failures allowed both middle samples may fail, so the test would be too strict.
-        if (allowed < 2) {
-            test_middle(field, a[i].x, a[i].y, scratch.x.data(), scratch.y.data(), count_b,
-                        threshold, scratch.passes.data());
-        }
+        test_middle(field, a[i].x, a[i].y, scratch.x.data(), scratch.y.data(), count_b, threshold,
+                    scratch.passes.data());
         for (int j = 0; j < count_b; ++j) {
-            if (allowed < 2 && scratch.passes[j] == 0) continue;
+            if (scratch.passes[j] == 0) continue;
             const Line line(a[i], b[j]);
             float sum = 0;
             int failures = 0;

@@ -14,14 +14,15 @@ namespace openpose {
 struct Assembly {
     int people = 0;
     int parts = 0;
-    std::vector<int> peak;      ///< people x parts
-    std::vector<float> score;   ///< people: summed scores of parts and limbs
-    std::vector<int> count;     ///< people: parts seen
+    std::vector<int> peak;     ///< people x parts
+    std::vector<float> score;  ///< people: summed scores of parts and limbs
+    std::vector<int> count;    ///< people: parts seen
 };
 
 /// Scratch of `assemble`, reused from call to call.
 struct AssembleScratch {
     struct Link {
+        bool redundant;
         float rank;
         int limb, a, b;
         float score;
@@ -32,7 +33,8 @@ struct AssembleScratch {
 
 /// Joins the chosen connections of all limbs into people, best connection of all first: it starts
 /// a person, adds a part to one, or joins two people that share no part. A connection that would
-/// give a person a second peak of a part is dropped. Redundant limbs never start a person.
+/// give a person a second peak of a part is dropped. Redundant limbs come last and never start a
+/// person.
 ///
 /// connections[l] are those of limb l. A person is kept with at least `min_parts` parts and a
 /// summed score of at least `min_score` a part.

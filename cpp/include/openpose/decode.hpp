@@ -65,7 +65,6 @@ private:
     PeakScratch peak_scratch_;
     ConnectScratch connect_scratch_;
     AssembleScratch assemble_scratch_;
-    FillScratch fill_scratch_;
     std::vector<int> order_;
 };
 

@@ -4,27 +4,28 @@
 #include <vector>
 
 #include "openpose/assemble.hpp"
+#include "openpose/maps.hpp"
+#include "openpose/options.hpp"
+#include "openpose/peaks.hpp"
+#include "openpose/topology.hpp"
 
 namespace openpose {
 
 /// Filled parts, a cell of the table a person and part; score 0 where nothing was filled.
 struct Filled {
-    std::vector<Peak> at;  ///< people x parts, map cells
+    std::vector<Peak> at;     ///< people x parts: x, y in map cells, score = heat there
+    std::vector<char> taken;  ///< peaks: whether a person has it
 };
 
-struct FillScratch {
-    std::vector<Peak> taken;
-    std::vector<int> taken_begin;
-};
-
-/// Looks for each person's missing parts. For every limb with one end known, in topology order and
-/// with ends found before counting as known, the path starts at the known part and steps along the
-/// field (against it from b to a); the strongest heat of the missing part on the way is the
-/// candidate. It is filled if its heat and the field's mean along the straight line are above
-/// their floors and no other person has a peak of that part there. Scores are in
-/// (0, kFilledScore].
+/// Looks for each person's missing parts. For every limb with one end known, the way starts at the
+/// known part and goes along the field, a cell a step (against it from b to a); the strongest heat
+/// of the missing part beside the way is the candidate, and of several limbs' candidates the one
+/// with the largest product of heat and mean field wins. A candidate needs a little heat, a field
+/// that holds along the straight line, and no peak of that part of another person at its place.
+/// Parts filled this way lead on to further ones.
+///
+/// Cost: a walk for every missing part and known neighbour; nothing for complete people.
 void fill(MapView heat, MapView paf, const Peaks& peaks, const Topology& topology,
-          const Assembly& assembly, const DecodeOptions& options, FillScratch& scratch,
-          Filled& filled);
+          const Assembly& assembly, Filled& filled);
 
 }  // namespace openpose

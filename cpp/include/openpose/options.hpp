@@ -16,7 +16,7 @@ struct DecodeOptions {
     /// A sample of the field along a limb must exceed this to count as evidence.
     double paf_threshold = 0.05;
     /// More than this share of a limb's samples must count.
-    double min_paf_share = 0.8;
+    double min_paf_share = 0.6;
     /// People of fewer seen parts are dropped.
     int min_parts = 3;
     /// People whose evidence a part is lower are dropped; see `assemble`.
