@@ -76,12 +76,37 @@ struct Line {
         step_y = dy / (kSamples - 1);
     }
 
-    // Fields are of unit vectors at most; a larger value is no better evidence.
-    [[nodiscard]] float sample(const Field& field, int t) const {
+    // The field along the line at the cell nearest to sample t.
+    [[nodiscard]] float nearest(const Field& field, int t) const {
         const auto along = static_cast<float>(t);
-        const std::int32_t cell = nearest_cell(x + along * step_x, y + along * step_y, field.stride,
-                                               field.last_column, field.last_row);
-        return std::min(confidence(field.x[cell] * unit_x + field.y[cell] * unit_y), 1.0f);
+        return dot(field, nearest_cell(x + along * step_x, y + along * step_y, field.stride,
+                                       field.last_column, field.last_row));
+    }
+
+    // The field along the line at sample t, between the four cells around it.
+    [[nodiscard]] float between(const Field& field, int t) const {
+        const auto along = static_cast<float>(t);
+        const float px =
+            std::clamp(x + along * step_x, 0.0f, static_cast<float>(field.last_column));
+        const float py = std::clamp(y + along * step_y, 0.0f, static_cast<float>(field.last_row));
+        const auto column = static_cast<std::int32_t>(px);
+        const auto row = static_cast<std::int32_t>(py);
+        const std::int32_t cell = row * field.stride + column;
+        const std::int32_t right = cell + static_cast<std::int32_t>(column < field.last_column);
+        const std::int32_t below = row < field.last_row ? field.stride : 0;
+        const float across = px - static_cast<float>(column);
+        const float down = py - static_cast<float>(row);
+        const float upper = dot(field, cell) * (1 - across) + dot(field, right) * across;
+        const float lower =
+            dot(field, cell + below) * (1 - across) + dot(field, right + below) * across;
+        return upper * (1 - down) + lower * down;
+    }
+
+private:
+    // Fields are of unit vectors at most; a larger value is no better evidence.
+    [[nodiscard]] float dot(const Field& field, std::int32_t cell) const {
+        const float value = confidence(field.x[cell] * unit_x + field.y[cell] * unit_y);
+        return std::clamp(value, -1.0f, 1.0f);
     }
 };
 
@@ -100,7 +125,7 @@ Integral integrate(MapView paf, const Limb& limb, const Peak& from, const Peak& 
     float sum = 0;
     int above = 0;
     for (int t = 0; t < kSamples; ++t) {
-        const float sample = line.sample(field, t);
+        const float sample = line.nearest(field, t);
         sum += sample;
         above += static_cast<int>(sample > threshold);
     }
@@ -134,14 +159,13 @@ void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeO
         for (int j = 0; j < count_b; ++j) {
             if (scratch.passes[j] == 0) continue;
             const Line line(a[i], b[j]);
-            float sum = 0;
             int failures = 0;
             for (int t = 0; t < kSamples && failures <= allowed; ++t) {
-                const float sample = line.sample(field, t);
-                sum += sample;
-                failures += static_cast<int>(!(sample > threshold));
+                failures += static_cast<int>(!(line.nearest(field, t) > threshold));
             }
             if (failures > allowed) continue;
+            float sum = 0;
+            for (int t = 0; t < kSamples; ++t) sum += line.between(field, t);
             const float prior = std::min(half_height / std::max(line.length, kShortest) - 1, 0.0f);
             const float score = sum / kSamples + prior;
             if (score > 0) connections.push_back({i, j, score});
