@@ -12,11 +12,6 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers, so that strict markers accept them under any configuration."""
-    config.addinivalue_line("markers", "slow: takes seconds (deselect with -m 'not slow')")
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Return the folder with pictures, weights and tools; skip where the checkout stands alone."""
@@ -32,7 +27,8 @@ def workload(shared: Path) -> ModuleType:
     if not path.is_file():
         pytest.skip("../shared/tools/maps_workload.py is not there")
     spec = importlib.util.spec_from_file_location("maps_workload", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses and pickle look for it
     spec.loader.exec_module(module)

@@ -7,11 +7,8 @@ namespace openpose {
 
 DecodeOptions DecodeOptions::reference() {
     DecodeOptions options;
-    options.peak_threshold = 0.1;
-    options.paf_threshold = 0.05;
     options.min_paf_share = 0.8;
     options.min_parts = 4;
-    options.min_score = 0.4;
     options.fill = false;
     options.max_peaks = 1024;
     return options;

@@ -1,1 +1,44 @@
-"""OpenPose body poses from pictures."""
+"""OpenPose body poses from pictures: install, one call, offline.
+
+    import openpose_ext as op
+
+    with op.PoseEstimator() as estimator:
+        poses = estimator("people.jpg")
+    poses.keypoints  # (people, 18, 3) float32: x, y in the picture, score
+"""
+
+from openpose_ext.decode import DecodeOptions, decode_body, decode_reference
+from openpose_ext.draw import draw
+from openpose_ext.errors import (
+    BackendError,
+    ModelError,
+    OpenPoseExtError,
+    OutputError,
+    SourceError,
+)
+from openpose_ext.estimator import PoseEstimator
+from openpose_ext.geometry import Geometry
+from openpose_ext.outputs.openpose_json import read_openpose
+from openpose_ext.poses import Frame, Poses
+from openpose_ext.topology import BODY_25, COCO_18, HAND_21, Topology
+
+__all__ = [
+    "BODY_25",
+    "COCO_18",
+    "HAND_21",
+    "BackendError",
+    "DecodeOptions",
+    "Frame",
+    "Geometry",
+    "ModelError",
+    "OpenPoseExtError",
+    "OutputError",
+    "PoseEstimator",
+    "Poses",
+    "SourceError",
+    "Topology",
+    "decode_body",
+    "decode_reference",
+    "draw",
+    "read_openpose",
+]

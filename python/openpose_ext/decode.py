@@ -47,7 +47,7 @@ class DecodeOptions:
     paf_threshold: float = 0.05
     min_paf_share: float = 0.6
     min_parts: int = 3
-    min_score: float = 0.2
+    min_score: float = 0.4
     assignment: Literal["greedy", "hungarian"] = "greedy"
     fill: bool = True
     max_peaks: int = 256
@@ -56,7 +56,7 @@ class DecodeOptions:
     @classmethod
     def reference(cls) -> Self:
         """The seed's constants. It has no cap on peaks; this one only stops hostile maps."""
-        return cls(min_paf_share=0.8, min_parts=4, min_score=0.4, fill=False, max_peaks=1024)
+        return cls(min_paf_share=0.8, min_parts=4, fill=False, max_peaks=1024)
 
     @cached_property
     def core(self) -> _core.DecodeOptions:

@@ -110,7 +110,7 @@ class Poses:
             people = np.asarray(people)
             if people.size == 0:
                 people = people.astype(np.intp)
-        chosen = {
+        chosen: dict[str, Any] = {
             f.name: value[people]
             for f in fields(self)
             if isinstance(value := getattr(self, f.name), np.ndarray)

@@ -20,7 +20,7 @@ struct DecodeOptions {
     /// People of fewer seen parts are dropped.
     int min_parts = 3;
     /// People whose evidence a part is lower are dropped; see `assemble`.
-    double min_score = 0.2;
+    double min_score = 0.4;
     Assignment assignment = Assignment::greedy;
     /// Follow the fields to parts too weak to be peaks.
     bool fill = true;

@@ -19,6 +19,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,11 @@ Picture = npt.NDArray[np.uint8]
 # What a folder is searched for. HEIC cannot be decoded, but a folder of a telephone's pictures
 # had better be refused by name than found empty.
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .bmp .dib .webp .tif .tiff .gif .avif .jp2 .ppm .pgm .pbm .pnm "
-    ".heic .heif".split()
-)
+    (
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",
+        ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif",
+    )
+)  # fmt: skip
 
 _SIGNATURES = (
     ("JPEG", 0, b"\xff\xd8\xff"),
@@ -125,22 +128,24 @@ def find_pictures(
 
     Raises ValueError if an input matches nothing or cannot be listed.
     """
-    outputs = [Path(os.path.realpath(folder)) for folder in exclude]
+    real_folder = cache(os.path.realpath)
+    outputs = {os.path.realpath(folder) for folder in exclude}
     found: dict[str, PictureFile] = {}
-    skipped = 0
+    skipped: set[str] = set()
     for given in inputs:
-        before = skipped
         matched = False
         for picture, named in _expand(Path(given)):
-            if not named and any(_is_output(picture, folder) for folder in outputs):
-                skipped += 1
-                continue
-            matched = True
-            found.setdefault(os.path.abspath(picture.path), picture)
+            path = os.path.abspath(picture.path)
+            root = real_folder(picture.root)
+            if not named and any(_is_output(picture, root, folder) for folder in outputs):
+                skipped.add(path)
+            else:
+                found.setdefault(path, picture)
+                matched = True
         if not matched:
-            left = f"; {skipped - before} outputs below it are skipped" if skipped > before else ""
-            raise ValueError(f"nothing matches the input {os.fspath(given)!r}{left}")
-    return Found(tuple(found.values()), skipped)
+            hint = f" ({len(skipped)} files skipped as outputs)" if skipped else ""
+            raise ValueError(f"nothing matches the input {os.fspath(given)!r}{hint}")
+    return Found(tuple(found.values()), len(skipped - found.keys()))
 
 
 def _expand(given: Path) -> Iterator[tuple[PictureFile, bool]]:
@@ -167,7 +172,7 @@ def _in_folder(folder: Path, root: Path) -> list[PictureFile]:
 
 
 def _in_pattern(pattern: Path) -> Iterator[PictureFile]:
-    fixed = [part for part in pattern.parts]
+    fixed = list(pattern.parts)
     while any(glob.has_magic(part) for part in fixed):
         fixed.pop()
     root = Path(*fixed)
@@ -194,13 +199,16 @@ def _is_picture_name(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def _is_output(picture: PictureFile, folder: Path) -> bool:
-    root = Path(os.path.realpath(picture.root))
-    path = root / picture.relative
-    if not path.is_relative_to(folder):
+def _is_output(picture: PictureFile, root: str, folder: str) -> bool:
+    """Whether a picture is a result in an output folder; root, folder: without links."""
+    if not _is_below(os.path.join(root, picture.relative), folder):
         return False
-    inside = folder != root and folder.is_relative_to(root)
+    inside = folder != root and _is_below(folder, root)
     return inside or picture.path.stem.endswith("_rendered")
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 def _decoded(data: bytes) -> Picture:
@@ -247,7 +255,8 @@ def _bgr(image: npt.NDArray[Any], *, premultiplied: bool) -> Picture:
     shown = colour.astype(np.float32)
     if straight:
         shown *= alpha * np.float32(1 / 255)
-    return np.minimum(shown + (255 - alpha) + 0.5, 255).astype(np.uint8)
+    on_white: Picture = np.minimum(shown + (255 - alpha) + 0.5, 255).astype(np.uint8)
+    return on_white
 
 
 def _orientation(exif: bytes) -> int:

@@ -1,0 +1,78 @@
+# Each target does all of its own set-up from a bare clone: an environment in .venv, the package
+# with what the target needs, then the work.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+CPP_BUILD := build/cpp
+SOURCES := CMakeLists.txt pyproject.toml $(shell find cpp -type f)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-cpp test-slow check format bench clean
+
+help:
+	@echo "make demo       skeletons of two pictures, into $(DEMO)"
+	@echo "make test       C++ and Python tests"
+	@echo "make test-slow  tests that build packages or run for minutes"
+	@echo "make check      formatting, lint and types"
+	@echo "make bench      speed and accuracy tables"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "CPython 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# Editable: changed Python files count at once, changed C++ files at the next make.
+$(VENV)/installed-demo: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(VENV)/installed-dev: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/installed-demo
+
+demo: $(VENV)/installed-demo
+	$(BIN)/python bench/demo_pictures.py $(DEMO)/pictures
+	$(BIN)/python -m openpose_ext.infer $(DEMO)/pictures --height 184 -o $(DEMO)/out
+	@echo "Look at $(DEMO)/out/astronaut_rendered.png and $(DEMO)/out/grace_hopper_rendered.png"
+
+test: $(VENV)/installed-dev test-cpp
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+# GoogleTest is the system's; without it the Python tests still run.
+test-cpp: $(VENV)/installed-dev
+	@if [ -e /usr/include/gtest/gtest.h ] || pkg-config --exists gtest 2>/dev/null; then \
+	  $(MAKE) --no-print-directory run-cpp-tests; \
+	else \
+	  echo "C++ tests are left out: GoogleTest is not installed (Debian: libgtest-dev)."; \
+	fi
+
+.PHONY: run-cpp-tests
+run-cpp-tests:
+	cmake -S . -B $(CPP_BUILD) -DOPENPOSE_BUILD_TESTS=ON -DOPENPOSE_WARNINGS_AS_ERRORS=ON \
+	  $(CMAKE_FLAGS)
+	cmake --build $(CPP_BUILD) --parallel 2
+	ctest --test-dir $(CPP_BUILD) --output-on-failure
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'cpp/*.hpp' 'cpp/*.cpp' 'bench/*.cpp')
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(git ls-files 'cpp/*.hpp' 'cpp/*.cpp' 'bench/*.cpp')
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python bench/bench_decode.py
+	$(BIN)/python bench/bench_accuracy.py
+
+clean:
+	rm -rf build dist $(VENV)

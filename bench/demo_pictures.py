@@ -1,0 +1,26 @@
+"""Write the two public-domain pictures of the demo into a folder.
+
+`astronaut.png` (NASA) ships with scikit-image, `grace_hopper.jpg` (U.S. Navy) with matplotlib.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib.cbook
+import skimage.data
+import skimage.io
+
+
+def main() -> None:
+    """Write both into the folder named on the command line."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    skimage.io.imsave(folder / "astronaut.png", skimage.data.astronaut(), check_contrast=False)
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=True) as picture:
+        (folder / "grace_hopper.jpg").write_bytes(picture.read())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The C++ core. Shapes, frames and rules are documented by `openpose_ext.decode`, which wraps it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+_Floats = npt.NDArray[np.floating]
+
+class Topology:
+    def __init__(
+        self,
+        parts: int,
+        limbs: Sequence[tuple[int, int]],
+        paf_channels: Sequence[tuple[int, int]] | None,
+        redundant: Sequence[int],
+    ) -> None: ...
+
+class DecodeOptions:
+    def __init__(
+        self,
+        *,
+        peak_threshold: float,
+        paf_threshold: float,
+        min_paf_share: float,
+        min_parts: int,
+        min_score: float,
+        assignment: str,
+        fill: bool,
+        max_peaks: int,
+        max_people: int | None,
+    ) -> None: ...
+
+def decode(
+    heat: _Floats,
+    paf: _Floats,
+    topology: Topology,
+    affine: tuple[float, float, float, float],
+    size: tuple[int, int],
+    options: DecodeOptions,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]]: ...
+def find_peaks(
+    heat: _Floats, topology: Topology, options: DecodeOptions
+) -> list[npt.NDArray[np.float32]]: ...
+def connect(
+    peaks: Sequence[npt.NDArray[np.float32]],
+    paf: _Floats,
+    topology: Topology,
+    options: DecodeOptions,
+) -> list[npt.NDArray[np.float32]]: ...
+def decode_reference(
+    heat: _Floats,
+    paf: _Floats,
+    topology: Topology,
+    options: DecodeOptions | None = None,
+) -> tuple[
+    npt.NDArray[np.float64], list[npt.NDArray[np.float64]], npt.NDArray[np.float64]
+]: ...

@@ -1,0 +1,271 @@
+"""Inference engines behind one protocol. They know nothing of pose.
+
+Every engine takes pictures as they are, (N, H, W, 3) uint8 BGR, and does the rest (layout, type,
+channel order, normalisation) inside its own graph, as the network's `InputFormat` says. One file
+an engine; only these files import one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.errors import BackendError, ModelError
+
+__all__ = [
+    "ENGINES",
+    "PRECISIONS",
+    "Backend",
+    "BackendInfo",
+    "Graph",
+    "InputFormat",
+    "Outputs",
+    "describe",
+    "open_backend",
+]
+
+T = TypeVar("T")
+Outputs = dict[str, npt.NDArray[np.float32]]
+Shape = tuple[int | None, ...]
+
+PRECISIONS = ("auto", "f32", "bf16", "f16")
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """What a network's input expects of a picture.
+
+    layout    "NCHW" or "NHWC"
+    channels  "BGR" or "RGB"
+    mean      in the order of `channels`; the network sees (pixel - mean) / divisor of pixels in
+    divisor   0..255. 0 and 1 where the graph normalises itself
+    size      (width, height) of a network that takes no other; None takes any
+
+    Raises ValueError for anything else.
+    """
+
+    layout: str = "NCHW"
+    channels: str = "BGR"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    divisor: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout not in ("NCHW", "NHWC"):
+            raise ValueError(f"layout must be NCHW or NHWC, not {self.layout!r}")
+        if self.channels not in ("BGR", "RGB"):
+            raise ValueError(f"channels must be BGR or RGB, not {self.channels!r}")
+        for name, values in (("mean", self.mean), ("divisor", self.divisor)):
+            if len(values) != 3 or not np.all(np.isfinite(values)):
+                raise ValueError(f"{name} must be three numbers, not {values!r}")
+        if 0 in self.divisor:
+            raise ValueError(f"divisor must not be 0: {self.divisor}")
+        if self.size is not None and not (
+            len(self.size) == 2 and all(isinstance(n, int) and n > 0 for n in self.size)
+        ):
+            raise ValueError(f"size must be a positive width and height, not {self.size!r}")
+
+    @property
+    def normalises(self) -> bool:
+        """Whether pixels are changed at all."""
+        return any(self.mean) or self.divisor != (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What a network's file says of itself. None in a shape stands for any size.
+
+    input       shape of the picture input
+    outputs     shape of each output, by name
+    normalises  the input goes through constant arithmetic first, or through a quantiser that
+                spans pixel values: it takes pixels in 0..255
+    """
+
+    input: Shape
+    outputs: Mapping[str, Shape]
+    normalises: bool
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What was opened, and how it runs.
+
+    engine      "openvino", "onnxruntime"
+    version     the engine's
+    model       the network's file
+    device      as the engine calls it
+    precision   "f32", "bf16" or "f16": what float arithmetic runs in; integer layers stay integer
+    fixed_size  (width, height) the network insists on, or None
+    streams     requests in flight at most
+    threads     bound on the engine's threads, or None for the engine's own choice
+    outputs     shape of each output, by name; None stands for any size
+    batch       the only batch size the graph takes, or None; others are run one by one
+    """
+
+    engine: str
+    version: str
+    model: Path
+    device: str
+    precision: str
+    fixed_size: tuple[int, int] | None
+    streams: int
+    threads: int | None
+    outputs: Mapping[str, Shape] = field(default_factory=dict)
+    batch: int | None = None
+
+
+class Backend(Protocol):
+    """A network on an engine. Thread-safe; close it, or use it as a context manager."""
+
+    @property
+    def info(self) -> BackendInfo: ...
+
+    def run(self, batch: npt.NDArray[np.uint8]) -> Outputs:
+        """Raw outputs by name, the caller's own, of a batch (N, H, W, 3) uint8 BGR.
+
+        Raises ValueError if the batch has another shape or type or a size that the network does
+        not take, BackendError if the engine fails or is closed.
+        """
+        ...
+
+    def submit(self, batch: npt.NDArray[np.uint8], then: Callable[[Outputs], T]) -> Future[T]:
+        """Run the batch elsewhere, hand the outputs to `then`, return the future of its result.
+
+        The outputs are the engine's own memory, valid until `then` returns: it must copy what is
+        to stay, and must not use this backend. The batch must not change before the future is
+        done. Waits as long as `streams` requests are in flight, so memory stays bounded.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish what is in flight and give everything back. Once is enough, twice is allowed."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """An engine by what it needs and can read.
+
+    packages  what must be importable
+    install   what pip must be told
+    suffixes  files it reads
+    """
+
+    packages: tuple[str, ...]
+    install: str
+    suffixes: tuple[str, ...]
+
+    @property
+    def missing(self) -> list[str]:
+        return [name for name in self.packages if find_spec(name) is None]
+
+
+# In the order in which "auto" takes them.
+ENGINES: Mapping[str, _Engine] = {
+    "openvino": _Engine(("openvino",), "openvino", (".onnx", ".xml", ".pb", ".tflite")),
+    "onnxruntime": _Engine(("onnxruntime", "onnx"), '"openpose_ext[onnxruntime]"', (".onnx",)),
+}
+
+
+def open_backend(
+    model_file: str | PathLike[str],
+    backend: str = "auto",
+    *,
+    input_format: InputFormat = InputFormat(),
+    device: str = "cpu",
+    precision: str = "auto",
+    threads: int | None = None,
+    streams: int = 1,
+) -> Backend:
+    """Open a network's file on an engine.
+
+    backend       a name of `ENGINES`; "auto" takes the first that is installed and can run the file
+    input_format  what the network's input expects
+    device        in the engine's own words: "cpu", "GPU", "cuda:0"
+    precision     "auto" (the engine's choice, see `info`), "f32", "bf16" or "f16"
+    threads       bound on the engine's threads; None is the engine's choice
+    streams       requests in flight at most
+
+    Raises ValueError for an unknown name or a number out of range, ModelError if there is no such
+    file, BackendError if the engine is not installed or refuses the file, device or precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    for name, count in (("threads", 1 if threads is None else threads), ("streams", streams)):
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, not {count!r}")
+    file = Path(model_file)
+
+    def opened(adapter: ModuleType) -> Backend:
+        result: Backend = adapter.open_engine(
+            file,
+            input_format=input_format,
+            device=device,
+            precision=precision,
+            threads=threads,
+            streams=streams,
+        )
+        return result
+
+    return _first_that_can(opened, file, backend)
+
+
+def describe(model_file: str | PathLike[str], backend: str = "auto") -> Graph:
+    """What a network's file says of itself. Raises as `open_backend` does."""
+
+    def described(adapter: ModuleType) -> Graph:
+        graph: Graph = adapter.describe(Path(model_file))
+        return graph
+
+    return _first_that_can(described, Path(model_file), backend)
+
+
+def _first_that_can(use: Callable[[ModuleType], T], file: Path, backend: str) -> T:
+    if backend != "auto" and backend not in ENGINES:
+        raise ValueError(f"backend must be one of auto, {', '.join(ENGINES)}, not {backend!r}")
+    if not file.is_file():
+        raise ModelError(f"there is no network file {file}")
+    refusals = []
+    for name in ENGINES if backend == "auto" else [backend]:
+        try:
+            return use(_adapter(name, file))
+        except BackendError as error:
+            refusals.append(error)
+    if len(refusals) == 1:
+        raise refusals[0]
+    reasons = "\n".join(f"  {error}" for error in refusals)
+    raise BackendError(f"no engine runs {file}:\n{reasons}")
+
+
+def _adapter(name: str, file: Path) -> ModuleType:
+    engine = ENGINES[name]
+    if file.suffix.lower() not in engine.suffixes:
+        raise BackendError(f"{name} reads {', '.join(engine.suffixes)}, not {file.name}")
+    if engine.missing:
+        raise BackendError(
+            f"{name} needs {' and '.join(engine.missing)}: pip install {engine.install}"
+        )
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ImportError as error:  # installed, but its libraries do not load
+        raise BackendError(f"{name} is installed but cannot be loaded: {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """An engine's error on one line, cut to what one can read."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 400 else f"...{text[-400:]}"

@@ -1,0 +1,118 @@
+"""Compiled models on disk, so that a fresh process need not compile again.
+
+A cache never breaks a run: what cannot be read or written is as good as not there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = [
+    "BlobCache",
+    "digest",
+    "file_digest",
+    "user_cache",
+    "user_folder",
+    "weight_files",
+]
+
+ENVIRONMENT = "OPENPOSE_EXT_CACHE"
+
+# A network on one engine with one set of options is one file of 3 to 200 MB; nobody goes to and
+# fro between more of them than this.
+MOST_FILES = 16
+
+_MAGIC = b"openpose_ext blob 1\n"
+_HASH_BYTES = 32
+
+
+@dataclass(frozen=True)
+class BlobCache:
+    """Byte strings by key in a folder, checked when they are read.
+
+    Files appear whole or not at all, so any number of processes may share the folder. The least
+    recently used go first when there are too many.
+    """
+
+    folder: Path
+
+    def load(self, key: str) -> bytes | None:
+        """The bytes stored under `key`, or None if there are none or they are damaged."""
+        file = self._file(key)
+        try:
+            with file.open("rb") as stream:
+                head, blob = stream.read(len(_MAGIC) + _HASH_BYTES), stream.read()
+            os.utime(file)  # used just now
+        except OSError:
+            return None
+        return blob if head == _head(blob) else None
+
+    def store(self, key: str, blob: bytes) -> None:
+        """Keep `blob` under `key`, if the folder can be written."""
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(_head(blob))
+                    file.write(blob)
+                os.replace(temporary, self._file(key))
+            except OSError:
+                os.unlink(temporary)
+                raise
+            self._prune()
+
+    def _file(self, key: str) -> Path:
+        return self.folder / f"{key}.blob"
+
+    def _prune(self) -> None:
+        by_use = sorted(self.folder.glob("*.blob"), key=lambda file: file.stat().st_mtime)
+        for file in by_use[:-MOST_FILES]:
+            file.unlink(missing_ok=True)
+
+
+def _head(blob: bytes) -> bytes:
+    return _MAGIC + hashlib.sha256(blob).digest()
+
+
+def user_cache() -> BlobCache | None:
+    """The user's cache of compiled models, or None where OPENPOSE_EXT_CACHE is "off"."""
+    if os.environ.get(ENVIRONMENT, "").lower() == "off":
+        return None
+    return BlobCache(user_folder() / "compiled")
+
+
+def user_folder() -> Path:
+    """The user's folder for what can be fetched or made again: OPENPOSE_EXT_CACHE or the system's.
+
+    "off" turns only the compiled models off.
+    """
+    chosen = os.environ.get(ENVIRONMENT, "")
+    if chosen and chosen.lower() != "off":
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("openpose_ext", appauthor=False))
+
+
+def digest(parts: Iterable[object]) -> str:
+    """A key for things whose `repr` says all that matters."""
+    return hashlib.sha256(repr(list(parts)).encode()).hexdigest()
+
+
+def file_digest(file: Path, algorithm: str = "sha256") -> str:
+    """Hash of a file's bytes, in hex."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
+def weight_files(file: Path) -> list[Path]:
+    """A network's file and those that hold its weights: IR's .bin, ONNX's external data."""
+    beside = (file.with_suffix(".bin"), Path(f"{file}.data"), Path(f"{file}_data"))
+    return [file, *(part for part in beside if part.is_file())]

@@ -1,0 +1,273 @@
+"""ONNX Runtime: ONNX files on the CPU, or on whatever its installed build can reach.
+
+The input's conversion is written in front of the graph as ONNX nodes. The extended graph is kept
+in the user's cache, so that only the first process needs the `onnx` package's time.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from openpose_ext.backends import (
+    Backend,
+    BackendInfo,
+    Graph,
+    InputFormat,
+    Outputs,
+    reason,
+)
+from openpose_ext.backends.cache import digest, file_digest, user_cache, weight_files
+from openpose_ext.backends.pooled import PooledBackend
+from openpose_ext.errors import BackendError
+
+__all__ = ["describe", "open_engine"]
+
+# A quantiser that reaches this far at the input takes pixels, not numbers around 1.
+_PIXEL_SPAN = 128.0
+
+_INPUT = "openpose_ext.picture"
+
+
+def open_engine(
+    file: Path,
+    *,
+    input_format: InputFormat,
+    device: str,
+    precision: str,
+    threads: int | None,
+    streams: int,
+) -> Backend:
+    """Open a file; see `openpose_ext.backends.open_backend`."""
+    if precision not in ("auto", "f32"):
+        raise BackendError(
+            f"onnxruntime computes floats as the file holds them, not in {precision}; take "
+            "precision='f32' or another backend"
+        )
+    provider = _provider(device)
+    threads = threads or _own_cores()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Idle threads sleep instead of keeping the cores from the decoder.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors only
+    try:
+        session = ort.InferenceSession(_extended(file, input_format), options, [provider])
+    except Exception as error:  # onnxruntime's errors share no base of their own
+        raise BackendError(f"onnxruntime refuses {file} on {device}: {reason(error)}") from error
+    return _OnnxRuntimeBackend(session, file, input_format, threads, streams)
+
+
+def describe(file: Path) -> Graph:
+    """What the file says of itself; see `openpose_ext.backends.describe`."""
+    graph = _load(file, weights=False).graph
+    source = _picture_input(file, graph)
+    return Graph(
+        input=_shape(source),
+        outputs={output.name: _shape(output) for output in graph.output},
+        normalises=_normalises(graph, source.name),
+    )
+
+
+class _OnnxRuntimeBackend(PooledBackend[Any]):
+    def __init__(
+        self,
+        session: Any,
+        file: Path,
+        input_format: InputFormat,
+        threads: int,
+        streams: int,
+    ) -> None:
+        batch = session.get_inputs()[0].shape[0]
+        info = BackendInfo(
+            engine="onnxruntime",
+            version=ort.__version__,
+            model=file,
+            device=session.get_providers()[0].removesuffix("ExecutionProvider").lower(),
+            precision="f32",
+            fixed_size=input_format.size,
+            streams=streams,
+            threads=threads,
+            outputs={
+                output.name: tuple(n if isinstance(n, int) else None for n in output.shape)
+                for output in session.get_outputs()
+            },
+            batch=batch if isinstance(batch, int) else None,
+        )
+        # A session runs on any number of threads at once; its copies only count them.
+        super().__init__([session] * streams, info)
+
+    def _infer(self, request: Any, batch: npt.NDArray[np.uint8]) -> Outputs:
+        try:
+            outputs = request.run(None, {_INPUT: batch})
+        except Exception as error:  # as above
+            raise BackendError(
+                f"onnxruntime failed on a batch of {batch.shape} with {self.info.model.name}: "
+                f"{reason(error)}"
+            ) from error
+        return {
+            name: output.astype(np.float32, copy=False)
+            for name, output in zip(self.info.outputs, outputs, strict=True)
+        }
+
+
+def _provider(device: str) -> str | tuple[str, dict[str, str]]:
+    """ "cpu", "cuda:0", "coreml" -> the execution provider of that name, and its device."""
+    name, _, index = device.lower().partition(":")
+    available = ort.get_available_providers()
+    for provider in available:
+        if provider.lower() == f"{name}executionprovider":
+            return (provider, {"device_id": index}) if index else str(provider)
+    has = ", ".join(p.removesuffix("ExecutionProvider").lower() for p in available)
+    raise BackendError(f"this onnxruntime has no device {device!r}, only {has}")
+
+
+def _own_cores() -> int:
+    """The cores this process may use; onnxruntime's own choice pins threads to them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _extended(file: Path, input_format: InputFormat) -> bytes:
+    """The serialised graph with the conversion from (N, H, W, 3) uint8 BGR before it."""
+    cache = user_cache()
+    if cache is None:
+        return _extend(file, input_format)
+    parts = [file_digest(part) for part in weight_files(file)]
+    key = digest(["onnxruntime", ort.__version__, input_format, parts])
+    model = cache.load(key)
+    if model is None:
+        model = _extend(file, input_format)
+        cache.store(key, model)
+    return model
+
+
+def _extend(file: Path, input_format: InputFormat) -> bytes:
+    from onnx import TensorProto, helper
+
+    model = _load(file)
+    graph = model.graph
+    source = _picture_input(file, graph)
+    shape = _wanted_shape(file, _shape(source), input_format)
+    if shape != _shape(source):
+        _forget_sizes(graph)
+
+    constants: list[Any] = []
+    nodes: list[Any] = []
+    last = _INPUT
+
+    def step(kind: str, *operands: Any, **attributes: Any) -> None:
+        nonlocal last
+        names = [f"{_INPUT}.{len(nodes)}.{k}" for k in range(len(operands))]
+        for name, values in zip(names, operands, strict=True):
+            array = np.asarray(values)
+            constants.append(
+                helper.make_tensor(
+                    name,
+                    helper.np_dtype_to_tensor_dtype(array.dtype),
+                    array.shape,
+                    array.ravel(),
+                )
+            )
+        made = f"{_INPUT}.{len(nodes)}"
+        nodes.append(helper.make_node(kind, [last, *names], [made], **attributes))
+        last = made
+
+    if input_format.channels == "RGB":
+        step("Gather", np.array([2, 1, 0], np.int64), axis=3)
+    step("Cast", to=TensorProto.FLOAT)
+    if any(input_format.mean):
+        step("Sub", np.array(input_format.mean, np.float32))
+    if input_format.divisor != (1.0, 1.0, 1.0):
+        step("Div", np.array(input_format.divisor, np.float32))
+    if input_format.layout == "NCHW":
+        step("Transpose", perm=[0, 3, 1, 2])
+    step("Cast", to=source.type.tensor_type.elem_type)
+    nodes[-1].output[0] = source.name
+
+    batch, height, width = shape[0], *_height_width(shape, input_format.layout)
+    sizes = [size or name for size, name in ((batch, "N"), (height, "H"), (width, "W"))]
+    for position, node in enumerate(nodes):
+        graph.node.insert(position, node)
+    graph.initializer.extend(constants)
+    graph.input.remove(source)
+    graph.input.append(helper.make_tensor_value_info(_INPUT, TensorProto.UINT8, [*sizes, 3]))
+    return bytes(model.SerializeToString())
+
+
+def _load(file: Path, *, weights: bool = True) -> Any:
+    import onnx
+
+    try:
+        return onnx.load(file, load_external_data=weights)
+    except Exception as error:  # protobuf's, and those of files that are cut short
+        raise BackendError(f"onnxruntime cannot read {file}: {reason(error)}") from error
+
+
+def _picture_input(file: Path, graph: Any) -> Any:
+    constants = {constant.name for constant in graph.initializer}
+    inputs = [source for source in graph.input if source.name not in constants]
+    if len(inputs) != 1:
+        raise BackendError(f"{file} has {len(inputs)} inputs; a pose network has one")
+    return inputs[0]
+
+
+def _wanted_shape(
+    file: Path, shape: tuple[int | None, ...], input_format: InputFormat
+) -> tuple[int | None, ...]:
+    """The input's shape with the sizes that the format says: any, or a fixed one."""
+    nchw = input_format.layout == "NCHW"
+    if len(shape) != 4 or shape[1 if nchw else 3] not in (3, None):
+        raise BackendError(f"{file} takes {shape}, not pictures as {input_format.layout}")
+    if input_format.size is None:
+        batch, width, height = None, None, None
+    else:
+        batch, (width, height) = shape[0], input_format.size
+    return (batch, 3, height, width) if nchw else (batch, height, width, 3)
+
+
+def _height_width(shape: tuple[int | None, ...], layout: str) -> tuple[int | None, int | None]:
+    return (shape[2], shape[3]) if layout == "NCHW" else (shape[1], shape[2])
+
+
+def _forget_sizes(graph: Any) -> None:
+    """Drop what the file says of sizes inside and at the end, which other inputs contradict."""
+    del graph.value_info[:]
+    for output in graph.output:
+        for dimension in output.type.tensor_type.shape.dim:
+            dimension.Clear()
+
+
+def _normalises(graph: Any, name: str) -> bool:
+    """Whether constant arithmetic, or a quantiser of pixel values, comes first."""
+    from onnx import numpy_helper
+
+    constants = {constant.name: constant for constant in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            constants[node.output[0]] = node.attribute[0].t
+    while True:
+        consumers = [node for node in graph.node if name in node.input]
+        if len(consumers) != 1:
+            return False
+        node = consumers[0]
+        if node.op_type in ("Transpose", "Cast", "Reshape", "Identity"):
+            name = node.output[0]
+            continue
+        known = [constants[other] for other in node.input if other in constants]
+        if node.op_type == "QuantizeLinear" and known:
+            scale = float(np.max(numpy_helper.to_array(known[0])))
+            return 255 * scale >= _PIXEL_SPAN
+        return node.op_type in ("Mul", "Div", "Add", "Sub") and bool(known)
+
+
+def _shape(value: Any) -> tuple[int | None, ...]:
+    dimensions = value.type.tensor_type.shape.dim
+    return tuple(d.dim_value if d.HasField("dim_value") else None for d in dimensions)

@@ -1,0 +1,296 @@
+"""OpenVINO, the default engine: ONNX, its own IR, TensorFlow graphs and TFLite on any CPU.
+
+The input's conversion is built into the graph by OpenVINO's own preprocessing, at no cost. The
+graph keeps dynamic sizes: a new picture size costs some tens of milliseconds once, not a
+compilation. Compiled models are cached here rather than by OpenVINO, whose cache reads and hashes
+the whole model before it finds that it has it.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.backends import (
+    Backend,
+    BackendInfo,
+    Graph,
+    InputFormat,
+    Outputs,
+    reason,
+)
+from openpose_ext.backends.cache import digest, file_digest, user_cache, weight_files
+from openpose_ext.backends.pooled import PooledBackend
+from openpose_ext.errors import BackendError
+
+__all__ = ["describe", "open_engine"]
+
+
+def _import_openvino() -> Any:
+    """The engine without its model converter, which takes more than half of the import's time.
+
+    `openvino` itself goes without it where it is not installed. Here its only function, which
+    somebody else in this process may want, imports it when it is called.
+    """
+    converter = "openvino.tools.ovc"
+    if "openvino" in sys.modules:
+        return import_module("openvino")  # waits for another thread's import, too
+
+    def convert_model(*args: Any, **options: Any) -> Any:
+        return import_module(converter).convert_model(*args, **options)
+
+    stub = ModuleType(converter)
+    stub.__dict__["convert_model"] = convert_model
+    sys.modules[converter] = stub
+    try:
+        return import_module("openvino")
+    finally:
+        del sys.modules[converter]
+
+
+ov = _import_openvino()
+
+# The capability a device must have for each.
+_PRECISIONS = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
+
+# A quantiser that reaches this far at the input takes pixels, not numbers around 1.
+_PIXEL_SPAN = 128.0
+
+
+def open_engine(
+    file: Path,
+    *,
+    input_format: InputFormat,
+    device: str,
+    precision: str,
+    threads: int | None,
+    streams: int,
+) -> Backend:
+    """Open a file; see `openpose_ext.backends.open_backend`."""
+    core = ov.Core()
+    device = device.upper()
+    try:
+        capabilities = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+    except RuntimeError as error:
+        raise BackendError(
+            f"openvino has no device {device!r}, only {', '.join(core.available_devices)}: "
+            f"{reason(error)}"
+        ) from error
+    config = _config(device, capabilities, precision, threads, streams)
+    try:
+        compiled = _compiled(core, file, input_format, device, capabilities, config)
+    except RuntimeError as error:
+        raise BackendError(f"openvino refuses {file} on {device}: {reason(error)}") from error
+    return _OpenVINOBackend(compiled, file, input_format, device, threads, streams)
+
+
+def describe(file: Path) -> Graph:
+    """What the file says of itself; see `openpose_ext.backends.describe`."""
+    try:
+        model = ov.Core().read_model(file)
+    except RuntimeError as error:
+        raise BackendError(f"openvino cannot read {file}: {reason(error)}") from error
+    if len(model.inputs) != 1:
+        raise BackendError(f"{file} has {len(model.inputs)} inputs; a pose network has one")
+    return Graph(
+        input=_shape(model.inputs[0]),
+        outputs={_name(output): _shape(output) for output in model.outputs},
+        normalises=_normalises(model.inputs[0]),
+    )
+
+
+class _OpenVINOBackend(PooledBackend[Any]):
+    def __init__(
+        self,
+        compiled: Any,
+        file: Path,
+        input_format: InputFormat,
+        device: str,
+        threads: int | None,
+        streams: int,
+    ) -> None:
+        self._names = [_name(output) for output in compiled.outputs]
+        info = BackendInfo(
+            engine="openvino",
+            version=ov.__version__,
+            model=file,
+            device=device,
+            precision=_precision(compiled),
+            fixed_size=input_format.size,
+            streams=streams,
+            threads=threads,
+            outputs={_name(output): _shape(output) for output in compiled.outputs},
+            batch=_shape(compiled.inputs[0])[0],
+        )
+        super().__init__([compiled.create_infer_request() for _ in range(streams)], info)
+
+    def _infer(self, request: Any, batch: npt.NDArray[np.uint8]) -> Outputs:
+        try:
+            request.infer([batch], share_inputs=True, share_outputs=True)
+        except RuntimeError as error:
+            raise BackendError(
+                f"openvino failed on a batch of {batch.shape} with {self.info.model.name}: "
+                f"{reason(error)}"
+            ) from error
+        return {
+            name: request.get_output_tensor(index).data for index, name in enumerate(self._names)
+        }
+
+
+def _config(
+    device: str,
+    capabilities: list[str],
+    precision: str,
+    threads: int | None,
+    streams: int,
+) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if precision != "auto":
+        if _PRECISIONS[precision] not in capabilities:
+            has = [name for name, capability in _PRECISIONS.items() if capability in capabilities]
+            raise BackendError(
+                f"{device} has no {precision}, only {', '.join(has)}; precision='auto' takes "
+                "what is fastest"
+            )
+        config["INFERENCE_PRECISION_HINT"] = precision
+    if streams > 1:
+        config["NUM_STREAMS"] = streams
+    if device.startswith("CPU"):
+        # Pinning puts the single thread of every process on the same core.
+        config["ENABLE_CPU_PINNING"] = False
+        if threads is not None:
+            config["INFERENCE_NUM_THREADS"] = threads
+    return config
+
+
+def _compiled(
+    core: Any,
+    file: Path,
+    input_format: InputFormat,
+    device: str,
+    capabilities: list[str],
+    config: Mapping[str, Any],
+) -> Any:
+    """The compiled model, from the user's cache if it is there."""
+    cache = user_cache() if "EXPORT_IMPORT" in capabilities else None
+    if cache is None:
+        return core.compile_model(_model(core, file, input_format), device, config)
+
+    key = digest(
+        [
+            "openvino",
+            ov.get_version(),
+            platform.machine(),
+            device,
+            core.get_property(device, "FULL_DEVICE_NAME"),
+            capabilities,
+            sorted(config.items()),
+            input_format,
+            [file_digest(part) for part in weight_files(file)],
+        ]
+    )
+    blob = cache.load(key)
+    if blob is not None:
+        try:
+            return core.import_model(blob, device, config)
+        except RuntimeError:
+            pass  # whole, but not for this build: compile it again
+    compiled = core.compile_model(_model(core, file, input_format), device, config)
+    cache.store(key, compiled.export_model().getvalue())
+    return compiled
+
+
+def _model(core: Any, file: Path, input_format: InputFormat) -> Any:
+    """The graph with the conversion from (N, H, W, 3) uint8 BGR before it."""
+    model = core.read_model(file)
+    if len(model.inputs) != 1:
+        raise BackendError(f"{file} has {len(model.inputs)} inputs; a pose network has one")
+    _reshape(model, file, input_format)
+
+    processor = ov.preprocess.PrePostProcessor(model)
+    source = processor.input()
+    source.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    source.tensor().set_color_format(ov.preprocess.ColorFormat.BGR)
+    source.model().set_layout(ov.Layout(input_format.layout))
+    steps = source.preprocess()
+    if input_format.channels == "RGB":
+        steps.convert_color(ov.preprocess.ColorFormat.RGB)
+    if input_format.normalises:
+        steps.convert_element_type(ov.Type.f32)
+        steps.mean(list(input_format.mean)).scale(list(input_format.divisor))
+    for index in range(len(model.outputs)):
+        processor.output(index).tensor().set_element_type(ov.Type.f32)
+    return processor.build()
+
+
+def _reshape(model: Any, file: Path, input_format: InputFormat) -> None:
+    """Give the input the sizes that the format says: any, or a fixed one."""
+    shape = model.inputs[0].partial_shape
+    if shape.rank.is_dynamic or len(shape) != 4:
+        raise BackendError(f"{file} takes {shape}, not pictures")
+    if input_format.size is None:
+        batch, width, height = -1, -1, -1
+    else:
+        batch = shape[0].get_length() if shape[0].is_static else -1
+        width, height = input_format.size
+    nchw = input_format.layout == "NCHW"
+    wanted = [batch, 3, height, width] if nchw else [batch, height, width, 3]
+    if shape == ov.PartialShape(wanted):
+        return
+    try:
+        model.reshape(ov.PartialShape(wanted))
+    except RuntimeError as error:
+        raise BackendError(
+            f"{file} takes {shape} and cannot be made to take {wanted}; layout and size in its "
+            f"manifest may be wrong: {reason(error)}"
+        ) from error
+
+
+def _normalises(source: Any) -> bool:
+    """Whether constant arithmetic, or a quantiser of pixel values, comes first."""
+    while True:
+        consumers = [target.get_node() for target in source.get_target_inputs()]
+        if len(consumers) != 1:
+            return False
+        node = consumers[0]
+        kind = node.get_type_name()
+        if kind in ("Transpose", "Convert", "Reshape"):
+            source = node.output(0)
+            continue
+        constants = [
+            node.input_value(index).get_node()
+            for index in range(node.get_input_size())
+            if node.input_value(index).get_node().get_type_name() == "Constant"
+        ]
+        if kind == "FakeQuantize":
+            low, high = (float(np.ravel(constant.data)[0]) for constant in constants[:2])
+            return high - low >= _PIXEL_SPAN
+        return kind in ("Multiply", "Divide", "Add", "Subtract") and bool(constants)
+
+
+def _name(output: Any) -> str:
+    """The output's name in the file. IR has one, other formats may give several or none."""
+    names = sorted(output.names)
+    return names[0] if names else str(output.node.friendly_name)
+
+
+def _shape(port: Any) -> tuple[int | None, ...]:
+    shape = port.partial_shape
+    if shape.rank.is_dynamic:
+        return ()
+    return tuple(dim.get_length() if dim.is_static else None for dim in shape)
+
+
+def _precision(compiled: Any) -> str:
+    try:
+        return str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
+    except RuntimeError:  # a device that does not say
+        return "f32"

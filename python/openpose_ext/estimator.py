@@ -1,0 +1,210 @@
+"""The order of the stages for one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from os import PathLike
+from time import perf_counter
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.backends import BackendInfo
+from openpose_ext.decode import DecodeOptions, Mode, connect, decode_body, find_peaks
+from openpose_ext.geometry import Geometry
+from openpose_ext.models.network import BodyNetwork
+from openpose_ext.poses import Poses
+from openpose_ext.preprocess import (
+    HEIGHT,
+    MAX_PIXELS,
+    Fit,
+    Picture,
+    PictureLike,
+    Preprocessing,
+    as_picture,
+)
+
+__all__ = ["PoseEstimator", "Stages"]
+
+Floats = npt.NDArray[np.float32]
+
+# Pictures a network pass in `batch`: enough to fill the engine, and no more memory than needed.
+_LARGEST_BATCH = 8
+
+# One empty cell for each channel of COCO_18.
+_NO_MAPS = np.zeros((19, 1, 1), np.float32), np.zeros((38, 1, 1), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """Everything between a picture and its people, to look inside.
+
+    input        (H, W, 3) uint8 BGR: what the network saw
+    geometry     how it lies in the picture
+    heat         (K + 1, h, w) float32: parts, and the background last
+    paf          (2 L, h, w) float32
+    peaks        K arrays (n, 3): x, y in map cells and score
+    connections  L arrays (n, 3): indices of the peaks a and b, and score
+    people       what the estimator gives
+    """
+
+    input: Picture
+    geometry: Geometry
+    heat: Floats
+    paf: Floats
+    peaks: list[Floats]
+    connections: list[Floats]
+    people: Poses
+
+
+class PoseEstimator:
+    """Finds people in pictures.
+
+    body        the network: "lite" (comes with the package), another name, or a file
+    backend     "auto", "openvino" or "onnxruntime"
+    device      in the engine's own words: "cpu", "GPU", "cuda:0"
+    precision   "auto" (the engine's choice, see `info`), "f32", "bf16" or "f16"
+    threads     bound on the engine's threads, None for its own choice
+    height      network pixels: the height a picture is brought to
+    fit         "pad" keeps the aspect ratio, "stretch" does not
+    max_pixels  bound of the network input's width x height, for very long pictures
+    mode        "fast", or "reference": pytorch-openpose's rules on the same maps
+    options     `DecodeOptions`, None for the mode's own
+
+    Pictures are (H, W, 3) uint8 BGR arrays, paths or PIL images, of any size. Calls are
+    thread-safe. Close it when done, or use it as a context manager.
+
+    Raises ValueError or TypeError for arguments out of range, ModelError if the network is
+    missing or no body network, BackendError if the engine is missing or refuses.
+    """
+
+    def __init__(
+        self,
+        body: str | PathLike[str] = "lite",
+        *,
+        backend: str = "auto",
+        device: str = "cpu",
+        precision: str = "auto",
+        threads: int | None = None,
+        height: int = HEIGHT,
+        fit: Fit = "pad",
+        max_pixels: int = MAX_PIXELS,
+        mode: Mode = "fast",
+        options: DecodeOptions | None = None,
+    ) -> None:
+        if options is not None and not isinstance(options, DecodeOptions):
+            raise TypeError(f"options must be DecodeOptions or None, not {type(options).__name__}")
+        self._mode = mode
+        self._decode = partial(decode_body, mode=mode, options=options)
+        self._options = options
+        preprocessing = Preprocessing(height=height, fit=fit, max_pixels=max_pixels)
+        self._decode(*_NO_MAPS)  # what it refuses shall be refused here, not at the first picture
+
+        self._network = BodyNetwork.open(
+            body, backend=backend, device=device, precision=precision, threads=threads
+        )
+        self._preprocess = replace(
+            preprocessing,
+            stride=self._network.stride,
+            fixed_size=self._network.fixed_size,
+        )
+
+    @property
+    def info(self) -> BackendInfo:
+        """Engine, device, precision and file of the network that runs."""
+        return self._network.info
+
+    def __call__(self, picture: PictureLike) -> Poses:
+        """The people of one picture, best first, in its own pixels.
+
+        `timings` holds the seconds of "preprocess" (reading included), "network" and "decode".
+        Raises TypeError, ValueError or SourceError for what is no picture, BackendError if the
+        engine fails.
+        """
+        return self._people([self._prepared(picture)])[0]
+
+    def batch(self, pictures: Iterable[PictureLike]) -> list[Poses]:
+        """The people of each picture, in order, as single calls find them.
+
+        Pictures of equal network size run together; none is padded to another's. The timing of
+        "network" is an equal share of the pass. Raises as a call does.
+        """
+        found: dict[int, Poses] = {}
+        waiting: dict[tuple[int, ...], dict[int, _Prepared]] = {}
+        for index, picture in enumerate(pictures):
+            prepared = self._prepared(picture)
+            group = waiting.setdefault(prepared.input.shape, {})
+            group[index] = prepared
+            if len(group) == _LARGEST_BATCH:
+                found.update(zip(group, self._people([*group.values()]), strict=True))
+                group.clear()
+        for group in waiting.values():
+            found.update(zip(group, self._people([*group.values()]), strict=True))
+        return [found[index] for index in range(len(found))]
+
+    def stages(self, picture: PictureLike) -> Stages:
+        """One picture, with everything on the way to its people.
+
+        Raises ValueError in mode "reference", whose stages are not these; else as a call does.
+        """
+        if self._mode == "reference":
+            raise ValueError(
+                "the reference decoder works on maps of the picture's size and has other stages; "
+                'look inside with mode="fast"'
+            )
+        prepared = self._prepared(picture)
+        maps = self._network.run(prepared.input[None])
+        heat, paf = maps.heat[0], maps.paf[0]
+        topology = self._network.topology
+        peaks = find_peaks(heat, topology=topology, options=self._options)
+        connections = connect(peaks, paf, topology=topology, options=self._options)
+        people = self._decode(heat, paf, topology=topology, geometry=prepared.geometry)
+        return Stages(prepared.input, prepared.geometry, heat, paf, peaks, connections, people)
+
+    def close(self) -> None:
+        """Give the network back. Calls that are under way are finished."""
+        self._network.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _prepared(self, picture: PictureLike) -> _Prepared:
+        start = perf_counter()
+        image, geometry = self._preprocess(as_picture(picture))
+        return _Prepared(image, geometry, perf_counter() - start)
+
+    def _people(self, group: list[_Prepared]) -> list[Poses]:
+        """The people of pictures of one network size."""
+        if not group:
+            return []
+        start = perf_counter()
+        maps = self._network.run(np.stack([prepared.input for prepared in group]))
+        network = (perf_counter() - start) / len(group)
+        return [
+            self._decoded(heat, paf, prepared, network)
+            for heat, paf, prepared in zip(*maps, group, strict=True)
+        ]
+
+    def _decoded(self, heat: Floats, paf: Floats, prepared: _Prepared, network: float) -> Poses:
+        start = perf_counter()
+        people = self._decode(
+            heat, paf, topology=self._network.topology, geometry=prepared.geometry
+        )
+        decode = perf_counter() - start
+        timings = {"preprocess": prepared.seconds, "network": network, "decode": decode}
+        return replace(people, timings=timings)
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A network input, its geometry, and the seconds it took."""
+
+    input: Picture
+    geometry: Geometry
+    seconds: float

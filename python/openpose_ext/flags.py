@@ -1,0 +1,234 @@
+"""OpenPose's flags, and what becomes of each here.
+
+A person who comes from OpenPose types what they are used to: every flag of it is an option of
+ours, is mapped to one, changes nothing here, or is refused with a sentence that says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["OPENPOSE_FLAGS", "OpenPoseFlag", "Treatment", "add_openpose_flags", "parse"]
+
+
+class Treatment(Enum):
+    """What becomes of one of OpenPose's flags."""
+
+    OPTION = "an option of `infer`, of the same name or mapped to others"
+    NEUTRAL = "accepted; changes nothing here"
+    REFUSED = "refused, unless its value asks for nothing"
+
+
+@dataclass(frozen=True)
+class OpenPoseFlag:
+    """One of OpenPose's flags.
+
+    name       without the dashes
+    default    OpenPose's own; `false` for flags without a value
+    treatment  what becomes of it
+    note       what it is mapped to, why it changes nothing, or why it is refused
+    harmless   further values that ask for nothing
+    """
+
+    name: str
+    default: str
+    treatment: Treatment
+    note: str
+    harmless: tuple[str, ...] = ()
+
+    @property
+    def is_boolean(self) -> bool:
+        """Whether it stands without a value."""
+        return self.default == "false"
+
+    def asks_for_nothing(self, value: str | bool) -> bool:
+        """Whether a value given is OpenPose's default, or as good as."""
+        return any(_same(str(value), other) for other in (self.default, *self.harmless))
+
+
+_VIDEO = "videos and cameras are not read yet, only pictures"
+_HANDS = "hands are not looked for yet"
+_NO_HANDS = "hands are not looked for"
+_FACES = "faces are not looked for"
+_HEATMAPS = "heat maps are not written yet"
+_OPAQUE = "skeletons are drawn without transparency"
+_WINDOW = "there is no window; look at the files written"
+_DEVICE = "choose the device with --device"
+_IDENTITY = "people are not followed from frame to frame yet"
+
+_OPTION, _NEUTRAL, _REFUSED = Treatment.OPTION, Treatment.NEUTRAL, Treatment.REFUSED
+
+OPENPOSE_FLAGS = (
+    # Input
+    OpenPoseFlag("image_dir", "", _OPTION, "an INPUT"),
+    OpenPoseFlag("video", "", _REFUSED, _VIDEO),
+    OpenPoseFlag("camera", "-1", _REFUSED, _VIDEO),
+    OpenPoseFlag("camera_resolution", "-1x-1", _NEUTRAL, "there is no camera"),
+    OpenPoseFlag("ip_camera", "", _REFUSED, _VIDEO),
+    OpenPoseFlag("frame_first", "0", _REFUSED, _VIDEO),
+    OpenPoseFlag("frame_step", "1", _REFUSED, _VIDEO),
+    OpenPoseFlag("frame_last", "-1", _REFUSED, _VIDEO),
+    OpenPoseFlag("frame_flip", "false", _REFUSED, "pictures are not mirrored"),
+    OpenPoseFlag("frame_rotate", "0", _REFUSED, "pictures are turned by their EXIF tag alone"),
+    OpenPoseFlag("frame_undistort", "false", _REFUSED, "lenses are not corrected"),
+    OpenPoseFlag("camera_parameter_path", "models/cameraParameters/flir/", _NEUTRAL, _VIDEO),
+    OpenPoseFlag("frames_repeat", "false", _REFUSED, _VIDEO),
+    OpenPoseFlag("process_real_time", "false", _REFUSED, _VIDEO),
+    OpenPoseFlag("3d_views", "-1", _REFUSED, "views are not combined"),
+    # General
+    OpenPoseFlag(
+        "model_folder",
+        "models/",
+        _REFUSED,
+        "a network is given by name or as a file with --body; names are looked up in "
+        "$OPENPOSE_EXT_MODELS",
+    ),
+    OpenPoseFlag("output_resolution", "-1x-1", _REFUSED, "pictures are written in their own size"),
+    OpenPoseFlag("num_gpu", "-1", _REFUSED, _DEVICE, ("0",)),
+    OpenPoseFlag("num_gpu_start", "0", _REFUSED, _DEVICE),
+    OpenPoseFlag("keypoint_scale", "0", _REFUSED, "key points are written in pixels only"),
+    OpenPoseFlag("number_people_max", "-1", _OPTION, "the same"),
+    OpenPoseFlag("maximize_positives", "false", _REFUSED, "thresholds cannot be set here yet"),
+    OpenPoseFlag("fps_max", "-1", _NEUTRAL, "pictures have no frame rate"),
+    OpenPoseFlag("logging_level", "3", _NEUTRAL, "only errors and the summary are printed"),
+    OpenPoseFlag("disable_multi_thread", "false", _NEUTRAL, "see --threads"),
+    # Body
+    OpenPoseFlag("body", "1", _OPTION, "--body NAME or FILE; 1 is the default network"),
+    OpenPoseFlag("model_pose", "BODY_25", _OPTION, "--body body25 or openpose"),
+    OpenPoseFlag("net_resolution", "-1x368", _OPTION, "--height; a width bounds the input's area"),
+    OpenPoseFlag("net_resolution_dynamic", "1", _REFUSED, "bound the input with --net_resolution"),
+    OpenPoseFlag("scale_number", "1", _REFUSED, "one scale is used; see --height"),
+    OpenPoseFlag("scale_gap", "0.25", _NEUTRAL, "one scale is used"),
+    OpenPoseFlag("upsampling_ratio", "0", _REFUSED, "see --mode", ("-1",)),
+    OpenPoseFlag("heatmaps_add_parts", "false", _REFUSED, _HEATMAPS),
+    OpenPoseFlag("heatmaps_add_bkg", "false", _REFUSED, _HEATMAPS),
+    OpenPoseFlag("heatmaps_add_PAFs", "false", _REFUSED, _HEATMAPS),
+    OpenPoseFlag("heatmaps_scale", "2", _NEUTRAL, "heat maps are not written"),
+    OpenPoseFlag("part_candidates", "false", _REFUSED, "candidates are not written yet"),
+    # Hand and face
+    OpenPoseFlag("hand", "0", _REFUSED, _HANDS, ("false", "none")),
+    OpenPoseFlag("hand_detector", "0", _NEUTRAL, _NO_HANDS),
+    OpenPoseFlag("hand_net_resolution", "368x368", _NEUTRAL, _NO_HANDS),
+    OpenPoseFlag("hand_scale_number", "1", _NEUTRAL, _NO_HANDS),
+    OpenPoseFlag("hand_scale_range", "0.4", _NEUTRAL, _NO_HANDS),
+    OpenPoseFlag("face", "false", _REFUSED, _FACES),
+    OpenPoseFlag("face_detector", "0", _NEUTRAL, _FACES),
+    OpenPoseFlag("face_net_resolution", "368x368", _NEUTRAL, _FACES),
+    # Extra
+    OpenPoseFlag("3d", "false", _REFUSED, "views are not combined"),
+    OpenPoseFlag("identification", "false", _REFUSED, _IDENTITY),
+    OpenPoseFlag("tracking", "-1", _REFUSED, _IDENTITY),
+    # Rendering
+    OpenPoseFlag("render_pose", "-1", _OPTION, "0 draws nothing"),
+    OpenPoseFlag("render_threshold", "0.05", _OPTION, "the same"),
+    OpenPoseFlag("hand_render_threshold", "0.2", _NEUTRAL, _NO_HANDS),
+    OpenPoseFlag("face_render_threshold", "0.4", _NEUTRAL, _FACES),
+    OpenPoseFlag("alpha_pose", "0.6", _REFUSED, _OPAQUE, ("1",)),
+    OpenPoseFlag("alpha_heatmap", "0.7", _NEUTRAL, "heat maps are not drawn"),
+    OpenPoseFlag("hand_alpha_pose", "0.6", _NEUTRAL, _NO_HANDS),
+    OpenPoseFlag("hand_alpha_heatmap", "0.7", _NEUTRAL, _NO_HANDS),
+    OpenPoseFlag("disable_blending", "false", _OPTION, "the same"),
+    OpenPoseFlag("part_to_show", "0", _REFUSED, "heat maps are not drawn"),
+    OpenPoseFlag("display", "-1", _REFUSED, _WINDOW, ("0",)),
+    OpenPoseFlag("fullscreen", "false", _REFUSED, _WINDOW),
+    OpenPoseFlag("no_gui_verbose", "false", _NEUTRAL, "nothing is written on the pictures"),
+    OpenPoseFlag("cli_verbose", "-1", _NEUTRAL, "a terminal gets a progress bar"),
+    # Output
+    OpenPoseFlag("write_images", "", _OPTION, "the same"),
+    OpenPoseFlag("write_images_format", "png", _OPTION, "the same"),
+    OpenPoseFlag("write_video", "", _REFUSED, _VIDEO),
+    OpenPoseFlag("write_video_fps", "-1", _NEUTRAL, _VIDEO),
+    OpenPoseFlag("write_video_with_audio", "false", _NEUTRAL, _VIDEO),
+    OpenPoseFlag("write_json", "", _OPTION, "the same"),
+    OpenPoseFlag("write_coco_json", "", _REFUSED, "COCO results are not written yet"),
+    OpenPoseFlag("write_coco_json_variants", "1", _NEUTRAL, "COCO results are not written"),
+    OpenPoseFlag("write_coco_json_variant", "0", _NEUTRAL, "COCO results are not written"),
+    OpenPoseFlag("write_heatmaps", "", _REFUSED, _HEATMAPS),
+    OpenPoseFlag("write_heatmaps_format", "png", _NEUTRAL, "heat maps are not written"),
+    OpenPoseFlag("write_keypoint", "", _REFUSED, "use --write_json"),
+    OpenPoseFlag("write_keypoint_format", "yml", _NEUTRAL, "use --write_json"),
+)
+
+_TRUE = ("true", "1", "t", "yes", "y")
+_FALSE = ("false", "0", "f", "no", "n")
+
+
+def add_openpose_flags(parser: argparse.ArgumentParser) -> None:
+    """Make the parser know the flags that are not options of its own, without help."""
+    for flag in OPENPOSE_FLAGS:
+        if flag.treatment is Treatment.OPTION:
+            continue
+        if flag.is_boolean:
+            parser.add_argument(f"--{flag.name}", action="store_true", help=argparse.SUPPRESS)
+        else:
+            parser.add_argument(f"--{flag.name}", help=argparse.SUPPRESS)
+
+
+def parse(
+    parser: argparse.ArgumentParser, argv: Sequence[str], booleans: Collection[str]
+) -> argparse.Namespace:
+    """Parse a command line as OpenPose's users write it.
+
+    Words of a flag may be joined by `_` or `-`; OpenPose's forms of booleans (`--face=false`,
+    `--noface`) and values that begin with a minus (`--net_resolution -1x368`) are understood;
+    inputs and flags come in any order.
+
+    parser    has had `add_openpose_flags`; its options are written with `_`
+    booleans  the parser's own options without a value
+
+    Raises SystemExit(2), after a sentence on stderr, for an unknown flag (the nearest is
+    suggested) and one that is refused.
+    """
+    foreign = {flag.name for flag in OPENPOSE_FLAGS if flag.is_boolean}
+    args, rest = parser.parse_known_intermixed_args(_normalised(argv, foreign | {*booleans}))
+    known = [f"--{name}" for name in vars(args)]
+    for word in rest:
+        if word.startswith("-"):
+            name = word.partition("=")[0]
+            near = difflib.get_close_matches(name, known, n=1)
+            parser.error(f"unknown flag {name}" + (f"; did you mean {near[0]}?" if near else ""))
+    for flag in OPENPOSE_FLAGS:
+        if flag.treatment is Treatment.REFUSED:
+            value = getattr(args, flag.name)
+            if value is not None and not flag.asks_for_nothing(value):
+                parser.error(f"--{flag.name}: {flag.note}")
+    return args
+
+
+def _normalised(argv: Sequence[str], booleans: Collection[str]) -> list[str]:
+    """The command line in argparse's terms: booleans stand alone or are left out."""
+    words = list(argv)
+    normal: list[str] = []
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            return [*normal, word, *words]
+        if not word.startswith("--"):
+            normal.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        name = name.replace("-", "_")
+        if name.removeprefix("no") in booleans and name not in booleans:
+            continue
+        if name in booleans and not equals and words and words[0] in ("true", "false"):
+            equals, value = "=", words.pop(0)
+        if name in booleans and value.lower() in _FALSE:
+            continue
+        if name in booleans and value.lower() in _TRUE:
+            equals = value = ""
+        if not equals and words and re.match(r"-\d", words[0]):
+            equals, value = "=", words.pop(0)
+        normal.append(f"--{name}{equals}{value}")
+    return normal
+
+
+def _same(a: str, b: str) -> bool:
+    try:
+        return float(a) == float(b)
+    except ValueError:
+        return a.lower() == b.lower()

@@ -1,0 +1,406 @@
+"""`python -m openpose_ext.infer`: find people in pictures; draw them and write what was found."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from openpose_ext.cli import Exit, UsageError, exit_code
+from openpose_ext.draw import draw
+from openpose_ext.errors import SourceError
+from openpose_ext.estimator import PoseEstimator
+from openpose_ext.flags import add_openpose_flags, parse
+from openpose_ext.outputs.files import make_folder, output_names
+from openpose_ext.outputs.openpose_json import write_openpose
+from openpose_ext.outputs.pictures import can_write, write_picture
+from openpose_ext.outputs.txt import write_txt
+from openpose_ext.poses import FILLED_SCORE, Poses
+from openpose_ext.preprocess import HEIGHT
+from openpose_ext.sources.pictures import PictureFile, find_pictures, read_picture
+from openpose_ext.topology import BODY_25
+
+__all__ = ["main"]
+
+_DEFAULT_BODY = "lite"
+_MODEL_POSE = {"BODY_25": "body25", "COCO": "openpose"}
+_VIDEO_SUFFIXES = (".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
+_BOOLEANS = ("skip_existing", "disable_blending")
+
+_EXAMPLES = """\
+examples:
+  python -m openpose_ext.infer photo.jpg                  all results to ./openpose_output
+  python -m openpose_ext.infer photos -o results          a folder, with all below it
+  python -m openpose_ext.infer "day*/*.png" list.txt      a pattern, and a list of paths
+  python -m openpose_ext.infer photos --write_json json   OpenPose JSON only, to json/
+  python -m openpose_ext.infer photos --body mobilenet --height 256
+
+exit codes: 0 done; 1 some inputs failed; 2 usage; 3 network or engine; 4 output; 130 interrupted
+
+OpenPose's other flags are understood as far as they apply to pictures.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code (see `cli.Exit`)."""
+    return exit_code(lambda: _infer(sys.argv[1:] if argv is None else argv))
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written for a picture, and how.
+
+    folders    of the kinds that are written: "images", "json", "txt"
+    suffix     format of the rendered pictures
+    body25     JSON in BODY_25's order, whatever the network
+    skeletons  draw them at all
+    threshold  parts that score above it are drawn
+    black      draw on black instead of on the picture
+    people     how many of the best are kept, None for all
+    """
+
+    folders: Mapping[str, Path]
+    suffix: str
+    body25: bool
+    skeletons: bool
+    threshold: float
+    black: bool
+    people: int | None
+
+    def files(self, name: Path) -> dict[str, Path]:
+        """The files of the picture called `name`, by kind."""
+        ends = {"images": f"_rendered.{self.suffix}", "json": "_keypoints.json", "txt": ".txt"}
+        return {
+            kind: folder / name.with_name(name.name + ends[kind])
+            for kind, folder in self.folders.items()
+        }
+
+
+@dataclass
+class Tally:
+    """What a run has done so far.
+
+    pictures, people  done, and found in them
+    failed            inputs that could not be read
+    existing          inputs left out because their results exist
+    outputs           inputs left out because they are results
+    seconds           by stage, over all pictures done
+    """
+
+    begun: float = field(default_factory=time.perf_counter)
+    pictures: int = 0
+    people: int = 0
+    failed: int = 0
+    existing: int = 0
+    outputs: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, timings: Mapping[str, float]) -> None:
+        """Count the seconds of stages."""
+        for stage, seconds in timings.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Count the time of a `with` block for a stage."""
+        start = time.perf_counter()
+        yield
+        self.add({stage: time.perf_counter() - start})
+
+    def summary(self) -> str:
+        """What was done, and the mean time of each stage for a picture."""
+        counts = [
+            _counted(self.pictures, "picture", "pictures"),
+            _counted(self.people, "person", "people"),
+            f"{self.failed} failed",
+        ]
+        counts += [f"{self.existing} done before"] if self.existing else []
+        counts += (
+            [_counted(self.outputs, "output", "outputs") + " left out"] if self.outputs else []
+        )
+        total = time.perf_counter() - self.begun
+        stages = ", ".join(
+            f"{stage} {1e3 * seconds / max(self.pictures, 1):.1f}"
+            for stage, seconds in self.seconds.items()
+        )
+        per_picture = f"; ms a picture: {stages}" if stages else ""
+        return f"{', '.join(counts)} in {total:.1f} s{per_picture}"
+
+
+def _infer(argv: Sequence[str]) -> int:
+    parser = _parser()
+    args = parse(parser, argv, _BOOLEANS)
+    # OpenCV's own words on damaged files; the reason is ours to give.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    inputs = _inputs(args)
+    outputs = _outputs(args)
+    network = _network(args)
+    try:
+        found = find_pictures(inputs, exclude=list(outputs.folders.values()))
+        names = output_names(found.pictures)
+    except ValueError as error:
+        raise UsageError(error) from error
+    _keep_inputs(inputs, found.pictures, [f for n in names for f in outputs.files(n).values()])
+
+    tally = Tally(outputs=found.skipped)
+    todo = list(zip(found.pictures, names, strict=True))
+    if args.skip_existing:
+        todo = [(p, n) for p, n in todo if not all(f.exists() for f in outputs.files(n).values())]
+        tally.existing = len(found.pictures) - len(todo)
+    if not todo:
+        _report(tally, outputs)
+        return Exit.DONE
+    with _estimator(network) as estimator:
+        for folder in outputs.folders.values():
+            make_folder(folder)
+        try:
+            _process(todo, estimator, outputs, tally)
+        finally:
+            _report(tally, outputs)
+    return Exit.SOME_FAILED if tally.failed else Exit.DONE
+
+
+def _process(
+    todo: Sequence[tuple[PictureFile, Path]],
+    estimator: PoseEstimator,
+    outputs: Outputs,
+    tally: Tally,
+) -> None:
+    silent = not sys.stderr.isatty()
+    with tqdm(todo, unit="picture", disable=silent, leave=False) as progress:
+        for file, name in progress:
+            try:
+                with tally.timed("read"):
+                    picture = read_picture(file.path)
+            except SourceError as error:
+                tally.failed += 1
+                progress.write(f"openpose-ext: {error}", file=sys.stderr)
+                continue
+            poses = estimator(picture)
+            tally.add(poses.timings)
+            poses = poses[: outputs.people]
+            _write(outputs, name, picture, poses, tally)
+            tally.pictures += 1
+            tally.people += len(poses)
+
+
+def _write(
+    outputs: Outputs, name: Path, picture: npt.NDArray[np.uint8], poses: Poses, tally: Tally
+) -> None:
+    files = outputs.files(name)
+    if "images" in files:
+        with tally.timed("draw"):
+            canvas = np.zeros_like(picture) if outputs.black else picture
+            if outputs.skeletons:
+                canvas = draw(canvas, poses, threshold=outputs.threshold)
+        with tally.timed("write"):
+            write_picture(files["images"], canvas)
+    with tally.timed("write"):
+        if "json" in files:
+            write_openpose(files["json"], poses.as_topology(BODY_25) if outputs.body25 else poses)
+        if "txt" in files:
+            write_txt(files["txt"], poses)
+
+
+def _report(tally: Tally, outputs: Outputs) -> None:
+    places = ", ".join(dict.fromkeys(map(str, outputs.folders.values())))
+    print(f"{tally.summary()} -> {places}", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m openpose_ext.infer",
+        usage="%(prog)s INPUT... [-o OUT] [option ...]",
+        description="Find people in pictures; write rendered pictures, OpenPose JSON and text.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("inputs", nargs="*", metavar="INPUT", help="picture, folder, glob pattern, or .txt list")
+    add("--image_dir", metavar="DIR", help="the same as an INPUT")
+
+    group = parser.add_argument_group("network")
+    add = group.add_argument
+    add("--body", metavar="NAME|FILE", help=f"the body network (default {_DEFAULT_BODY})")
+    add("--model_pose", metavar="NAME", help="OpenPose's: BODY_25 or COCO, its original networks")
+    add("--backend", default="auto", metavar="NAME", help="inference engine (default auto)")
+    add("--device", default="cpu", help="in the engine's words: cpu, GPU, ... (default cpu)")
+    add(
+        "--precision",
+        default="auto",
+        choices=("auto", "f32", "bf16", "f16"),
+        help="of the arithmetic; auto is the engine's choice",
+    )
+    add("--threads", type=_positive, metavar="N", help="of the engine (default: its choice)")
+    add("--height", type=_positive, metavar="H", help=f"of the input, pixels (default {HEIGHT})")
+    add("--net_resolution", metavar="WxH", help="OpenPose's; -1x368 is --height 368")
+    add(
+        "--fit",
+        default="pad",
+        choices=("pad", "stretch"),
+        help="keep the picture's aspect ratio, or not (default pad)",
+    )
+    add(
+        "--mode",
+        default="fast",
+        choices=("fast", "reference"),
+        help="how people are decoded: reference is slow and exactly the original rules",
+    )
+
+    group = parser.add_argument_group("results", "Without --write_...: all three, to OUT.")
+    add = group.add_argument
+    add("-o", "--output", default="openpose_output", metavar="OUT", help="folder of the results")
+    add("--write_images", nargs="?", const="", metavar="DIR", help="rendered pictures")
+    add("--write_json", nargs="?", const="", metavar="DIR", help="OpenPose JSON 1.3")
+    add("--write_txt", nargs="?", const="", metavar="DIR", help="a line a person")
+    add("--write_images_format", default="png", metavar="FORMAT", help="png, jpg, ... (png)")
+    add(
+        "--json_format",
+        default="openpose",
+        choices=("openpose", "body25"),
+        help="body25: BODY_25's order from any network, as most readers expect",
+    )
+    add("--number_people_max", type=int, default=-1, metavar="N", help="keep the N best (-1: all)")
+    add(
+        "--render_threshold",
+        type=float,
+        default=FILLED_SCORE,
+        metavar="SCORE",
+        help="draw parts above it (default %(default)s)",
+    )
+    add("--render_pose", type=int, default=-1, metavar="N", help="0: draw nothing")
+    add("--disable_blending", action="store_true", help="draw on black")
+    add("--skip_existing", action="store_true", help="leave out inputs whose results exist")
+    add_openpose_flags(parser)
+    return parser
+
+
+def _inputs(args: argparse.Namespace) -> list[str]:
+    inputs = list(args.inputs)
+    if args.image_dir:
+        if not os.path.isdir(args.image_dir):
+            raise UsageError(f"--image_dir {args.image_dir} is no folder")
+        inputs.append(args.image_dir)
+    if not inputs:
+        raise UsageError("no INPUT given; --help shows examples")
+    for name in inputs:
+        if "://" in name and not os.path.exists(name):
+            raise UsageError(f"{name}: addresses are not read yet, only pictures on disk")
+        if os.path.splitext(name)[1].lower() in _VIDEO_SUFFIXES:
+            raise UsageError(f"{name}: videos are not read yet, only pictures")
+    return inputs
+
+
+def _outputs(args: argparse.Namespace) -> Outputs:
+    given: dict[str, str | None] = {
+        "images": args.write_images,
+        "json": args.write_json,
+        "txt": args.write_txt,
+    }
+    if all(folder is None for folder in given.values()):
+        given = {kind: "" for kind in given if kind != "images" or args.render_pose != 0}
+    folders = {
+        kind: Path(folder or args.output) for kind, folder in given.items() if folder is not None
+    }
+    for folder in folders.values():
+        if folder.is_file():
+            raise UsageError(f"results cannot go to {folder}: it is a file, not a folder")
+    suffix = args.write_images_format.removeprefix(".").lower()
+    if not can_write(suffix):
+        raise UsageError(f"--write_images_format {suffix}: no such format; try png, jpg or webp")
+    return Outputs(
+        folders=folders,
+        suffix=suffix,
+        body25=args.json_format == "body25",
+        skeletons=args.render_pose != 0,
+        threshold=args.render_threshold,
+        black=args.disable_blending,
+        people=args.number_people_max if args.number_people_max > 0 else None,
+    )
+
+
+def _network(args: argparse.Namespace) -> dict[str, Any]:
+    """What `PoseEstimator` is to be made with."""
+    options: dict[str, Any] = {
+        name: getattr(args, name)
+        for name in ("backend", "device", "precision", "threads", "fit", "mode")
+    }
+    if args.net_resolution is None:
+        return options | {"body": _body(args), "height": args.height or HEIGHT}
+    if args.height is not None:
+        raise UsageError("--height and --net_resolution say the same; give one of them")
+    return options | {"body": _body(args)} | _net_resolution(args.net_resolution)
+
+
+def _estimator(network: dict[str, Any]) -> PoseEstimator:
+    try:
+        return PoseEstimator(**network)
+    except ValueError as error:
+        raise UsageError(error) from error
+
+
+def _body(args: argparse.Namespace) -> str:
+    if args.model_pose is not None:
+        if args.body is not None:
+            raise UsageError("--body and --model_pose both name a network; give one of them")
+        if args.model_pose.upper() not in _MODEL_POSE:
+            raise UsageError(f"--model_pose {args.model_pose}: only BODY_25 and COCO are known")
+        return _MODEL_POSE[args.model_pose.upper()]
+    body = args.body or _DEFAULT_BODY
+    if body.lower() in ("none", "false", "0"):
+        raise UsageError(f"--body {body} leaves nothing to look for")
+    if body == "2":
+        raise UsageError("--body 2: heat maps cannot be given, only networks")
+    return _DEFAULT_BODY if body.lower() in ("true", "1") else str(body)
+
+
+def _net_resolution(text: str) -> dict[str, int]:
+    """OpenPose's WxH, W or H times 16: the height, and the width as a bound of the area."""
+    match = re.fullmatch(r"(-1|[1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise UsageError(f"--net_resolution {text}: give -1xH or WxH, in pixels")
+    width, height = map(int, match.groups())
+    return {"height": height} if width < 0 else {"height": height, "max_pixels": width * height}
+
+
+def _keep_inputs(
+    inputs: Sequence[str], pictures: Sequence[PictureFile], files: Sequence[Path]
+) -> None:
+    """Raise UsageError if a result would replace an input, such as a list `a.txt` of `a.jpg`."""
+    real_folder = cache(os.path.realpath)
+
+    def place(path: str | Path) -> str:
+        return os.path.join(real_folder(os.path.dirname(path)), os.path.basename(path))
+
+    sources = {*map(place, inputs), *(place(picture.path) for picture in pictures)}
+    for file in files:
+        if place(file) in sources:
+            raise UsageError(f"the result {file} would replace an input; choose another -o OUT")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _counted(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Networks: where they are found, what they mean, and how their maps are had."""

@@ -1,0 +1,82 @@
+"""The name of a network -> its file.
+
+Nothing is downloaded here: where a network is missing, the error says which file to put where.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+
+from openpose_ext.backends.cache import user_folder
+from openpose_ext.errors import ModelError
+
+__all__ = ["BODY_NETWORKS", "ENVIRONMENT", "find_model", "model_folders"]
+
+ENVIRONMENT = "OPENPOSE_EXT_MODELS"
+EMBEDDED = Path(__file__).with_name("embedded")
+
+# The files a name stands for, the best first. INT8 before float: 2 to 4 times as fast, and both
+# engines run it everywhere; name the file itself to have another.
+BODY_NETWORKS: Mapping[str, tuple[str, ...]] = {
+    "lite": ("lite_body.onnx",),
+    "mobilenet": (
+        "human-pose-estimation-0001-int8-qdq.onnx",
+        "human-pose-estimation-0001-fp16-int8.xml",
+        "human-pose-estimation-0001-fp32.onnx",
+        "human-pose-estimation-0001.xml",
+    ),
+    "openpose": ("body_pose_model.onnx",),
+    "body25": ("body25.onnx",),
+}
+
+
+def find_model(
+    model: str | PathLike[str], names: Mapping[str, tuple[str, ...]] = BODY_NETWORKS
+) -> Path:
+    """The file of a network.
+
+    model  a name of `names`, or the path of a file; a file that bears a name is "./lite"
+    names  what each name stands for
+
+    A name is looked for in $OPENPOSE_EXT_MODELS (one folder or several, as in $PATH), the user's
+    cache, and this package, in this order; in each folder the better file counts.
+    Raises ModelError saying what is missing and where it would be found.
+    """
+    if not isinstance(model, (str, PathLike)):
+        raise TypeError(
+            f"a network is a name ({', '.join(names)}) or the path of a file, "
+            f"not {type(model).__name__}"
+        )
+    if isinstance(model, str) and model in names:
+        return _named(model, names[model])
+    file = Path(model).expanduser()
+    if file.is_file():
+        return file
+    raise ModelError(
+        f"there is no network file {str(model)!r}, and it is not a name: {', '.join(names)}"
+    )
+
+
+def model_folders() -> list[Path]:
+    """Where networks are looked for, first to last."""
+    chosen = os.environ.get(ENVIRONMENT, "").split(os.pathsep)
+    return [
+        *(Path(folder).expanduser() for folder in chosen if folder),
+        user_folder() / "models",
+        EMBEDDED,
+    ]
+
+
+def _named(name: str, files: tuple[str, ...]) -> Path:
+    folders = model_folders()
+    for folder in folders:
+        for file in files:
+            if (folder / file).is_file():
+                return folder / file
+    raise ModelError(
+        f"the network {name!r} is not here. Put {' or '.join(files)} into "
+        f"{folders[-2]}, or into a folder named by ${ENVIRONMENT}, or give the path of a file"
+    )

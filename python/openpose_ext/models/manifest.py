@@ -1,0 +1,317 @@
+"""What a network's file means: the input it expects, and what each of its outputs is.
+
+A wrong guess here fails silently: with the wrong range or channel order the maps get weak, and
+nothing raises. So it is written down, in `<file>.toml` beside the network or in this package's
+registry by the file's hash; only what neither says is read from the graph itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import tomllib
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from openpose_ext.backends import Graph, InputFormat, describe
+from openpose_ext.backends.cache import file_digest
+from openpose_ext.errors import ModelError
+from openpose_ext.topology import BODY_25, COCO_18, HAND_21, Topology
+
+__all__ = [
+    "ORIGINAL_RANGE",
+    "ROLES",
+    "TOPOLOGIES",
+    "Manifest",
+    "Registered",
+    "manifest_file",
+    "read_manifest",
+    "registry",
+    "sniff",
+    "write_manifest",
+]
+
+TOPOLOGIES: Mapping[str, Topology] = {t.name: t for t in (COCO_18, BODY_25, HAND_21)}
+
+# What an output can be. "heat+paf" is both in one output, in that order.
+ROLES = (
+    "heat",
+    "paf",
+    "heat+paf",
+    "paf+heat",
+    "landmarks",
+    "world_landmarks",
+    "presence",
+    "handedness",
+)
+
+# x / 256 - 0.5, which the original networks expect: (x - 128) / 256.
+ORIGINAL_RANGE = InputFormat(mean=(128.0, 128.0, 128.0), divisor=(256.0, 256.0, 256.0))
+
+_REGISTRY = Path(__file__).with_name("registry.toml")
+_FIRST_LINE = "# openpose_ext manifest 1"
+_PLAIN_KEYS = ("kind", "topology", "stride", "output_layout", "licence")
+_INPUT_KEYS = ("layout", "channels", "mean", "divisor")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a network's file means.
+
+    kind           "body" or "hand"
+    topology       a name of `TOPOLOGIES`
+    outputs        role of each output that is used, by the output's name: see `ROLES`
+    input          layout, channel order, range and fixed size of the input
+    output_layout  "NCHW" or "NHWC"
+    stride         network pixels a map cell
+    licence        of the weights
+
+    Raises ValueError for anything else.
+    """
+
+    kind: str
+    topology: str
+    outputs: Mapping[str, str]
+    input: InputFormat = field(default_factory=InputFormat)
+    output_layout: str = "NCHW"
+    stride: int = 8
+    licence: str = "unknown"
+
+    def __post_init__(self) -> None:
+        choices = {
+            "kind": ("body", "hand"),
+            "topology": tuple(TOPOLOGIES),
+            "output_layout": ("NCHW", "NHWC"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
+                )
+        if not isinstance(self.stride, int) or self.stride < 1:
+            raise ValueError(f"stride must be a whole number of pixels, not {self.stride!r}")
+        if not self.outputs:
+            raise ValueError("outputs must name at least one output")
+        for name, role in self.outputs.items():
+            if role not in ROLES:
+                raise ValueError(f"output {name!r} must be one of {', '.join(ROLES)}, not {role!r}")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A file that is known.
+
+    file      its usual name
+    hashes    hex digest by algorithm ("sha256", "sha384", "md5")
+    licence   of the weights
+    size      bytes, or None
+    url       the official address, or None
+    manifest  what it means, or None for a file that no engine here reads as it is
+    """
+
+    file: str
+    hashes: Mapping[str, str]
+    licence: str
+    size: int | None = None
+    url: str | None = None
+    manifest: Manifest | None = None
+
+
+def manifest_file(model_file: Path) -> Path:
+    """Where a network's manifest lies: beside it, `<file>.toml`."""
+    return model_file.with_name(f"{model_file.name}.toml")
+
+
+def read_manifest(model_file: Path, *, backend: str = "auto") -> Manifest:
+    """What a network's file means, from the first that knows.
+
+    `<file>.toml`; the registry, by the file's hash; the graph itself, as `backend` reads it. A
+    range that nothing says is taken as x / 256 - 0.5, with a warning.
+
+    Raises ModelError if the manifest is broken or nothing fits the graph, and as `describe` does.
+    """
+    beside = manifest_file(model_file)
+    if beside.is_file():
+        return _parsed_file(beside)
+    if not model_file.is_file():
+        raise ModelError(f"there is no network file {model_file}")
+    known = _registered(model_file)
+    if known is not None:
+        return known
+    graph = describe(model_file, backend)
+    try:
+        sniffed = sniff(graph)
+    except ValueError as error:
+        raise ModelError(
+            f"{model_file} fits no pose network: {error}. Write what it is to {beside}"
+        ) from error
+    if not graph.normalises:
+        warnings.warn(
+            f"nothing says which range of values {model_file} expects; taking x / 256 - 0.5. A "
+            f"wrong range makes weak maps: write it to {beside}",
+            stacklevel=2,
+        )
+    return sniffed
+
+
+def write_manifest(manifest: Manifest, model_file: Path) -> Path:
+    """Write `<file>.toml` for a network, whole or not at all; returns its path."""
+    target = manifest_file(model_file)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(_to_toml(manifest))
+        os.replace(temporary, target)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    return target
+
+
+@cache
+def registry() -> tuple[Registered, ...]:
+    """Every file that this package knows."""
+    tables = tomllib.loads(_REGISTRY.read_text(encoding="utf-8"))["model"]
+    return tuple(_registered_from(table) for table in tables)
+
+
+def sniff(graph: Graph) -> Manifest:
+    """What a graph can only be, by the channels of its outputs and its first operations.
+
+    One that does not normalise its input is taken to expect x / 256 - 0.5.
+    Raises ValueError, saying what was found, if it can be nothing.
+    """
+    layout = _layout(graph.input)
+    known = _known_outputs(graph.outputs)
+    if layout is None or known is None:
+        found = ", ".join(f"{name} {shape}" for name, shape in graph.outputs.items())
+        raise ValueError(
+            f"it takes {graph.input} and gives {found}; expected a picture in and 38 + 19, "
+            "52 + 26, 57, 78 or 22 channels of maps, or 21 landmarks, out"
+        )
+    kind, topology, output_layout, outputs = known
+
+    rows, columns = (2, 3) if layout == "NCHW" else (1, 2)
+    height, width = graph.input[rows], graph.input[columns]
+    size = None if height is None or width is None else (width, height)
+    values = InputFormat() if graph.normalises else ORIGINAL_RANGE
+    return Manifest(
+        kind,
+        topology,
+        outputs,
+        replace(values, layout=layout, size=size),
+        output_layout,
+    )
+
+
+def _layout(shape: tuple[int | None, ...]) -> str | None:
+    if len(shape) != 4:
+        return None
+    return "NCHW" if shape[1] == 3 else "NHWC" if shape[3] == 3 else None
+
+
+def _known_outputs(
+    outputs: Mapping[str, tuple[int | None, ...]],
+) -> tuple[str, str, str, dict[str, str]] | None:
+    """(kind, topology, layout, role by output) of the first family whose channels are all there.
+
+    Of several outputs with the same channels, as networks with stages have, the last counts.
+    """
+    families: list[tuple[str, str, dict[int, str]]] = [
+        ("body", "coco_18", {38: "paf", 19: "heat"}),
+        ("body", "body_25", {52: "paf", 26: "heat"}),
+        ("body", "coco_18", {57: "heat+paf"}),
+        ("body", "body_25", {78: "heat+paf"}),
+        ("hand", "hand_21", {22: "heat"}),
+    ]
+    for layout, axis in (("NCHW", 1), ("NHWC", 3)):
+        by_channels = {shape[axis]: name for name, shape in outputs.items() if len(shape) == 4}
+        for kind, topology, roles in families:
+            if all(channels in by_channels for channels in roles):
+                return kind, topology, layout, {by_channels[c]: roles[c] for c in roles}
+    for name, shape in outputs.items():
+        if len(shape) == 2 and shape[1] in (42, 63):
+            return "hand", "hand_21", "NCHW", {name: "landmarks"}
+    return None
+
+
+def _registered(model_file: Path) -> Manifest | None:
+    """The registry's manifest of the file with these bytes."""
+    digests: dict[str, str] = {}
+    for entry in registry():
+        if entry.manifest is None:
+            continue
+        for algorithm, expected in entry.hashes.items():
+            if algorithm not in digests:
+                digests[algorithm] = file_digest(model_file, algorithm)
+            if digests[algorithm] == expected:
+                return entry.manifest
+    return None
+
+
+def _parsed_file(file: Path) -> Manifest:
+    try:
+        return _from_table(tomllib.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"the manifest {file} is broken: {error}") from error
+
+
+def _registered_from(table: dict[str, Any]) -> Registered:
+    manifest = table.pop("manifest", None)
+    if manifest is not None:
+        manifest = _from_table({"licence": table["licence"], **manifest})
+    return Registered(manifest=manifest, **table)
+
+
+def _from_table(table: dict[str, Any]) -> Manifest:
+    """A parsed TOML table -> the manifest. ValueError or TypeError for what does not fit."""
+    _refuse_unknown(table, Manifest.__dataclass_fields__)
+    missing = [key for key in ("kind", "topology", "outputs") if key not in table]
+    if missing:
+        raise ValueError(f"{' and '.join(missing)} must be given")
+    if not isinstance(table["outputs"], dict):
+        raise TypeError("[outputs] must be a table of roles by output name")
+    source = dict(table.get("input", {}))
+    _refuse_unknown(source, InputFormat.__dataclass_fields__)
+    for key in ("mean", "divisor"):
+        if key in source:
+            source[key] = _three(source[key])
+    if "size" in source:
+        source["size"] = tuple(source["size"])
+    return Manifest(**{**table, "input": InputFormat(**source)})
+
+
+def _refuse_unknown(table: Mapping[str, Any], allowed: Iterable[str]) -> None:
+    unknown = sorted(set(table) - set(allowed))
+    if unknown:
+        raise ValueError(f"unknown {', '.join(unknown)}; there is {', '.join(sorted(allowed))}")
+
+
+def _three(values: Any) -> tuple[float, ...]:
+    """One number for all channels, or one for each."""
+    if isinstance(values, (int, float)):
+        values = [values] * 3
+    return tuple(float(value) for value in values)
+
+
+def _to_toml(manifest: Manifest) -> str:
+    # JSON's strings, numbers and lists are TOML's, too.
+    text = partial(json.dumps, ensure_ascii=False)
+    source = manifest.input
+    lines = [
+        _FIRST_LINE,
+        *(f"{key} = {text(getattr(manifest, key))}" for key in _PLAIN_KEYS),
+        "",
+        "[input]",
+        *(f"{key} = {text(getattr(source, key))}" for key in _INPUT_KEYS),
+        *([] if source.size is None else [f"size = {text(source.size)}"]),
+        "",
+        "[outputs]",
+        *(f"{text(name)} = {text(role)}" for name, role in manifest.outputs.items()),
+    ]
+    return "\n".join(lines) + "\n"

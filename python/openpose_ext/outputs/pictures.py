@@ -1,0 +1,39 @@
+"""Rendered pictures as files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.errors import OutputError
+from openpose_ext.outputs.files import write_whole
+
+__all__ = ["can_write", "write_picture"]
+
+
+def can_write(suffix: str) -> bool:
+    """Whether pictures can be written in the format of a suffix such as `png`."""
+    return bool(suffix) and cv2.haveImageWriter(f"picture.{suffix}")
+
+
+def write_picture(path: str | os.PathLike[str], picture: npt.NDArray[np.uint8]) -> None:
+    """Write an (H, W, 3) uint8 BGR picture in the format that the suffix of `path` names.
+
+    Raises OutputError if the format cannot hold it (a JPEG's sides end at 65535 pixels, WebP's at
+    16383) or the file cannot be written.
+    """
+    path = Path(path)
+    height, width = picture.shape[:2]
+    try:
+        done, data = cv2.imencode(path.suffix, picture)
+    except cv2.error as error:
+        raise OutputError(
+            f"{path}: {width} x {height} pixels cannot be written as {path.suffix[1:]}: {error.err}"
+        ) from error
+    if not done:
+        raise OutputError(f"{path}: {width} x {height} pixels do not fit a {path.suffix[1:]}")
+    write_whole(path, data.tobytes())

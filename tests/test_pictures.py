@@ -1,0 +1,367 @@
+"""Picture files: found, read, upright, and refused with the reason.
+
+Files are made with Pillow, which shares no code with the reader.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from openpose_ext.errors import SourceError
+from openpose_ext.sources.pictures import find_pictures, read_picture
+from PIL import Image
+
+WIDTH, HEIGHT = 96, 64
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    """A smooth colourful picture, so that lossy formats change it little."""
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    return Image.fromarray(cv2.normalize(cv2.blur(noise, (9, 9)), None, 0, 255, cv2.NORM_MINMAX))
+
+
+def opened(file: str | Path) -> Image.Image:
+    """A picture as Pillow reads it; the file is closed."""
+    return Image.open(io.BytesIO(Path(file).read_bytes()))
+
+
+def bgr(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture.convert("RGB"))[..., ::-1]
+
+
+def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+    data = io.BytesIO()
+    picture.save(data, kind, **options)
+    return data.getvalue()
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    assert a.shape == b.shape
+    return float(np.abs(a.astype(int) - b).mean())
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "tolerance"),
+    [
+        ("PNG", {}, 0),
+        ("BMP", {}, 0),
+        ("TIFF", {}, 0),
+        ("TIFF", {"compression": "tiff_lzw"}, 0),
+        ("PPM", {}, 0),
+        ("WEBP", {"lossless": True}, 0),
+        ("WEBP", {"quality": 95}, 6),
+        ("JPEG", {"quality": 95}, 6),
+        ("JPEG", {"quality": 95, "progressive": True}, 6),
+        ("AVIF", {"quality": 95}, 6),
+        ("JPEG2000", {}, 0),
+    ],
+)
+def test_formats_give_the_picture(
+    tmp_path: Path, picture: Image.Image, kind: str, options: dict[str, object], tolerance: float
+) -> None:
+    file = tmp_path / "picture"  # the content tells the format, not the name
+    file.write_bytes(encoded(picture, kind, **options))
+    read = read_picture(file)
+    assert read.dtype == np.uint8
+    assert read.flags.c_contiguous
+    assert difference(read, bgr(picture)) <= tolerance
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGB"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "GIF", "WEBP"])
+def test_pixel_kinds_become_bgr(tmp_path: Path, picture: Image.Image, kind: str, mode: str) -> None:
+    file = tmp_path / "picture"
+    options = {"lossless": True} if kind == "WEBP" else {}
+    file.write_bytes(encoded(picture.convert(mode), kind, **options))
+    assert difference(read_picture(file), bgr(opened(file))) <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "CMYK"])
+def test_jpeg_is_read_as_pillow_reads_it(tmp_path: Path, picture: Image.Image, mode: str) -> None:
+    file = tmp_path / "picture.jpg"
+    file.write_bytes(encoded(picture.convert(mode), "JPEG", quality=95))
+    assert difference(read_picture(file), bgr(opened(file))) <= 1
+
+
+def test_16_bit_channels_keep_their_upper_half(tmp_path: Path, picture: Image.Image) -> None:
+    gray = np.asarray(picture.convert("L"))
+    for kind in ("PNG", "TIFF"):
+        file = tmp_path / f"gray16.{kind}"
+        Image.fromarray(gray.astype(np.uint16) * 256 + 77).save(file, kind)
+        assert (read_picture(file) == gray[..., None]).all()
+    colour = tmp_path / "colour16.png"
+    cv2.imwrite(os.fspath(colour), bgr(picture).astype(np.uint16) * 256 + 255)
+    assert (read_picture(colour) == bgr(picture)).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_transparent_pictures_lie_on_white(tmp_path: Path, picture: Image.Image, kind: str) -> None:
+    """The left third is transparent, the middle half so, the right opaque."""
+    third = WIDTH // 3
+    alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
+    alpha[:, third : 2 * third] = 128
+    alpha[:, 2 * third :] = 255
+    clear = picture.copy()
+    clear.putalpha(Image.fromarray(alpha))
+    file = tmp_path / "clear"
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    file.write_bytes(encoded(clear, kind, **options))
+    page = Image.new("RGBA", clear.size, "white")
+    page.alpha_composite(clear)
+    read = read_picture(file)
+    assert (read[:, :third] == 255).all()
+    assert (read[:, 2 * third :] == bgr(picture)[:, 2 * third :]).all()
+    assert np.abs(read.astype(int) - bgr(page)).max() <= 1
+
+
+def test_transparent_palette_and_16_bit_lie_on_white(tmp_path: Path, picture: Image.Image) -> None:
+    palette = picture.convert("P")
+    index = np.asarray(palette)[0, 0]
+    palette.save(tmp_path / "palette.png", transparency=int(index))
+    assert (read_picture(tmp_path / "palette.png")[0, 0] == 255).all()
+    deep = np.zeros((HEIGHT, WIDTH, 4), np.uint16)
+    deep[:, 48:] = 65535
+    cv2.imwrite(os.fspath(tmp_path / "deep.png"), deep)
+    assert (read_picture(tmp_path / "deep.png") == 255).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("kind", "alpha"), [("JPEG", 0), ("PNG", 0), ("PNG", 1), ("WEBP", 0), ("WEBP", 1), ("TIFF", 0)]
+)
+def test_exif_orientation_is_applied_once(
+    tmp_path: Path, picture: Image.Image, kind: str, alpha: bool, orientation: int
+) -> None:
+    made = picture.convert("RGBA") if alpha else picture
+    if alpha:
+        made.putpixel((0, 0), (0, 0, 0, 0))  # so that the channel is not dropped as opaque
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"PNG": {}, "TIFF": {}, "JPEG": {"quality": 95}, "WEBP": {"lossless": True}}[kind]
+    file = tmp_path / "turned"
+    file.write_bytes(encoded(made, kind, exif=exif, **options))
+    turn = {
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_270],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_90],
+    }.get(orientation, [])
+    upright = made
+    for step in turn:
+        upright = upright.transpose(step)
+    page = Image.new("RGBA", upright.size, "white")
+    page.alpha_composite(upright.convert("RGBA"))
+    assert difference(read_picture(file), bgr(page)) <= (6 if kind == "JPEG" else 0.1)
+
+
+def test_a_damaged_exif_block_is_ignored(tmp_path: Path, picture: Image.Image) -> None:
+    for number, exif in enumerate(
+        (
+            b"",
+            b"II*\0",
+            b"MM\0*\xff\xff\xff\xff",
+            b"II*\0\x08\0\0\0\xff\xff\x12\x01",
+            b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x63\0\0\0",
+        )
+    ):
+        file = tmp_path / f"{number}.jpg"
+        file.write_bytes(encoded(picture, "JPEG", exif=b"Exif\0\0" + exif))
+        assert read_picture(file).shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (60000, 3), (3, 60000)])
+def test_very_wide_and_tall_pictures_are_read(tmp_path: Path, size: tuple[int, int]) -> None:
+    for kind in ("PNG", "JPEG"):
+        Image.new("RGB", size, (10, 20, 30)).save(tmp_path / "long", kind)
+        assert read_picture(tmp_path / "long").shape == (size[1], size[0], 3)
+
+
+@pytest.mark.parametrize("name", ["日本 語.png", "наголос́.png", "a\nb.png", "[1]*.png"])
+def test_any_path_is_read(tmp_path: Path, picture: Image.Image, name: str) -> None:
+    (tmp_path / name).write_bytes(encoded(picture, "PNG"))
+    assert (read_picture(tmp_path / name) == bgr(picture)).all()
+
+
+def test_a_path_that_is_no_text_is_read(tmp_path: Path, picture: Image.Image) -> None:
+    file = tmp_path / os.fsdecode(b"\xff.png")
+    try:
+        file.write_bytes(encoded(picture, "PNG"))
+    except OSError:
+        pytest.skip("this file system wants names to be text")
+    assert (read_picture(file) == bgr(picture)).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("PNG", {}),
+        ("WEBP", {}),
+        ("WEBP", {"lossless": True}),
+        ("GIF", {}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("BMP", {}),
+        ("AVIF", {}),
+        ("JPEG2000", {}),
+    ],
+)
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
+def test_truncated_files_are_reported(
+    tmp_path: Path, picture: Image.Image, kind: str, options: dict[str, object], share: float
+) -> None:
+    """Never half a picture: OpenCV's own file reader fills the rest of a cut JPEG with grey."""
+    data = encoded(picture.resize((960, 640)), kind, **options)
+    file = tmp_path / "cut"
+    file.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(SourceError, match=r"cut: .*(truncated|decoded|read)"):
+        read_picture(file)
+
+
+def test_what_is_appended_does_no_harm(tmp_path: Path, picture: Image.Image) -> None:
+    (tmp_path / "tail.jpg").write_bytes(encoded(picture, "JPEG") + b"trailer" * 100)
+    assert read_picture(tmp_path / "tail.jpg").shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda file: None, "No such file"),
+        (lambda file: file.mkdir(), "directory"),
+        (lambda file: file.write_bytes(b""), "the file is empty"),
+        (lambda file: file.write_text("hello"), "not a picture"),
+        (lambda file: file.write_bytes(b"\xff\xd8\xff\xe0" + b"x" * 99), "damaged JPEG"),
+        (lambda file: file.write_bytes(b"\0\0\0\x18ftypheic" + b"x" * 99), "HEIC"),
+        (lambda file: Image.new("F", (9, 9)).save(file, "TIFF"), "float32"),
+    ],
+)
+def test_unreadable_files_are_named_with_the_reason(
+    tmp_path: Path, make: Callable[[Path], object], reason: str
+) -> None:
+    file = tmp_path / "bad.jpg"
+    make(file)
+    with pytest.raises(SourceError, match=reason) as caught:
+        read_picture(file)
+    assert "bad.jpg" in str(caught.value)
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of (empty) files as people have them; also the working directory."""
+    for name in (
+        "album/b.JPG",
+        "album/a.png",
+        "album/notes.md",
+        "album/.hidden.jpg",
+        "album/._a.png",
+        "album/.thumbs/a.png",
+        "album/day 2/c.webp",
+        "album/day 1/d.jpeg",
+        "album/list.txt",
+        "other/a.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(*inputs: str, exclude: tuple[str, ...] = ()) -> list[str]:
+    return [p.path.as_posix() for p in find_pictures(inputs, exclude=exclude).pictures]
+
+
+def test_a_folder_gives_all_pictures_below_it_sorted(tree: Path) -> None:
+    expected = ["album/a.png", "album/b.JPG", "album/day 1/d.jpeg", "album/day 2/c.webp"]
+    assert names("album") == expected
+    assert names(".") == [*expected, "other/a.png"]
+    found = find_pictures(["album"]).pictures
+    assert found[2].relative == Path("day 1/d.jpeg")
+
+
+def test_a_file_named_itself_is_taken_whatever_its_name(tree: Path) -> None:
+    assert names("album/notes.md", "album/.hidden.jpg") == ["album/notes.md", "album/.hidden.jpg"]
+    assert find_pictures(["album/notes.md"]).pictures[0].relative == Path("notes.md")
+
+
+def test_patterns_match_pictures_and_folders(tree: Path) -> None:
+    assert names("album/*.png") == ["album/a.png"]
+    assert names("*/a.*") == ["album/a.png", "other/a.png"]
+    assert names("album/*") == names("album/**") == names("album")
+    found = find_pictures(["*/a.*"]).pictures
+    assert [p.relative.as_posix() for p in found] == ["album/a.png", "other/a.png"]
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name_first(tree: Path) -> None:
+    Path("a[1].png").touch()
+    assert names("a[1].png") == ["a[1].png"]
+
+
+def test_a_list_gives_its_lines_relative_to_itself(tree: Path) -> None:
+    lines = ["a.png", "", "day 1/d.jpeg ", "../other/a.png", str(tree / "album/b.JPG"), "gone.png"]
+    Path("album/list.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    found = find_pictures(["album/list.txt"]).pictures
+    assert [p.relative.as_posix() for p in found] == [
+        "a.png",
+        "day 1/d.jpeg",
+        "a.png",
+        "b.JPG",
+        "gone.png",
+    ]
+    assert found[2].root == Path("album/../other")
+
+
+def test_each_picture_comes_once(tree: Path) -> None:
+    assert names("album/a.png", "album", "./album/b.JPG", "*/*.png") == [
+        "album/a.png",
+        "album/b.JPG",
+        "album/day 1/d.jpeg",
+        "album/day 2/c.webp",
+        "other/a.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    "given", ["gone.jpg", "gone/*.jpg", "album/*.gif", "empty", "album/list.txt"]
+)
+def test_an_input_that_matches_nothing_is_named(tree: Path, given: str) -> None:
+    Path("empty").mkdir()
+    with pytest.raises(ValueError, match="nothing matches") as caught:
+        find_pictures(["album", given])
+    assert given in str(caught.value)
+
+
+def test_outputs_inside_a_searched_folder_are_skipped_and_counted(tree: Path) -> None:
+    for name in ("album/out/a_rendered.png", "album/out/deep/x.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    for pattern in ("album", "album/**"):
+        found = find_pictures([pattern], exclude=["album/out"])
+        assert [p.path.name for p in found.pictures] == ["a.png", "b.JPG", "d.jpeg", "c.webp"]
+        assert found.skipped == 2
+    with pytest.raises(ValueError, match="2 files skipped as outputs"):
+        find_pictures(["album/o*"], exclude=["other/../album/out"])
+    assert names("album/out/deep/x.png", exclude=("album/out",)) == ["album/out/deep/x.png"]
+
+
+def test_where_results_lie_beside_the_pictures_only_rendered_ones_are_skipped(tree: Path) -> None:
+    Path("album/a_rendered.png").touch()
+    for folder in ("album", "."):
+        found = find_pictures(["album"], exclude=[folder])
+        assert len(found.pictures) == 4
+        assert found.skipped == 1
+
+
+def test_links_to_folders_that_lead_back_do_not_loop(tree: Path) -> None:
+    Path("album/back").symlink_to(tree / "album", target_is_directory=True)
+    assert len(names("album")) == 4
