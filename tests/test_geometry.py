@@ -60,40 +60,50 @@ def test_of_maps_puts_the_first_cell_at_three_and_a_half() -> None:
     assert geometry.from_maps(cells).tolist() == [[3.5, 3.5], [363.5, 179.5]]
 
 
-@pytest.mark.parametrize("size", [(64, 48), (61, 43), (65, 49), (120, 90), (121, 91)])
-@pytest.mark.parametrize("where", ["left edge", "centre", "right edge"])
-def test_one_lit_block_comes_back_to_where_it_was(size: tuple[int, int], where: str) -> None:
-    # A network that averages each 8 x 8 square sees one lit block of picture pixels; the block's
-    # centre of mass in the maps must be its centre in the picture: 8 pixels of the picture, or 16
-    # for the larger ones, are shrunk or kept, padded, averaged, and found again.
-    width, height = size
-    rows = 48 if height <= 50 else 45
-    block = 8 if height <= 50 else 16
-    left = {"left edge": 0, "centre": (width - block) // 2, "right edge": width - block}[where]
-    top = {"left edge": 0, "centre": (height - block) // 2, "right edge": height - block}[where]
-    picture = np.zeros((height, width, 3), np.uint8)
-    picture[top : top + block, left : left + block] = 255
+def lit_cells(image: np.ndarray) -> np.ndarray:
+    """Centre of mass (x, y) of what a network that keeps positions would answer, in cells.
 
-    image, geometry = Preprocessing(height=rows)(picture)
-    content = np.zeros(image.shape[:2])
-    content[: geometry.content[1], : geometry.content[0]] = image[
-        : geometry.content[1], : geometry.content[0], 0
-    ]
-    cells = content.reshape(image.shape[0] // 8, 8, image.shape[1] // 8, 8).mean(axis=(1, 3))
-    y, x = np.indices(cells.shape)
-    centre = np.array([[(cells * x).sum(), (cells * y).sum()]]) / cells.sum()
+    Each cell looks 8 pixels to either side of the middle of its own 8 x 8 pixels, less the
+    further: between two middles the answers share a pixel by its distance.
+    """
+    centre = []
+    for axis in (1, 0):
+        light = image[:, :, 0].astype(np.float64).sum(axis=1 - axis)
+        pixels = np.arange(len(light))
+        middles = pixels.reshape(-1, 8).mean(axis=1)
+        answers = np.maximum(0, 1 - np.abs(pixels - middles[:, None]) / 8) @ light
+        centre.append((answers * np.arange(len(answers))).sum() / answers.sum())
+    return np.array(centre)
 
-    expected = np.array([left, top]) + (block - 1) / 2
-    # The centre of mass over cells is quantised by the averaging: half a cell when the block lies
-    # inside one cell, nothing when it fills whole cells. Half a cell is what a wrong convention
-    # (a cell at 8 j, or at 8 j + 4) would be off by in the exact cases.
-    exact = (geometry.to_network(np.array([[left, top]]) - 0.5) + 0.5) % 8
-    tolerance = np.where(np.minimum(exact, 8 - exact) < 1e-6, 0.51, 4.0 / np.array(geometry.factor))
-    assert np.all(np.abs(geometry.from_maps(centre) - expected) <= tolerance)
+
+@pytest.mark.parametrize("size", [(64, 48), (61, 43), (65, 41)])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0], ids=["left edge", "centre", "right edge"])
+def test_one_lit_pixel_comes_back_to_itself(size: tuple[int, int], share: float) -> None:
+    lit = np.rint((np.array(size) - 1) * share).astype(int)
+    picture = np.zeros((size[1], size[0], 3), np.uint8)
+    picture[lit[1], lit[0]] = 255
+    image, geometry = Preprocessing(height=size[1])(picture)
+    assert geometry.factor == (1.0, 1.0)
+    image[size[1] :] = image[:, size[0] :] = 0  # the padding
+
+    # Only one cell sees what lies outside the outermost middles, 3.5 pixels from the edge.
+    expected = np.clip(lit, 3.5, np.array(geometry.network) - 4.5)
+    assert np.allclose(geometry.from_maps(lit_cells(image)), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8], ids=["left", "centre", "right"])
+def test_two_by_two_lit_pixels_come_back_from_half_the_size(share: float) -> None:
+    lit = np.array([int(100 * share) * 2, int(75 * share) * 2])
+    picture = np.zeros((150, 202, 3), np.uint8)
+    picture[lit[1] : lit[1] + 2, lit[0] : lit[0] + 2] = 255
+    image, geometry = Preprocessing(height=75)(picture)
+    assert geometry.content == (101, 75)
+    image[75:] = image[:, 101:] = 0
+    assert np.allclose(geometry.from_maps(lit_cells(image)), lit + 0.5, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    "column, expected", [(0, 3.5), (7, 59.5), (15, 123.5)], ids=["left", "middle", "right"]
+    ("column", "expected"), [(0, 3.5), (7, 59.5), (15, 123.5)], ids=["left", "middle", "right"]
 )
 def test_one_lit_cell_of_unscaled_maps(column: int, expected: float) -> None:
     geometry = Geometry((128, 8), (128, 8), (128, 8), (1.0, 1.0))
@@ -134,7 +144,7 @@ def test_geometries_that_cannot_be_are_refused(change: dict[str, object]) -> Non
         "picture": (8, 8), "network": (8, 8), "content": (8, 8), "factor": (1.0, 1.0)
     }  # fmt: skip
     Geometry(**fitting)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="must be positive|does not lie inside"):
+    with pytest.raises(ValueError, match=r"must be positive|does not lie inside"):
         Geometry(**{**fitting, **change})  # type: ignore[arg-type]
 
 

@@ -11,6 +11,7 @@
 
 #include "arrays.hpp"
 #include "openpose/decode.hpp"
+#include "openpose/merge.hpp"
 #include "openpose/reference.hpp"
 
 namespace openpose::bind {
@@ -242,6 +243,30 @@ py::tuple decode_reference(const py::array& heat, const py::array& paf, const To
                       : decode_reference_as<double>(heat, paf, topology, chosen);
 }
 
+using PassArguments = std::tuple<py::array, Affine, std::vector<int>, std::vector<float>>;
+
+py::array_t<float> merge_passes(const std::vector<PassArguments>& arguments, const Size& size) {
+    std::vector<HeldMaps<float>> held;
+    std::vector<Pass> passes;
+    for (const auto& [array, affine, channel, sign] : arguments) {
+        held.push_back(as_float_maps(array, "a pass"));
+        passes.push_back({held.back().view, std::get<0>(affine), std::get<1>(affine),
+                          std::get<2>(affine), std::get<3>(affine), channel, sign});
+    }
+    if (passes.empty() || size.first < 1 || size.second < 1) {
+        throw py::value_error("at least one pass and one cell are needed");
+    }
+    const auto channels = static_cast<py::ssize_t>(passes.front().channel.size());
+    py::array_t<float> merged({channels, static_cast<py::ssize_t>(size.second),
+                               static_cast<py::ssize_t>(size.first)});
+    float* out = merged.mutable_data();
+    {
+        const py::gil_scoped_release release;
+        merge(passes, static_cast<int>(channels), size.second, size.first, out);
+    }
+    return merged;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
@@ -263,6 +288,7 @@ PYBIND11_MODULE(_core, module) {
                py::arg("options"));
     module.def("connect", &connect, py::arg("peaks"), py::arg("paf"), py::arg("topology"),
                py::arg("options"));
+    module.def("merge", &merge_passes, py::arg("passes"), py::arg("size"));
     module.def("decode_reference", &decode_reference, py::arg("heat"), py::arg("paf"),
                py::arg("topology"), py::arg("options") = py::none());
 }

@@ -48,6 +48,12 @@ def connect(
     topology: Topology,
     options: DecodeOptions,
 ) -> list[npt.NDArray[np.float32]]: ...
+def merge(
+    passes: Sequence[
+        tuple[_Floats, tuple[float, float, float, float], Sequence[int], Sequence[float]]
+    ],
+    size: tuple[int, int],
+) -> npt.NDArray[np.float32]: ...
 def decode_reference(
     heat: _Floats,
     paf: _Floats,

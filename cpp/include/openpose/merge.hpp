@@ -1,0 +1,31 @@
+// Maps of several passes over one picture (scales, mirror image) into one set of maps.
+#pragma once
+
+#include <vector>
+
+#include "openpose/maps.hpp"
+
+namespace openpose {
+
+/// One pass: its maps, and where the merged cells lie in them. Merged cell (x, y) is read at
+/// (scale_x * x + shift_x, scale_y * y + shift_y); a mirrored pass has a negative scale_x. Merged
+/// channel c is sign[c] times channel[c] of the maps.
+struct Pass {
+    MapView maps;
+    double scale_x = 1;
+    double shift_x = 0;
+    double scale_y = 1;
+    double shift_y = 0;
+    std::vector<int> channel;
+    std::vector<float> sign;
+};
+
+/// Mean of the passes, all weighing the same: channels x height x width into `merged`.
+///
+/// Between cells the maps are interpolated with the cubic kernel of a = -0.75 (OpenCV's); cells
+/// beyond the edge repeat it. Values that are not finite count as zero.
+/// Throws std::invalid_argument if there is no pass, or one has no cells, other than `channels`
+/// channels, a channel out of range or a placement that is not finite.
+void merge(const std::vector<Pass>& passes, int channels, int height, int width, float* merged);
+
+}  // namespace openpose
