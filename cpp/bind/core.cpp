@@ -11,6 +11,7 @@
 
 #include "arrays.hpp"
 #include "openpose/decode.hpp"
+#include "openpose/decode_many.hpp"
 #include "openpose/merge.hpp"
 #include "openpose/reference.hpp"
 
@@ -82,24 +83,55 @@ HeldMaps<float> as_float_maps(const py::array& array, const char* name) {
     return as_maps<float>(array, name);
 }
 
+Placement as_placement(const Affine& affine, const Size& size) {
+    return {std::get<0>(affine), std::get<1>(affine), std::get<2>(affine),
+            std::get<3>(affine), size.first,          size.second};
+}
+
+// (keypoints, scores, filled).
+py::tuple to_python(const People& people) {
+    const py::ssize_t count = people.count;
+    const py::ssize_t parts = people.parts;
+    py::array_t<bool> filled({count, parts});
+    std::copy(people.filled.begin(), people.filled.end(), filled.mutable_data());
+    return py::make_tuple(as_array(people.keypoints, {count, parts, 3}),
+                          as_array(people.scores, {count}), filled);
+}
+
 py::tuple decode(const py::array& heat, const py::array& paf, const Topology& topology,
                  const Affine& affine, const Size& size, const DecodeOptions& options) {
     thread_local Decoder decoder;
     const HeldMaps<float> heats = as_float_maps(heat, "heat");
     const HeldMaps<float> pafs = as_float_maps(paf, "paf");
-    const Placement placement{std::get<0>(affine), std::get<1>(affine), std::get<2>(affine),
-                              std::get<3>(affine), size.first,          size.second};
     const People* people = nullptr;
     {
         const py::gil_scoped_release release;
-        people = &decoder.decode(heats.view, pafs.view, topology, placement, options);
+        people = &decoder.decode(heats.view, pafs.view, topology, as_placement(affine, size),
+                                 options);
     }
-    const py::ssize_t count = people->count;
-    const py::ssize_t parts = people->parts;
-    py::array_t<bool> filled({count, parts});
-    std::copy(people->filled.begin(), people->filled.end(), filled.mutable_data());
-    return py::make_tuple(as_array(people->keypoints, {count, parts, 3}),
-                          as_array(people->scores, {count}), filled);
+    return to_python(*people);
+}
+
+using JobArguments = std::tuple<py::array, py::array, Affine, Size>;
+
+py::list decode_jobs(const std::vector<JobArguments>& arguments, const Topology& topology,
+                     const DecodeOptions& options, int threads) {
+    std::vector<HeldMaps<float>> held;
+    std::vector<Job> jobs;
+    for (const auto& [heat, paf, affine, size] : arguments) {
+        const HeldMaps<float>& heats = held.emplace_back(as_float_maps(heat, "heat"));
+        const MapView heat_view = heats.view;
+        const HeldMaps<float>& pafs = held.emplace_back(as_float_maps(paf, "paf"));
+        jobs.push_back({heat_view, pafs.view, as_placement(affine, size)});
+    }
+    std::vector<People> people;
+    {
+        const py::gil_scoped_release release;
+        people = decode_many(jobs, topology, options, threads);
+    }
+    py::list result;
+    for (const People& one : people) result.append(to_python(one));
+    return result;
 }
 
 py::list find_peaks_of(const py::array& heat, const Topology& topology,
@@ -284,6 +316,8 @@ PYBIND11_MODULE(_core, module) {
 
     module.def("decode", &decode, py::arg("heat"), py::arg("paf"), py::arg("topology"),
                py::arg("affine"), py::arg("size"), py::arg("options"));
+    module.def("decode_many", &decode_jobs, py::arg("jobs"), py::arg("topology"),
+               py::arg("options"), py::arg("threads"));
     module.def("find_peaks", &find_peaks_of, py::arg("heat"), py::arg("topology"),
                py::arg("options"));
     module.def("connect", &connect, py::arg("peaks"), py::arg("paf"), py::arg("topology"),

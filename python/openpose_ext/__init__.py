@@ -7,7 +7,7 @@
     poses.keypoints  # (people, 18, 3) float32: x, y in the picture, score
 """
 
-from openpose_ext.decode import DecodeOptions, decode_body, decode_reference
+from openpose_ext.decode import DecodeOptions, decode_bodies, decode_body, decode_reference
 from openpose_ext.draw import draw
 from openpose_ext.errors import (
     BackendError,
@@ -37,6 +37,7 @@ __all__ = [
     "Poses",
     "SourceError",
     "Topology",
+    "decode_bodies",
     "decode_body",
     "decode_reference",
     "draw",

@@ -39,6 +39,14 @@ def decode(
     size: tuple[int, int],
     options: DecodeOptions,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]]: ...
+def decode_many(
+    jobs: Sequence[
+        tuple[_Floats, _Floats, tuple[float, float, float, float], tuple[int, int]]
+    ],
+    topology: Topology,
+    options: DecodeOptions,
+    threads: int,
+) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]]]: ...
 def find_peaks(
     heat: _Floats, topology: Topology, options: DecodeOptions
 ) -> list[npt.NDArray[np.float32]]: ...

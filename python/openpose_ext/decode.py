@@ -6,8 +6,10 @@ Maps are (channels, height, width). `heat` has K parts and perhaps a background 
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, Self
 
 import cv2
@@ -19,7 +21,14 @@ from openpose_ext.geometry import Geometry
 from openpose_ext.poses import FILLED_SCORE, Poses
 from openpose_ext.topology import COCO_18, Topology
 
-__all__ = ["DecodeOptions", "connect", "decode_body", "decode_reference", "find_peaks"]
+__all__ = [
+    "DecodeOptions",
+    "connect",
+    "decode_bodies",
+    "decode_body",
+    "decode_reference",
+    "find_peaks",
+]
 
 Mode = Literal["fast", "reference"]
 Floats = npt.NDArray[np.floating]
@@ -67,7 +76,7 @@ class DecodeOptions:
 _FAST = DecodeOptions()
 _REFERENCE = DecodeOptions.reference()
 
-_geometry_of_maps = cache(Geometry.of_maps)
+_geometry_of_maps = lru_cache(maxsize=64)(Geometry.of_maps)
 
 
 def decode_body(
@@ -96,9 +105,7 @@ def decode_body(
     Raises ValueError or TypeError if the maps, mode or options do not fit.
     """
     if geometry is None:
-        if np.ndim(heat) != 3:
-            raise ValueError(f"heat must be (channels, height, width), not {np.shape(heat)}")
-        geometry = _geometry_of_maps(heat.shape[2], heat.shape[1], stride)
+        geometry = _geometry_of(heat, stride)
     if mode == "fast":
         keypoints, scores, filled = _core.decode(
             heat,
@@ -112,6 +119,39 @@ def decode_body(
     if mode == "reference":
         return _decode_by_reference(heat, paf, topology, geometry, options or _REFERENCE)
     raise ValueError(f"mode must be 'fast' or 'reference', not {mode!r}")
+
+
+def decode_bodies(
+    maps: Sequence[tuple[Floats, Floats]],
+    *,
+    topology: Topology = COCO_18,
+    geometries: Sequence[Geometry] | None = None,
+    stride: int = 8,
+    options: DecodeOptions | None = None,
+    threads: int | None = None,
+) -> list[Poses]:
+    """Decode many pictures' maps at once, in C++ threads.
+
+    maps        (heat, paf) of each picture, as `decode_body` takes them; sizes may differ
+    geometries  one a picture, or None
+    threads     None takes as many as there are CPUs
+
+    Returns what `decode_body` returns for each, in the same order.
+    Raises as `decode_body`; one bad picture fails the call.
+    """
+    if geometries is None:
+        geometries = [_geometry_of(heat, stride) for heat, _ in maps]
+    jobs = [
+        (heat, paf, geometry.maps_to_picture, geometry.picture)
+        for (heat, paf), geometry in zip(maps, geometries, strict=True)
+    ]
+    decoded = _core.decode_many(
+        jobs, topology.core, (options or _FAST).core, threads or os.cpu_count() or 1
+    )
+    return [
+        Poses(keypoints, scores, filled, topology, geometry.picture)
+        for (keypoints, scores, filled), geometry in zip(decoded, geometries, strict=True)
+    ]
 
 
 def decode_reference(
@@ -147,6 +187,12 @@ def connect(
 ) -> list[npt.NDArray[np.float32]]:
     """Chosen connections of each limb: L arrays (n, 3) of a, b (indices of peaks) and score."""
     return _core.connect(peaks, paf, topology.core, (options or _FAST).core)
+
+
+def _geometry_of(heat: Floats, stride: int) -> Geometry:
+    if np.ndim(heat) != 3:
+        raise ValueError(f"heat must be (channels, height, width), not {np.shape(heat)}")
+    return _geometry_of_maps(heat.shape[2], heat.shape[1], stride)
 
 
 def _decode_by_reference(
