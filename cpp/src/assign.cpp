@@ -116,8 +116,10 @@ void connect(MapView paf, const Topology& topology, const Peaks& peaks,
     connections.resize(topology.limbs.size());
     for (std::size_t l = 0; l < topology.limbs.size(); ++l) {
         const Limb& limb = topology.limbs[l];
-        score_limb(paf, limb, peaks, options, scratch.limb, connections[l]);
-        assign(peaks.count(limb.a), peaks.count(limb.b), scratch.assign, connections[l]);
+        // Hostile maps accept thousands of pairs, so only the chosen ones are copied.
+        score_limb(paf, limb, peaks, options, scratch.limb, scratch.pairs);
+        assign(peaks.count(limb.a), peaks.count(limb.b), scratch.assign, scratch.pairs);
+        connections[l].assign(scratch.pairs.begin(), scratch.pairs.end());
     }
 }
 

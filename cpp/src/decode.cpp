@@ -121,7 +121,7 @@ const People& Decoder::decode(MapView heat, MapView paf, const Topology& topolog
     assemble(peaks_, topology, connections_, options, assemble_scratch_, assembly_);
     score_people(peaks_, topology, assembly_);
     if (options.fill) {
-        fill(heat, paf, peaks_, topology, assembly_, filled_);
+        fill(heat, paf, peaks_, topology, assembly_, connect_scratch_.limb, filled_);
     } else {
         filled_.at.assign(static_cast<std::size_t>(assembly_.people) * topology.parts, Peak{});
     }

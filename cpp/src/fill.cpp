@@ -79,14 +79,15 @@ Spot follow(MapView heat, MapView paf, const Limb& limb, const Peak& from, int p
 class Filler {
 public:
     Filler(MapView heat, MapView paf, const Peaks& peaks, const Topology& topology,
-           const std::vector<char>& taken, const int* seen, Peak* filled)
+           const std::vector<char>& taken, const int* seen, Peak* filled, LimbScratch& scratch)
         : heat_(heat),
           paf_(paf),
           peaks_(peaks),
           topology_(topology),
           taken_(taken),
           seen_(seen),
-          filled_(filled) {}
+          filled_(filled),
+          scratch_(scratch) {}
 
     // True if something was filled.
     bool fill_round() {
@@ -117,7 +118,7 @@ private:
         return false;
     }
 
-    [[nodiscard]] Peak best_candidate(int part) const {
+    [[nodiscard]] Peak best_candidate(int part) {
         Peak best;
         float best_value = 0;
         for (const Limb& limb : topology_.limbs) {
@@ -128,8 +129,8 @@ private:
             if (!(spot.heat > kLeastHeat)) continue;
             const Peak there = refine(heat_, part, spot.y, spot.x);
             const Integral field = limb.a == part
-                                       ? integrate(paf_, limb, there, *from, kLeastSample)
-                                       : integrate(paf_, limb, *from, there, kLeastSample);
+                                       ? integrate(paf_, limb, there, *from, kLeastSample, scratch_)
+                                       : integrate(paf_, limb, *from, there, kLeastSample, scratch_);
             if (field.mean < kLeastMean || field.share < kLeastShare) continue;
             const float value = field.mean * there.score;
             if (value > best_value && !is_taken(part, there)) {
@@ -147,12 +148,13 @@ private:
     const std::vector<char>& taken_;
     const int* seen_;
     Peak* filled_;
+    LimbScratch& scratch_;
 };
 
 }  // namespace
 
 void fill(MapView heat, MapView paf, const Peaks& peaks, const Topology& topology,
-          const Assembly& assembly, Filled& filled) {
+          const Assembly& assembly, LimbScratch& scratch, Filled& filled) {
     const int parts = topology.parts;
     filled.at.assign(static_cast<std::size_t>(assembly.people) * parts, Peak{});
     filled.taken.assign(peaks.all.size(), 0);
@@ -161,7 +163,7 @@ void fill(MapView heat, MapView paf, const Peaks& peaks, const Topology& topolog
     }
     for (int person = 0; person < assembly.people; ++person) {
         Filler filler(heat, paf, peaks, topology, filled.taken, &assembly.peak[person * parts],
-                      &filled.at[person * parts]);
+                      &filled.at[person * parts], scratch);
         // A chain of missing parts is filled from its root on, a part or more a round.
         for (int round = 0; round < parts && filler.fill_round(); ++round) {
         }

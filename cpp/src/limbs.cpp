@@ -36,8 +36,8 @@ inline std::int32_t nearest_cell(float x, float y, std::int32_t stride, std::int
     return std::min(row, last_row) * stride + std::min(column, last_column);
 }
 
-// For every b whether one of the two middle samples of the line from a exceeds the threshold. Most
-// pairs of a crowd belong to different people and fail both.
+// For every b whether the field halfway from a exceeds the threshold. Most pairs of a crowd belong
+// to different people and fail.
 OPENPOSE_MULTIVERSION
 void test_middle(const Field& field, float ax, float ay, const float* bx, const float* by,
                  int count, float threshold, std::int32_t* passes) {
@@ -46,90 +46,154 @@ void test_middle(const Field& field, float ax, float ay, const float* bx, const 
     const std::int32_t stride = field.stride;
     const std::int32_t last_column = field.last_column;
     const std::int32_t last_row = field.last_row;
-    constexpr float kBefore = static_cast<float>(kSamples / 2 - 1) / (kSamples - 1);
-    constexpr float kAfter = static_cast<float>(kSamples / 2) / (kSamples - 1);
     for (int i = 0; i < count; ++i) {
         const float dx = bx[i] - ax;
         const float dy = by[i] - ay;
-        const std::int32_t before =
-            nearest_cell(ax + dx * kBefore, ay + dy * kBefore, stride, last_column, last_row);
-        const std::int32_t after =
-            nearest_cell(ax + dx * kAfter, ay + dy * kAfter, stride, last_column, last_row);
+        const std::int32_t middle =
+            nearest_cell(ax + 0.5f * dx, ay + 0.5f * dy, stride, last_column, last_row);
         const float least = threshold * std::sqrt(dx * dx + dy * dy);
-        passes[i] = static_cast<std::int32_t>(fx[before] * dx + fy[before] * dy > least) |
-                    static_cast<std::int32_t>(fx[after] * dx + fy[after] * dy > least);
+        passes[i] = static_cast<std::int32_t>(fx[middle] * dx + fy[middle] * dy > least);
     }
 }
 
-// The line from a to b with its unit vector.
-struct Line {
-    float x, y, step_x, step_y, unit_x, unit_y, length;
+// The field at a cell along a unit vector. Fields are of unit vectors at most; a larger value is no
+// better evidence.
+inline float dot(const float* fx, const float* fy, std::int32_t cell, float unit_x, float unit_y) {
+    const float value = confidence(fx[cell] * unit_x + fy[cell] * unit_y);
+    return std::min(std::max(value, -1.0f), 1.0f);
+}
 
-    Line(const Peak& a, const Peak& b) : x(a.x), y(a.y) {
-        const float dx = b.x - a.x;
-        const float dy = b.y - a.y;
-        length = std::sqrt(dx * dx + dy * dy);
-        const float inverse = length > kShortest ? 1.0f / length : 0.0f;
-        unit_x = dx * inverse;
-        unit_y = dy * inverse;
-        step_x = dx / (kSamples - 1);
-        step_y = dy / (kSamples - 1);
-    }
+// Loops below run over the pairs of a batch inside one over the samples: pairs are many, samples
+// few, and all pairs take the same steps.
 
-    // The field along the line at the cell nearest to sample t.
-    [[nodiscard]] float nearest(const Field& field, int t) const {
+// Adds, for every pair, the samples at the nearest cells and the number of those above the
+// threshold.
+OPENPOSE_MULTIVERSION
+void sample_nearest(const Field& field, float threshold, PairBatch& pairs) {
+    const float* fx = field.x;
+    const float* fy = field.y;
+    const std::int32_t stride = field.stride;
+    const std::int32_t last_column = field.last_column;
+    const std::int32_t last_row = field.last_row;
+    const int count = pairs.count;
+    // Of this function alone, so that the compiler sees that no store changes the field.
+    std::array<float, kBatch> sum{};
+    std::array<std::int32_t, kBatch> above{};
+    for (int t = 0; t < kSamples; ++t) {
         const auto along = static_cast<float>(t);
-        return dot(field, nearest_cell(x + along * step_x, y + along * step_y, field.stride,
-                                       field.last_column, field.last_row));
+        for (int i = 0; i < count; ++i) {
+            const std::int32_t cell =
+                nearest_cell(pairs.x[i] + along * pairs.step_x[i],
+                             pairs.y[i] + along * pairs.step_y[i], stride, last_column, last_row);
+            const float sample = dot(fx, fy, cell, pairs.unit_x[i], pairs.unit_y[i]);
+            sum[i] += sample;
+            above[i] += static_cast<std::int32_t>(sample > threshold);
+        }
     }
+    std::copy_n(sum.begin(), count, pairs.sum.begin());
+    std::copy_n(above.begin(), count, pairs.above.begin());
+}
 
-    // The field along the line at sample t, between the four cells around it.
-    [[nodiscard]] float between(const Field& field, int t) const {
+// Sets, for every pair, the sum of the samples taken between the four cells around each.
+OPENPOSE_MULTIVERSION
+void sample_between(const Field& field, PairBatch& pairs) {
+    const float* fx = field.x;
+    const float* fy = field.y;
+    const std::int32_t stride = field.stride;
+    const std::int32_t last_column = field.last_column;
+    const std::int32_t last_row = field.last_row;
+    const auto right_edge = static_cast<float>(last_column);
+    const auto bottom_edge = static_cast<float>(last_row);
+    const int count = pairs.count;
+    std::array<float, kBatch> sum{};
+    for (int t = 0; t < kSamples; ++t) {
         const auto along = static_cast<float>(t);
-        const float px =
-            std::clamp(x + along * step_x, 0.0f, static_cast<float>(field.last_column));
-        const float py = std::clamp(y + along * step_y, 0.0f, static_cast<float>(field.last_row));
-        const auto column = static_cast<std::int32_t>(px);
-        const auto row = static_cast<std::int32_t>(py);
-        const std::int32_t cell = row * field.stride + column;
-        const std::int32_t right = cell + static_cast<std::int32_t>(column < field.last_column);
-        const std::int32_t below = row < field.last_row ? field.stride : 0;
-        const float across = px - static_cast<float>(column);
-        const float down = py - static_cast<float>(row);
-        const float upper = dot(field, cell) * (1 - across) + dot(field, right) * across;
-        const float lower =
-            dot(field, cell + below) * (1 - across) + dot(field, right + below) * across;
-        return upper * (1 - down) + lower * down;
+        for (int i = 0; i < count; ++i) {
+            const float unit_x = pairs.unit_x[i];
+            const float unit_y = pairs.unit_y[i];
+            const float x =
+                std::min(std::max(pairs.x[i] + along * pairs.step_x[i], 0.0f), right_edge);
+            const float y =
+                std::min(std::max(pairs.y[i] + along * pairs.step_y[i], 0.0f), bottom_edge);
+            const auto column = static_cast<std::int32_t>(x);
+            const auto row = static_cast<std::int32_t>(y);
+            const std::int32_t next_column = std::min(column + 1, last_column);
+            const std::int32_t above = row * stride;
+            const std::int32_t below = std::min(row + 1, last_row) * stride;
+            const float across = x - static_cast<float>(column);
+            const float down = y - static_cast<float>(row);
+            const float upper =
+                dot(fx, fy, above + column, unit_x, unit_y) * (1 - across) +
+                dot(fx, fy, above + next_column, unit_x, unit_y) * across;
+            const float lower =
+                dot(fx, fy, below + column, unit_x, unit_y) * (1 - across) +
+                dot(fx, fy, below + next_column, unit_x, unit_y) * across;
+            sum[i] += upper * (1 - down) + lower * down;
+        }
     }
+    std::copy_n(sum.begin(), count, pairs.sum.begin());
+}
 
-private:
-    // Fields are of unit vectors at most; a larger value is no better evidence.
-    [[nodiscard]] float dot(const Field& field, std::int32_t cell) const {
-        const float value = confidence(field.x[cell] * unit_x + field.y[cell] * unit_y);
-        return std::clamp(value, -1.0f, 1.0f);
+void add_pair(int index_a, const Peak& a, int index_b, const Peak& b, PairBatch& pairs) {
+    const int i = pairs.count++;
+    const float dx = b.x - a.x;
+    const float dy = b.y - a.y;
+    const float length = std::sqrt(dx * dx + dy * dy);
+    const float inverse = length > kShortest ? 1.0f / length : 0.0f;
+    pairs.a[i] = index_a;
+    pairs.b[i] = index_b;
+    pairs.x[i] = a.x;
+    pairs.y[i] = a.y;
+    pairs.step_x[i] = dx / (kSamples - 1);
+    pairs.step_y[i] = dy / (kSamples - 1);
+    pairs.unit_x[i] = dx * inverse;
+    pairs.unit_y[i] = dy * inverse;
+    pairs.length[i] = length;
+}
+
+// Keeps the pairs with at least `needed` samples above the threshold, in their order.
+void keep_supported(int needed, PairBatch& pairs) {
+    int kept = 0;
+    for (int i = 0; i < pairs.count; ++i) {
+        if (pairs.above[i] < needed) continue;
+        pairs.a[kept] = pairs.a[i];
+        pairs.b[kept] = pairs.b[i];
+        pairs.x[kept] = pairs.x[i];
+        pairs.y[kept] = pairs.y[i];
+        pairs.step_x[kept] = pairs.step_x[i];
+        pairs.step_y[kept] = pairs.step_y[i];
+        pairs.unit_x[kept] = pairs.unit_x[i];
+        pairs.unit_y[kept] = pairs.unit_y[i];
+        pairs.length[kept] = pairs.length[i];
+        ++kept;
     }
-};
+    pairs.count = kept;
+}
 
-// Samples that may fail before a pair is lost: more than `share` of them must hold.
-int allowed_failures(double share) {
-    const int needed = static_cast<int>(std::floor(share * kSamples)) + 1;
-    return kSamples - std::min(needed, kSamples);
+// Tries the pairs of a batch, appends the good ones and empties it.
+void try_pairs(const Field& field, float threshold, int needed, PairBatch& pairs,
+               std::vector<Connection>& connections) {
+    sample_nearest(field, threshold, pairs);
+    keep_supported(needed, pairs);
+    sample_between(field, pairs);
+    const float half_height = 0.5f * static_cast<float>(field.last_row + 1);
+    for (int i = 0; i < pairs.count; ++i) {
+        const float prior = std::min(half_height / std::max(pairs.length[i], kShortest) - 1, 0.0f);
+        const float score = pairs.sum[i] / kSamples + prior;
+        if (score > 0) connections.push_back({pairs.a[i], pairs.b[i], score});
+    }
+    pairs.count = 0;
 }
 
 }  // namespace
 
-Integral integrate(MapView paf, const Limb& limb, const Peak& from, const Peak& to,
-                   float threshold) {
-    const Field field(paf, limb);
-    const Line line(from, to);
-    float sum = 0;
-    int above = 0;
-    for (int t = 0; t < kSamples; ++t) {
-        const float sample = line.nearest(field, t);
-        sum += sample;
-        above += static_cast<int>(sample > threshold);
-    }
-    return {sum / kSamples, static_cast<float>(above) / kSamples};
+Integral integrate(MapView paf, const Limb& limb, const Peak& from, const Peak& to, float threshold,
+                   LimbScratch& scratch) {
+    PairBatch& pairs = scratch.pairs;
+    pairs.count = 0;
+    add_pair(0, from, 0, to, pairs);
+    sample_nearest(Field(paf, limb), threshold, pairs);
+    return {pairs.sum[0] / kSamples, static_cast<float>(pairs.above[0]) / kSamples};
 }
 
 void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeOptions& options,
@@ -143,8 +207,9 @@ void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeO
     const Peak* a = peaks.of(limb.a);
     const Peak* b = peaks.of(limb.b);
     const auto threshold = static_cast<float>(options.paf_threshold);
-    const int allowed = allowed_failures(options.min_paf_share);
-    const float half_height = 0.5f * static_cast<float>(paf.height);
+    // More than the share; a share just below one asks for all.
+    const int needed =
+        std::min(static_cast<int>(std::floor(options.min_paf_share * kSamples)) + 1, kSamples);
 
     scratch.x.resize(count_b);
     scratch.y.resize(count_b);
@@ -153,24 +218,18 @@ void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeO
         scratch.x[j] = b[j].x;
         scratch.y[j] = b[j].y;
     }
+    PairBatch& pairs = scratch.pairs;
+    pairs.count = 0;
     for (int i = 0; i < count_a; ++i) {
         test_middle(field, a[i].x, a[i].y, scratch.x.data(), scratch.y.data(), count_b, threshold,
                     scratch.passes.data());
         for (int j = 0; j < count_b; ++j) {
             if (scratch.passes[j] == 0) continue;
-            const Line line(a[i], b[j]);
-            int failures = 0;
-            for (int t = 0; t < kSamples && failures <= allowed; ++t) {
-                failures += static_cast<int>(!(line.nearest(field, t) > threshold));
-            }
-            if (failures > allowed) continue;
-            float sum = 0;
-            for (int t = 0; t < kSamples; ++t) sum += line.between(field, t);
-            const float prior = std::min(half_height / std::max(line.length, kShortest) - 1, 0.0f);
-            const float score = sum / kSamples + prior;
-            if (score > 0) connections.push_back({i, j, score});
+            add_pair(i, a[i], j, b[j], pairs);
+            if (pairs.count == kBatch) try_pairs(field, threshold, needed, pairs, connections);
         }
     }
+    try_pairs(field, threshold, needed, pairs, connections);
 }
 
 }  // namespace openpose

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <limits>
 
 #include "openpose/multiversion.hpp"
 
@@ -11,22 +12,41 @@ namespace openpose {
 
 namespace {
 
-// Cells tested at once for the threshold: two AVX2 registers.
-constexpr int kBlock = 16;
+// Cells tested at once. Compilers unroll shorter loops instead of vectorising them.
+constexpr int kBlock = 32;
 
-// Writes the columns of blocks with a cell above the threshold; returns their number. Few blocks
-// of a real map have one, so the neighbours of most cells are never read.
+inline bool exceeds(float neighbour, float value) {
+    return neighbour > value && neighbour <= std::numeric_limits<float>::max();
+}
+
+// Columns of a row above the threshold that none of the four side neighbours exceeds, at least;
+// returns their number. Few blocks of a map have a cell above the threshold, so the neighbours of
+// most cells are never read. `up` and `down` are the row itself at the map's edge.
 OPENPOSE_MULTIVERSION
-int blocks_above(const float* row, int width, float threshold, std::int32_t* columns) {
+int find_candidates(const float* up, const float* row, const float* down, int width,
+                    float threshold, std::int32_t* columns) {
     int found = 0;
-    int x = 0;
-    for (; x + kBlock <= width; x += kBlock) {
+    columns[found++] = 0;
+    int x = 1;
+    for (; x + kBlock < width; x += kBlock) {
         int above = 0;
         for (int i = 0; i < kBlock; ++i) above |= static_cast<int>(row[x + i] > threshold);
-        columns[found] = x;
-        found += above;
+        if (above == 0) continue;
+        std::int32_t stands_out[kBlock];
+        for (int i = 0; i < kBlock; ++i) {
+            const float value = row[x + i];
+            stands_out[i] = static_cast<std::int32_t>(value > threshold) &
+                            static_cast<std::int32_t>(!exceeds(row[x + i - 1], value)) &
+                            static_cast<std::int32_t>(!exceeds(row[x + i + 1], value)) &
+                            static_cast<std::int32_t>(!exceeds(up[x + i], value)) &
+                            static_cast<std::int32_t>(!exceeds(down[x + i], value));
+        }
+        for (int i = 0; i < kBlock; ++i) {
+            columns[found] = x + i;
+            found += stands_out[i];
+        }
     }
-    if (x < width) columns[found++] = x;
+    for (; x < width; ++x) columns[found++] = x;
     return found;
 }
 
@@ -102,21 +122,19 @@ void find_peaks(MapView heat, int parts, const DecodeOptions& options, PeakScrat
     const auto threshold = static_cast<float>(options.peak_threshold);
     peaks.all.clear();
     peaks.begin.assign(1, 0);
-    scratch.blocks.resize(heat.width / kBlock + 2);
+    scratch.columns.resize(heat.width + 1);
     for (int part = 0; part < parts; ++part) {
         for (int y = 0; y < heat.height; ++y) {
             const float* row = heat.row(part, y);
-            const int blocks = blocks_above(row, heat.width, threshold, scratch.blocks.data());
-            for (int i = 0; i < blocks; ++i) {
-                const int end = std::min(scratch.blocks[i] + kBlock, heat.width);
-                for (int x = scratch.blocks[i]; x < end; ++x) {
-                    if (!(row[x] > threshold)) continue;
-                    // Three in four cells around a peak lose against a side neighbour already.
-                    if (x > 0 && confidence(row[x - 1]) > row[x]) continue;
-                    if (x + 1 < heat.width && confidence(row[x + 1]) > row[x]) continue;
-                    const Neighbourhood n(heat, part, y, x);
-                    if (n.v[1][1] > threshold && is_peak(n)) peaks.all.push_back(refine(n, y, x));
-                }
+            const float* up = heat.row(part, std::max(y - 1, 0));
+            const float* down = heat.row(part, std::min(y + 1, heat.height - 1));
+            const int candidates =
+                find_candidates(up, row, down, heat.width, threshold, scratch.columns.data());
+            for (int i = 0; i < candidates; ++i) {
+                const int x = scratch.columns[i];
+                if (!(row[x] > threshold)) continue;
+                const Neighbourhood n(heat, part, y, x);
+                if (n.v[1][1] > threshold && is_peak(n)) peaks.all.push_back(refine(n, y, x));
             }
         }
         keep_strongest(peaks.all, peaks.begin.back(), options.max_peaks, scratch.scores);

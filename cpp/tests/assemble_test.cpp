@@ -56,9 +56,8 @@ std::vector<int> row(const Assembly& assembly, int person) {
 Topology trunk_and_arm() {
     Topology topology;
     topology.parts = 7;
-    topology.limbs = {{0, 1, 0, 1},         {0, 2, 2, 3},   {0, 3, 4, 5},
-                      {1, 4, 6, 7},         {4, 5, 8, 9},   {5, 6, 10, 11},
-                      {0, 6, 12, 13, true}};
+    topology.limbs = {{0, 1, 0, 1}, {0, 2, 2, 3},   {0, 3, 4, 5},        {1, 4, 6, 7},
+                      {4, 5, 8, 9}, {5, 6, 10, 11}, {0, 6, 12, 13, true}};
     return topology;
 }
 
@@ -69,8 +68,7 @@ TEST(Assembly, OfNothingIsNobody) {
 }
 
 TEST(Assembly, JoinsAChainIntoOnePersonAndSumsItsEvidence) {
-    const Assembly found =
-        join(peaks_with({1, 1, 1}), chain(3), {{{0, 0, .9f}}, {{0, 0, .4f}}});
+    const Assembly found = join(peaks_with({1, 1, 1}), chain(3), {{{0, 0, .9f}}, {{0, 0, .4f}}});
     ASSERT_EQ(found.people, 1);
     EXPECT_EQ(row(found, 0), (std::vector<int>{0, 1, 2}));
     EXPECT_EQ(found.count[0], 3);
@@ -87,8 +85,8 @@ TEST(Assembly, KeepsPeopleApart) {
 
 TEST(Assembly, MergesTwoPiecesThatALimbJoins) {
     // The outer limbs are stronger, so both ends exist before the middle joins them.
-    const Assembly found = join(peaks_with({1, 1, 1, 1}), chain(4),
-                                {{{0, 0, .9f}}, {{0, 0, .3f}}, {{0, 0, .8f}}});
+    const Assembly found =
+        join(peaks_with({1, 1, 1, 1}), chain(4), {{{0, 0, .9f}}, {{0, 0, .3f}}, {{0, 0, .8f}}});
     ASSERT_EQ(found.people, 1);
     EXPECT_EQ(row(found, 0), (std::vector<int>{0, 1, 2, 3}));
     EXPECT_EQ(found.count[0], 4);
@@ -124,8 +122,7 @@ TEST(Assembly, StrongPeaksBreakTheTieOfEqualLimbs) {
     peaks.all[3].score = 0.9f;
     Topology topology = chain(3);
     topology.limbs.push_back({0, 2, 4, 5});
-    const Assembly found =
-        join(peaks, topology, {{{0, 0, .9f}}, {{0, 0, .7f}}, {{0, 1, .7f}}});
+    const Assembly found = join(peaks, topology, {{{0, 0, .9f}}, {{0, 0, .7f}}, {{0, 1, .7f}}});
     ASSERT_EQ(found.people, 1);
     EXPECT_EQ(row(found, 0), (std::vector<int>{0, 1, 3}));
 }

@@ -22,7 +22,7 @@ public:
           cells_(static_cast<std::size_t>(channels) * height * width, value) {}
 
     [[nodiscard]] MapView view() const {
-        return {cells_.data(),    channels_, height_, width_, std::ptrdiff_t{height_} * width_,
+        return {cells_.data(),         channels_, height_, width_, std::ptrdiff_t{height_} * width_,
                 std::ptrdiff_t{width_}};
     }
     [[nodiscard]] std::vector<float>& cells() { return cells_; }

@@ -11,11 +11,25 @@ inline constexpr int kParts = 18;
 
 /// Limbs and PAF channels as python/openpose_ext/topology.py has them.
 inline Topology coco_18() {
-    constexpr std::array<std::array<int, 3>, 19> kLimbs{
-        {{1, 2, 12},  {1, 5, 20},   {2, 3, 14},  {3, 4, 16},  {5, 6, 22},
-         {6, 7, 24},  {1, 8, 0},    {8, 9, 2},   {9, 10, 4},  {1, 11, 6},
-         {11, 12, 8}, {12, 13, 10}, {1, 0, 28},  {0, 14, 30}, {14, 16, 34},
-         {0, 15, 32}, {15, 17, 36}, {2, 16, 18}, {5, 17, 26}}};
+    constexpr std::array<std::array<int, 3>, 19> kLimbs{{{1, 2, 12},
+                                                         {1, 5, 20},
+                                                         {2, 3, 14},
+                                                         {3, 4, 16},
+                                                         {5, 6, 22},
+                                                         {6, 7, 24},
+                                                         {1, 8, 0},
+                                                         {8, 9, 2},
+                                                         {9, 10, 4},
+                                                         {1, 11, 6},
+                                                         {11, 12, 8},
+                                                         {12, 13, 10},
+                                                         {1, 0, 28},
+                                                         {0, 14, 30},
+                                                         {14, 16, 34},
+                                                         {0, 15, 32},
+                                                         {15, 17, 36},
+                                                         {2, 16, 18},
+                                                         {5, 17, 26}}};
     Topology topology;
     topology.parts = kParts;
     for (const auto& [a, b, channel] : kLimbs) {
@@ -26,25 +40,24 @@ inline Topology coco_18() {
 }
 
 /// A person who stands facing us, the neck at the origin, the ankles at y = 1.
-inline constexpr std::array<std::array<float, 2>, kParts> kStanding{
-    {{0, -.16f},
-     {0, 0},
-     {-.17f, .02f},
-     {-.24f, .25f},
-     {-.28f, .46f},
-     {.17f, .02f},
-     {.24f, .25f},
-     {.28f, .46f},
-     {-.1f, .45f},
-     {-.11f, .74f},
-     {-.12f, 1},
-     {.1f, .45f},
-     {.11f, .74f},
-     {.12f, 1},
-     {-.05f, -.2f},
-     {.05f, -.2f},
-     {-.1f, -.17f},
-     {.1f, -.17f}}};
+inline constexpr std::array<std::array<float, 2>, kParts> kStanding{{{0, -.16f},
+                                                                     {0, 0},
+                                                                     {-.17f, .02f},
+                                                                     {-.24f, .25f},
+                                                                     {-.28f, .46f},
+                                                                     {.17f, .02f},
+                                                                     {.24f, .25f},
+                                                                     {.28f, .46f},
+                                                                     {-.1f, .45f},
+                                                                     {-.11f, .74f},
+                                                                     {-.12f, 1},
+                                                                     {.1f, .45f},
+                                                                     {.11f, .74f},
+                                                                     {.12f, 1},
+                                                                     {-.05f, -.2f},
+                                                                     {.05f, -.2f},
+                                                                     {-.1f, -.17f},
+                                                                     {.1f, -.17f}}};
 
 /// Heat and fields of one picture.
 struct Picture {

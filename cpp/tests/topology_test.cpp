@@ -45,9 +45,7 @@ TEST(Topology, MayBeASinglePartOrALongChain) {
     EXPECT_EQ(complaint_of(coco_18()), "");
 }
 
-TEST(Topology, NeedsAPart) {
-    EXPECT_NE(complaint_of(chain(0)), "");
-}
+TEST(Topology, NeedsAPart) { EXPECT_NE(complaint_of(chain(0)), ""); }
 
 TEST(Topology, NamesTheLimbThatLeavesTheParts) {
     for (const Limb& wrong : {Limb{0, 3, 0, 1}, Limb{-1, 1, 0, 1}, Limb{1, 1, 0, 1}}) {

@@ -38,6 +38,7 @@ void solve_assignment(const double* cost, int rows, int columns, AssignScratch& 
 struct ConnectScratch {
     LimbScratch limb;
     AssignScratch assign;
+    std::vector<Connection> pairs;
 };
 
 /// Scores the pairs of every limb and assigns them as the options say: connections[l] are the

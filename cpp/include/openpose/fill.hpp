@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "openpose/assemble.hpp"
+#include "openpose/limbs.hpp"
 #include "openpose/maps.hpp"
 #include "openpose/options.hpp"
 #include "openpose/peaks.hpp"
@@ -26,6 +27,6 @@ struct Filled {
 ///
 /// Cost: a walk for every missing part and known neighbour; nothing for complete people.
 void fill(MapView heat, MapView paf, const Peaks& peaks, const Topology& topology,
-          const Assembly& assembly, Filled& filled);
+          const Assembly& assembly, LimbScratch& scratch, Filled& filled);
 
 }  // namespace openpose

@@ -27,7 +27,7 @@ struct Peaks {
 
 /// Scratch of `find_peaks`, reused from call to call.
 struct PeakScratch {
-    std::vector<std::int32_t> blocks;
+    std::vector<std::int32_t> columns;
     std::vector<float> scores;
 };
 
