@@ -26,7 +26,8 @@ struct HeldMaps {
 template <class T>
 bool is_walkable(const py::array& array) {
     const auto row = array.strides(1);
-    const auto last = std::numeric_limits<std::int32_t>::max() / std::max<py::ssize_t>(array.shape(1), 1);
+    const auto last =
+        std::numeric_limits<std::int32_t>::max() / std::max<py::ssize_t>(array.shape(1), 1);
     return py::isinstance<py::array_t<T>>(array) && array.strides(2) == sizeof(T) &&
            array.strides(0) % static_cast<py::ssize_t>(sizeof(T)) == 0 &&
            row % static_cast<py::ssize_t>(sizeof(T)) == 0 && row / 4 < last && row / 4 > -last &&

@@ -106,8 +106,8 @@ py::tuple decode(const py::array& heat, const py::array& paf, const Topology& to
     const People* people = nullptr;
     {
         const py::gil_scoped_release release;
-        people = &decoder.decode(heats.view, pafs.view, topology, as_placement(affine, size),
-                                 options);
+        people =
+            &decoder.decode(heats.view, pafs.view, topology, as_placement(affine, size), options);
     }
     return to_python(*people);
 }
@@ -163,11 +163,12 @@ py::list find_peaks_of(const py::array& heat, const Topology& topology,
     return result;
 }
 
-Peaks as_peaks(const std::vector<py::array_t<float, py::array::c_style | py::array::forcecast>>& parts,
-               const Topology& topology, MapView paf) {
+Peaks as_peaks(
+    const std::vector<py::array_t<float, py::array::c_style | py::array::forcecast>>& parts,
+    const Topology& topology, MapView paf) {
     if (static_cast<int>(parts.size()) != topology.parts) {
-        throw py::value_error("peaks has " + std::to_string(parts.size()) + " parts; the topology " +
-                              std::to_string(topology.parts));
+        throw py::value_error("peaks has " + std::to_string(parts.size()) +
+                              " parts; the topology " + std::to_string(topology.parts));
     }
     Peaks peaks;
     peaks.begin.assign(1, 0);
@@ -289,8 +290,8 @@ py::array_t<float> merge_passes(const std::vector<PassArguments>& arguments, con
         throw py::value_error("at least one pass and one cell are needed");
     }
     const auto channels = static_cast<py::ssize_t>(passes.front().channel.size());
-    py::array_t<float> merged({channels, static_cast<py::ssize_t>(size.second),
-                               static_cast<py::ssize_t>(size.first)});
+    py::array_t<float> merged(
+        {channels, static_cast<py::ssize_t>(size.second), static_cast<py::ssize_t>(size.first)});
     float* out = merged.mutable_data();
     {
         const py::gil_scoped_release release;

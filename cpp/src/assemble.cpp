@@ -31,8 +31,8 @@ void add_person(Assembly& assembly) {
 }  // namespace
 
 void assemble(const Peaks& peaks, const Topology& topology,
-              const std::vector<std::vector<Connection>>& connections,
-              const DecodeOptions& options, AssembleScratch& scratch, Assembly& assembly) {
+              const std::vector<std::vector<Connection>>& connections, const DecodeOptions& options,
+              AssembleScratch& scratch, Assembly& assembly) {
     const int parts = topology.parts;
     assembly.people = 0;
     assembly.parts = parts;

@@ -111,8 +111,7 @@ void assign_hungarian(int count_a, int count_b, AssignScratch& scratch,
 void connect(MapView paf, const Topology& topology, const Peaks& peaks,
              const DecodeOptions& options, ConnectScratch& scratch,
              std::vector<std::vector<Connection>>& connections) {
-    const auto assign =
-        options.assignment == Assignment::greedy ? assign_greedy : assign_hungarian;
+    const auto assign = options.assignment == Assignment::greedy ? assign_greedy : assign_hungarian;
     connections.resize(topology.limbs.size());
     for (std::size_t l = 0; l < topology.limbs.size(); ++l) {
         const Limb& limb = topology.limbs[l];
@@ -151,8 +150,8 @@ void solve_assignment(const double* cost, int rows, int columns, AssignScratch& 
                     scratch.previous[column] = row;
                 }
                 const double distance = scratch.distance[column];
-                if (distance < least ||
-                    (distance == least && scratch.row_of[column] < 0 && scratch.row_of[next] >= 0)) {
+                if (distance < least || (distance == least && scratch.row_of[column] < 0 &&
+                                         scratch.row_of[next] >= 0)) {
                     least = distance;
                     next = column;
                 }

@@ -128,9 +128,9 @@ private:
             const Spot spot = follow(heat_, paf_, limb, *from, part);
             if (!(spot.heat > kLeastHeat)) continue;
             const Peak there = refine(heat_, part, spot.y, spot.x);
-            const Integral field = limb.a == part
-                                       ? integrate(paf_, limb, there, *from, kLeastSample, scratch_)
-                                       : integrate(paf_, limb, *from, there, kLeastSample, scratch_);
+            const Integral field =
+                limb.a == part ? integrate(paf_, limb, there, *from, kLeastSample, scratch_)
+                               : integrate(paf_, limb, *from, there, kLeastSample, scratch_);
             if (field.mean < kLeastMean || field.share < kLeastShare) continue;
             const float value = field.mean * there.score;
             if (value > best_value && !is_taken(part, there)) {

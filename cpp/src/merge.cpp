@@ -56,8 +56,8 @@ void check(const Pass& pass, int channels) {
     }
     for (const int channel : pass.channel) {
         if (channel < 0 || channel >= pass.maps.channels) {
-            throw std::invalid_argument("channel " + std::to_string(channel) +
-                                        " of a pass of " + std::to_string(pass.maps.channels));
+            throw std::invalid_argument("channel " + std::to_string(channel) + " of a pass of " +
+                                        std::to_string(pass.maps.channels));
         }
     }
     if (pass.maps.height < 1 || pass.maps.width < 1) {

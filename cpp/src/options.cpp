@@ -27,7 +27,8 @@ void require(bool holds, const char* name, double value, const char* range) {
 
 void DecodeOptions::check() const {
     // Written so that NaN fails.
-    require(peak_threshold > 0 && peak_threshold < 1, "peak_threshold", peak_threshold, "in (0, 1)");
+    require(peak_threshold > 0 && peak_threshold < 1, "peak_threshold", peak_threshold,
+            "in (0, 1)");
     require(paf_threshold >= 0 && paf_threshold < 1, "paf_threshold", paf_threshold, "in [0, 1)");
     require(min_paf_share >= 0 && min_paf_share < 1, "min_paf_share", min_paf_share, "in [0, 1)");
     require(min_parts >= 1, "min_parts", min_parts, "at least 1");

@@ -75,7 +75,8 @@ float vertex(float a, float b, float c) {
         c = std::log(c);
     }
     const float bend = a + c - 2 * b;
-    if (!(bend < 0)) return 0;
+    // Huge values overflow: an infinite bend has no vertex to divide by.
+    if (!(bend < 0) || std::isinf(bend)) return 0;
     return std::clamp(0.5f * (a - c) / bend, -0.5f, 0.5f);
 }
 

@@ -41,8 +41,9 @@ struct Scene {
         : topology(chain(parts)), heat(parts, kHeight, kWidth), paf(2 * parts, kHeight, kWidth) {}
 
     std::vector<Peak> filled(const Peaks& peaks, const Assembly& assembly) const {
+        LimbScratch scratch;
         Filled result;
-        fill(heat.view(), paf.view(), peaks, topology, assembly, result);
+        fill(heat.view(), paf.view(), peaks, topology, assembly, scratch, result);
         EXPECT_EQ(result.at.size(), assembly.peak.size());
         return result.at;
     }

@@ -37,12 +37,12 @@ struct AssembleScratch {
 /// give a person a second peak of a part is dropped. Redundant limbs come last and never start a
 /// person.
 ///
-/// connections[l] are those of limb l. A person is kept with at least `min_parts` parts, one more if
-/// none of them is a junction of three limbs, and a summed score of at least `min_score` a part. An
-/// arm or a leg alone is more often a piece of somebody counted already than a person: the one part
-/// more lifts the share of right parts in crowds from 0.95 to 0.99 and costs 0.002 of AP.
+/// connections[l] are those of limb l. A person is kept with at least `min_parts` parts, one more
+/// if none of them is a junction of three limbs, and a summed score of at least `min_score` a part.
+/// An arm or a leg alone is more often a piece of somebody counted already than a person: the one
+/// part more lifts the share of right parts in crowds from 0.95 to 0.99 and costs 0.002 of AP.
 void assemble(const Peaks& peaks, const Topology& topology,
-              const std::vector<std::vector<Connection>>& connections,
-              const DecodeOptions& options, AssembleScratch& scratch, Assembly& assembly);
+              const std::vector<std::vector<Connection>>& connections, const DecodeOptions& options,
+              AssembleScratch& scratch, Assembly& assembly);
 
 }  // namespace openpose

@@ -34,9 +34,9 @@ inline constexpr float kFilledScore = 0.05f;
 struct People {
     int count = 0;
     int parts = 0;
-    std::vector<float> keypoints;       ///< count x parts x (x, y, score), 0, 0, 0 where missing
-    std::vector<float> scores;          ///< count
-    std::vector<std::uint8_t> filled;   ///< count x parts
+    std::vector<float> keypoints;      ///< count x parts x (x, y, score), 0, 0, 0 where missing
+    std::vector<float> scores;         ///< count
+    std::vector<std::uint8_t> filled;  ///< count x parts
 };
 
 /// Runs the stages over one picture's maps. Owns all scratch: build one, decode many. Not for two

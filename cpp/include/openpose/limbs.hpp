@@ -40,14 +40,15 @@ struct LimbScratch {
 
 /// Scores all pairs of peaks of one limb and keeps those that the field supports, by a, then b.
 ///
-/// A sample is the field times the unit vector from a to b, in [-1, 1]. A pair is kept if more than
-/// `min_paf_share` of the samples at the nearest cells exceed `paf_threshold`, the field halfway does
-/// too, and if its score is positive: the mean of the samples taken between
-/// the cells, plus min(h / (2 |b - a|) - 1, 0) with h the height of the maps, the seed's prior
-/// against limbs longer than half the picture. Samples between cells rank the pairs of small
-/// people better (AP + 0.002 on average, + 0.01 at height 256); for the test they change nothing.
-/// Coincident peaks have no direction and are not joined. Values that are not finite count as
-/// zero.
+/// A sample is the field times the unit vector from a to b, in [-1, 1]. A pair is kept if
+///   - the field halfway exceeds `paf_threshold`,
+///   - so do more than `min_paf_share` of the samples at the nearest cells, and
+///   - its score is positive: the mean of half as many samples taken between the cells, plus
+///     min(h / (2 |b - a|) - 1, 0) with h the height of the maps, the seed's prior against limbs
+///     longer than half the picture.
+/// Samples between cells rank the pairs of small people better (AP + 0.002 on average, + 0.01 at
+/// height 256); the test they do not change. Coincident peaks have no direction and are not joined.
+/// Values that are not finite count as zero.
 ///
 /// Cost: the field halfway for every pair; the samples for those few that pass.
 void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeOptions& options,

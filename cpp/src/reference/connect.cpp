@@ -40,9 +40,8 @@ double score_pair(Maps<T> paf, const Limb& limb, const Candidate& a, const Candi
 
 // Takes the best links first, each candidate once; equal scores in order of enumeration.
 void keep_best(int count_a, int count_b, std::vector<Link>& links) {
-    std::stable_sort(links.begin(), links.end(), [](const Link& one, const Link& other) {
-        return one.score > other.score;
-    });
+    std::stable_sort(links.begin(), links.end(),
+                     [](const Link& one, const Link& other) { return one.score > other.score; });
     std::vector<char> used_a(count_a, 0);
     std::vector<char> used_b(count_b, 0);
     std::size_t kept = 0;

@@ -1,4 +1,5 @@
 #include "openpose/decode.hpp"
+
 #include "openpose/reference.hpp"
 
 namespace openpose::reference {
