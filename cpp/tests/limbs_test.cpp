@@ -87,11 +87,10 @@ TEST(Limbs, NeedMoreThanTheShareOfSamples) {
         options.min_paf_share = share;
         for (int count = 1; count <= kSamples; ++count) {
             Canvas paf(2, 20, 10);
-            // The middle ones first: without one of them no pair holds.
+            // From the middle outwards: without the middle no pair holds.
             const int order[] = {5, 4, 3, 6, 2, 7, 1, 8, 0, 9};
             for (int i = 0; i < count; ++i) paf.at(0, 0, order[i]) = 1;
-            const float expected = count >= enough ? 0.1f * static_cast<float>(count) : 0.0f;
-            EXPECT_NEAR(score_pair(paf.view(), {0, 0, 1}, {9, 0, 1}, options), expected, 1e-6)
+            EXPECT_EQ(score_pair(paf.view(), {0, 0, 1}, {9, 0, 1}, options) > 0, count >= enough)
                 << count << " samples, share " << share;
         }
     }
@@ -102,7 +101,18 @@ TEST(Limbs, NeedTheFieldInTheMiddle) {
     for (const int x : {0, 1, 2, 3, 6, 7, 8, 9}) paf.at(0, 0, x) = 1;
     EXPECT_EQ(score_pair(paf.view(), {0, 0, 1}, {9, 0, 1}), 0);
     paf.at(0, 0, 5) = 1;
-    EXPECT_FLOAT_EQ(score_pair(paf.view(), {0, 0, 1}, {9, 0, 1}), 0.9f);
+    EXPECT_GT(score_pair(paf.view(), {0, 0, 1}, {9, 0, 1}), 0.7f);
+}
+
+TEST(Limbs, ScoreLessTheMoreOfTheFieldIsMissing) {
+    float before = 1.001f;
+    for (int missing = 0; missing < 4; ++missing) {
+        Canvas paf = uniform(1, 0, 20, 10);
+        for (int x = 0; x < missing; ++x) paf.at(0, 0, x) = 0;
+        const float found = score_pair(paf.view(), {0, 0, 1}, {9, 0, 1});
+        EXPECT_TRUE(found > 0.5f && found < before) << missing << ": " << found;
+        before = found;
+    }
 }
 
 TEST(Limbs, NeedSamplesAboveTheThreshold) {
@@ -124,7 +134,8 @@ TEST(Limbs, CountAFieldThatIsNotFiniteAsNone) {
         EXPECT_EQ(score_pair(uniform(hostile, hostile).view(), {5, 5, 1}, {15, 8, 1}), 0);
         Canvas paf = uniform(1, 0);
         paf.at(0, 5, 5) = hostile;
-        EXPECT_FLOAT_EQ(score_pair(paf.view(), {5, 5, 1}, {14, 5, 1}), 0.9f) << hostile;
+        const float found = score_pair(paf.view(), {5, 5, 1}, {14, 5, 1});
+        EXPECT_TRUE(found > 0.8f && found < 1) << hostile << ": " << found;
     }
 }
 
@@ -190,7 +201,7 @@ TEST(Limbs, AreTheSameThroughNegativeStrides) {
     const MapView view{turned.data() + (kHeight - 1) * kWidth, 2,      kHeight, kWidth,
                        std::ptrdiff_t{kHeight} * kWidth,       -kWidth};
     const float expected = score_pair(paf.view(), {4, 3, 1}, {15, 12, 1});
-    EXPECT_GT(expected, 0.7f);
+    EXPECT_GT(expected, 0.5f);
     EXPECT_EQ(score_pair(view, {4, 3, 1}, {15, 12, 1}), expected);
 }
 

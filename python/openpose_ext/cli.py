@@ -33,7 +33,10 @@ class UsageError(Exception):
 
 
 # Name on the command line, module with `main(argv) -> int`, what it does.
-_COMMANDS = {"infer": ("openpose_ext.infer", "find people in pictures")}
+_COMMANDS = {
+    "infer": ("openpose_ext.infer", "find people in pictures"),
+    "eval": ("openpose_ext.eval", "score a network on annotated pictures, as COCO does"),
+}
 
 
 def exit_code(command: Callable[[], int]) -> int:

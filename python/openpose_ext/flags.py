@@ -1,4 +1,4 @@
-"""OpenPose's flags, and what becomes of each here.
+"""OpenPose's flags and what becomes of each here, and the flags that commands share.
 
 A person who comes from OpenPose types what they are used to: every flag of it is an option of
 ours, is mapped to one, changes nothing here, or is refused with a sentence that says why.
@@ -12,8 +12,23 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
-__all__ = ["OPENPOSE_FLAGS", "OpenPoseFlag", "Treatment", "add_openpose_flags", "parse"]
+from openpose_ext.preprocess import HEIGHT
+
+__all__ = [
+    "DEFAULT_BODY",
+    "OPENPOSE_FLAGS",
+    "OpenPoseFlag",
+    "Treatment",
+    "add_network_flags",
+    "add_openpose_flags",
+    "network_flags",
+    "parse",
+    "positive",
+]
+
+DEFAULT_BODY = "lite"
 
 
 class Treatment(Enum):
@@ -154,8 +169,51 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("write_keypoint_format", "yml", _NEUTRAL, "use --write_json"),
 )
 
+# Flags that `PoseEstimator` takes as they are. Not body and height, which have other names too.
+_NETWORK_FLAGS = ("backend", "device", "precision", "threads", "fit", "mode")
+
 _TRUE = ("true", "1", "t", "yes", "y")
 _FALSE = ("false", "0", "f", "no", "n")
+
+
+def add_network_flags(group: argparse._ArgumentGroup) -> None:
+    """Add the flags that say which network runs, and how; `--body`, `--height` default to None."""
+    add = group.add_argument
+    add("--body", metavar="NAME|FILE", help=f"the body network (default {DEFAULT_BODY})")
+    add("--backend", default="auto", metavar="NAME", help="inference engine (default auto)")
+    add("--device", default="cpu", help="in the engine's words: cpu, GPU, ... (default cpu)")
+    add(
+        "--precision",
+        default="auto",
+        choices=("auto", "f32", "bf16", "f16"),
+        help="of the arithmetic; auto is the engine's choice",
+    )
+    add("--threads", type=positive, metavar="N", help="of the engine (default: its choice)")
+    add("--height", type=positive, metavar="H", help=f"of the input, pixels (default {HEIGHT})")
+    add(
+        "--fit",
+        default="pad",
+        choices=("pad", "stretch"),
+        help="keep the picture's aspect ratio, or not (default pad)",
+    )
+    add(
+        "--mode",
+        default="fast",
+        choices=("fast", "reference"),
+        help="how people are decoded: reference is slow and exactly the original rules",
+    )
+
+
+def network_flags(args: argparse.Namespace) -> dict[str, Any]:
+    """What those flags ask of `PoseEstimator`, without body and height."""
+    return {name: getattr(args, name) for name in _NETWORK_FLAGS}
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, as the type of a flag."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def add_openpose_flags(parser: argparse.ArgumentParser) -> None:
@@ -178,11 +236,11 @@ def parse(
     `--noface`) and values that begin with a minus (`--net_resolution -1x368`) are understood;
     inputs and flags come in any order.
 
-    parser    has had `add_openpose_flags`; its options are written with `_`
+    parser    its options are written with `_`; it may have had `add_openpose_flags`
     booleans  the parser's own options without a value
 
     Raises SystemExit(2), after a sentence on stderr, for an unknown flag (the nearest is
-    suggested) and one that is refused.
+    suggested), one that is refused, and a word where no input is expected.
     """
     foreign = {flag.name for flag in OPENPOSE_FLAGS if flag.is_boolean}
     args, rest = parser.parse_known_intermixed_args(_normalised(argv, foreign | {*booleans}))
@@ -192,9 +250,10 @@ def parse(
             name = word.partition("=")[0]
             near = difflib.get_close_matches(name, known, n=1)
             parser.error(f"unknown flag {name}" + (f"; did you mean {near[0]}?" if near else ""))
+        parser.error(f"{word!r} is neither a flag nor the value of one")
     for flag in OPENPOSE_FLAGS:
         if flag.treatment is Treatment.REFUSED:
-            value = getattr(args, flag.name)
+            value = getattr(args, flag.name, None)
             if value is not None and not flag.asks_for_nothing(value):
                 parser.error(f"--{flag.name}: {flag.note}")
     return args

@@ -23,7 +23,13 @@ from openpose_ext.cli import Exit, UsageError, exit_code
 from openpose_ext.draw import draw
 from openpose_ext.errors import SourceError
 from openpose_ext.estimator import PoseEstimator
-from openpose_ext.flags import add_openpose_flags, parse
+from openpose_ext.flags import (
+    DEFAULT_BODY,
+    add_network_flags,
+    add_openpose_flags,
+    network_flags,
+    parse,
+)
 from openpose_ext.outputs.files import make_folder, output_names
 from openpose_ext.outputs.openpose_json import write_openpose
 from openpose_ext.outputs.pictures import can_write, write_picture
@@ -35,7 +41,6 @@ from openpose_ext.topology import BODY_25
 
 __all__ = ["main"]
 
-_DEFAULT_BODY = "lite"
 _MODEL_POSE = {"BODY_25": "body25", "COCO": "openpose"}
 _VIDEO_SUFFIXES = (".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 _BOOLEANS = ("skip_existing", "disable_blending")
@@ -234,32 +239,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--image_dir", metavar="DIR", help="the same as an INPUT")
 
     group = parser.add_argument_group("network")
+    add_network_flags(group)
     add = group.add_argument
-    add("--body", metavar="NAME|FILE", help=f"the body network (default {_DEFAULT_BODY})")
     add("--model_pose", metavar="NAME", help="OpenPose's: BODY_25 or COCO, its original networks")
-    add("--backend", default="auto", metavar="NAME", help="inference engine (default auto)")
-    add("--device", default="cpu", help="in the engine's words: cpu, GPU, ... (default cpu)")
-    add(
-        "--precision",
-        default="auto",
-        choices=("auto", "f32", "bf16", "f16"),
-        help="of the arithmetic; auto is the engine's choice",
-    )
-    add("--threads", type=_positive, metavar="N", help="of the engine (default: its choice)")
-    add("--height", type=_positive, metavar="H", help=f"of the input, pixels (default {HEIGHT})")
     add("--net_resolution", metavar="WxH", help="OpenPose's; -1x368 is --height 368")
-    add(
-        "--fit",
-        default="pad",
-        choices=("pad", "stretch"),
-        help="keep the picture's aspect ratio, or not (default pad)",
-    )
-    add(
-        "--mode",
-        default="fast",
-        choices=("fast", "reference"),
-        help="how people are decoded: reference is slow and exactly the original rules",
-    )
 
     group = parser.add_argument_group("results", "Without --write_...: all three, to OUT.")
     add = group.add_argument
@@ -335,10 +318,7 @@ def _outputs(args: argparse.Namespace) -> Outputs:
 
 def _network(args: argparse.Namespace) -> dict[str, Any]:
     """What `PoseEstimator` is to be made with."""
-    options: dict[str, Any] = {
-        name: getattr(args, name)
-        for name in ("backend", "device", "precision", "threads", "fit", "mode")
-    }
+    options = network_flags(args)
     if args.net_resolution is None:
         return options | {"body": _body(args), "height": args.height or HEIGHT}
     if args.height is not None:
@@ -360,12 +340,12 @@ def _body(args: argparse.Namespace) -> str:
         if args.model_pose.upper() not in _MODEL_POSE:
             raise UsageError(f"--model_pose {args.model_pose}: only BODY_25 and COCO are known")
         return _MODEL_POSE[args.model_pose.upper()]
-    body = args.body or _DEFAULT_BODY
+    body = args.body or DEFAULT_BODY
     if body.lower() in ("none", "false", "0"):
         raise UsageError(f"--body {body} leaves nothing to look for")
     if body == "2":
         raise UsageError("--body 2: heat maps cannot be given, only networks")
-    return _DEFAULT_BODY if body.lower() in ("true", "1") else str(body)
+    return DEFAULT_BODY if body.lower() in ("true", "1") else str(body)
 
 
 def _net_resolution(text: str) -> dict[str, int]:
@@ -390,12 +370,6 @@ def _keep_inputs(
     for file in files:
         if place(file) in sources:
             raise UsageError(f"the result {file} would replace an input; choose another -o OUT")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
 
 
 def _counted(n: int, one: str, many: str) -> str:

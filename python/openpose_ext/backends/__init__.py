@@ -24,6 +24,7 @@ from openpose_ext.errors import BackendError, ModelError
 
 __all__ = [
     "ENGINES",
+    "PIXEL_SPAN",
     "PRECISIONS",
     "Backend",
     "BackendInfo",
@@ -32,6 +33,7 @@ __all__ = [
     "Outputs",
     "describe",
     "open_backend",
+    "reason",
 ]
 
 T = TypeVar("T")
@@ -39,6 +41,9 @@ Outputs = dict[str, npt.NDArray[np.float32]]
 Shape = tuple[int | None, ...]
 
 PRECISIONS = ("auto", "f32", "bf16", "f16")
+
+# A quantiser that reaches this far at the input takes pixels, not numbers around 1.
+PIXEL_SPAN = 128.0
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,8 @@ __all__ = [
 
 ENVIRONMENT = "OPENPOSE_EXT_CACHE"
 
-# A network on one engine with one set of options is one file of 3 to 200 MB; nobody goes to and
-# fro between more of them than this.
-MOST_FILES = 16
+# A network on one engine with one set of options is a file of 3 to 200 MB.
+MOST_BYTES = 2**30
 
 _MAGIC = b"openpose_ext blob 1\n"
 _HASH_BYTES = 32
@@ -37,7 +36,7 @@ class BlobCache:
     """Byte strings by key in a folder, checked when they are read.
 
     Files appear whole or not at all, so any number of processes may share the folder. The least
-    recently used go first when there are too many.
+    recently used go first when they take more than `MOST_BYTES`.
     """
 
     folder: Path
@@ -72,9 +71,13 @@ class BlobCache:
         return self.folder / f"{key}.blob"
 
     def _prune(self) -> None:
-        by_use = sorted(self.folder.glob("*.blob"), key=lambda file: file.stat().st_mtime)
-        for file in by_use[:-MOST_FILES]:
+        files = [(file.stat(), file) for file in self.folder.glob("*.blob")]
+        total = sum(stat.st_size for stat, _ in files)
+        for stat, file in sorted(files, key=lambda entry: entry[0].st_mtime):
+            if total <= MOST_BYTES:
+                return
             file.unlink(missing_ok=True)
+            total -= stat.st_size
 
 
 def _head(blob: bytes) -> bytes:

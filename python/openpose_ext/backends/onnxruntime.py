@@ -15,6 +15,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from openpose_ext.backends import (
+    PIXEL_SPAN,
     Backend,
     BackendInfo,
     Graph,
@@ -27,9 +28,6 @@ from openpose_ext.backends.pooled import PooledBackend
 from openpose_ext.errors import BackendError
 
 __all__ = ["describe", "open_engine"]
-
-# A quantiser that reaches this far at the input takes pixels, not numbers around 1.
-_PIXEL_SPAN = 128.0
 
 _INPUT = "openpose_ext.picture"
 
@@ -118,7 +116,7 @@ class _OnnxRuntimeBackend(PooledBackend[Any]):
 
 
 def _provider(device: str) -> str | tuple[str, dict[str, str]]:
-    """ "cpu", "cuda:0", "coreml" -> the execution provider of that name, and its device."""
+    """The execution provider of a device: "cpu", "coreml", or one of several as in "cuda:0"."""
     name, _, index = device.lower().partition(":")
     available = ort.get_available_providers()
     for provider in available:
@@ -223,8 +221,11 @@ def _wanted_shape(
     file: Path, shape: tuple[int | None, ...], input_format: InputFormat
 ) -> tuple[int | None, ...]:
     """The input's shape with the sizes that the format says: any, or a fixed one."""
+    if len(shape) != 4:
+        raise BackendError(f"{file} takes {shape}, not pictures")
     nchw = input_format.layout == "NCHW"
-    if len(shape) != 4 or shape[1 if nchw else 3] not in (3, None):
+    channels, other = (shape[1], shape[3]) if nchw else (shape[3], shape[1])
+    if channels != 3 and (channels is not None or other == 3):
         raise BackendError(f"{file} takes {shape}, not pictures as {input_format.layout}")
     if input_format.size is None:
         batch, width, height = None, None, None
@@ -264,7 +265,7 @@ def _normalises(graph: Any, name: str) -> bool:
         known = [constants[other] for other in node.input if other in constants]
         if node.op_type == "QuantizeLinear" and known:
             scale = float(np.max(numpy_helper.to_array(known[0])))
-            return 255 * scale >= _PIXEL_SPAN
+            return 255 * scale >= PIXEL_SPAN
         return node.op_type in ("Mul", "Div", "Add", "Sub") and bool(known)
 
 

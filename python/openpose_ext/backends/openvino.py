@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.backends import (
+    PIXEL_SPAN,
     Backend,
     BackendInfo,
     Graph,
@@ -35,7 +36,7 @@ __all__ = ["describe", "open_engine"]
 
 
 def _import_openvino() -> Any:
-    """The engine without its model converter, which takes more than half of the import's time.
+    """The engine without its model converter, which takes half of the import's time: 40 of 80 ms.
 
     `openvino` itself goes without it where it is not installed. Here its only function, which
     somebody else in this process may want, imports it when it is called.
@@ -60,9 +61,6 @@ ov = _import_openvino()
 
 # The capability a device must have for each.
 _PRECISIONS = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
-
-# A quantiser that reaches this far at the input takes pixels, not numbers around 1.
-_PIXEL_SPAN = 128.0
 
 
 def open_engine(
@@ -271,8 +269,8 @@ def _normalises(source: Any) -> bool:
             if node.input_value(index).get_node().get_type_name() == "Constant"
         ]
         if kind == "FakeQuantize":
-            low, high = (float(np.ravel(constant.data)[0]) for constant in constants[:2])
-            return high - low >= _PIXEL_SPAN
+            bounds = [float(np.ravel(constant.data)[0]) for constant in constants[:2]]
+            return len(bounds) == 2 and bounds[1] - bounds[0] >= PIXEL_SPAN
         return kind in ("Multiply", "Divide", "Add", "Subtract") and bool(constants)
 
 
