@@ -1,0 +1,109 @@
+"""The package as others get it: its public names, its stub, its archives."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import openpose_ext
+from openpose_ext import _core
+
+ROOT = Path(__file__).resolve().parents[1]
+STUB = ROOT / "python" / "openpose_ext" / "_core.pyi"
+
+# What a user does first, without an engine: maps in, people out; then with the embedded network.
+FIRST_STEPS = """
+import numpy as np, openpose_ext as op
+assert len(op.decode_body(np.zeros((19, 4, 4), np.float32), np.zeros((38, 4, 4), np.float32))) == 0
+with op.PoseEstimator(height=64) as estimator:
+    assert estimator(np.full((64, 64, 3), 128, np.uint8)).size == (64, 64)
+print(op.__file__)
+"""
+
+
+def test_the_public_names_are_sorted_and_there() -> None:
+    assert sorted(openpose_ext.__all__, key=lambda name: (not name.isupper(), name)) == (
+        openpose_ext.__all__
+    )
+    for name in openpose_ext.__all__:
+        assert getattr(openpose_ext, name).__doc__, name
+
+
+def stub_parameters(function: ast.FunctionDef) -> list[str]:
+    arguments = function.args
+    return [one.arg for one in (*arguments.args, *arguments.kwonlyargs)]
+
+
+def module_parameters(function: object) -> list[str]:
+    """Parameter names from the signature that pybind11 writes into the docstring."""
+    signature = str(function.__doc__).splitlines()[0]
+    return re.findall(r"(\w+): ", signature[signature.index("(") : signature.rindex("->")])
+
+
+def test_the_stub_names_what_the_module_has() -> None:
+    tree = ast.parse(STUB.read_text())
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    public = {name for name in dir(_core) if not name.startswith("_")}
+    assert public == functions.keys() | classes.keys()
+    for name, node in functions.items():
+        assert stub_parameters(node) == module_parameters(getattr(_core, name)), name
+    for name, node in classes.items():
+        (constructor,) = (one for one in node.body if isinstance(one, ast.FunctionDef))
+        assert stub_parameters(constructor) == module_parameters(getattr(_core, name).__init__)
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The sdist, and the wheel built from that sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
+    (sdist,) = folder.glob("*.tar.gz")
+    (wheel,) = folder.glob("*.whl")
+    return {"sdist": sdist, "wheel": wheel}
+
+
+@pytest.mark.slow
+def test_the_archives_hold_what_they_should(archives: dict[str, Path]) -> None:
+    names = zipfile.ZipFile(archives["wheel"]).namelist()
+    wanted = ("py.typed", "_core.pyi", "models/registry.toml", "models/embedded/lite_body.onnx")
+    for name in wanted:
+        assert f"openpose_ext/{name}" in names
+    assert not [
+        name for name in names if not name.startswith(("openpose_ext/", "openpose_ext-"))
+    ], "the wheel writes outside its package"
+    assert not [name for name in names if name.endswith((".hpp", ".a", ".cmake"))]
+    with tarfile.open(archives["sdist"]) as archive:
+        held = {name.split("/", 1)[-1] for name in archive.getnames()}
+    assert {"CMakeLists.txt", "LICENSE", "cpp/src/peaks.cpp", "tests/oracle.py"} <= held
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sdist", "wheel"])
+def test_an_archive_installs_into_an_empty_environment(
+    archives: dict[str, Path], kind: str, tmp_path: Path
+) -> None:
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", archives[kind], cwd=tmp_path)
+    where = run(python, "-c", FIRST_STEPS, cwd=tmp_path)
+    assert str(tmp_path) in where
+    assert "infer" in run(tmp_path / "env" / "bin" / "openpose-ext", "--help", cwd=tmp_path)
