@@ -14,8 +14,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, astuple, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -605,12 +605,12 @@ def test_network_flags_reach_the_estimator(
     place: Path, words: list[str], expected: dict[str, Any]
 ) -> None:
     assert run_here(*words) == 0
-    made = command.PoseEstimator.made  # type: ignore[attr-defined]
+    made = command.PoseEstimator.made
     assert {name: made[name] for name in expected} == expected
 
 
 def test_the_assignment_reaches_the_decoder(place: Path) -> None:
-    made: Callable[[], Any] = lambda: command.PoseEstimator.made["options"]  # type: ignore # noqa: E731
+    made: Callable[[], Any] = lambda: command.PoseEstimator.made["options"]  # noqa: E731
     run_here()
     assert made().assignment == "greedy"
     run_here("--assignment", "hungarian")
@@ -695,7 +695,7 @@ def test_missing_pycocotools_are_named_with_the_extra(
     monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
     assert run_here() == 3
     assert 'pip install "openpose_ext[eval]"' in capsys.readouterr().err
-    assert command.PoseEstimator.calls == 0, "before any work"  # type: ignore[attr-defined]
+    assert command.PoseEstimator.calls == 0, "before any work"
 
 
 def test_a_place_that_cannot_be_written_is_exit_4(
@@ -704,7 +704,7 @@ def test_a_place_that_cannot_be_written_is_exit_4(
     Path("file").touch()
     assert run_here("--json", "file/out.json") == 4
     assert "the folder file cannot be made" in capsys.readouterr().err
-    assert command.PoseEstimator.calls == 0, "before any work"  # type: ignore[attr-defined]
+    assert command.PoseEstimator.calls == 0, "before any work"
 
     def full(source: Path, target: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -740,22 +740,17 @@ def test_the_reference_rules_have_their_known_ap_and_the_default_is_not_below(
     pictures = shared / "data" / "coco_val" / "images"
     truth = Annotations.read(shared / "data" / "coco_val" / "person_keypoints.json")
 
-    def scores(seen: Callable[[Poses], Poses], **options: Any) -> tuple[float, ...]:
+    def found(**options: Any) -> list[Poses]:
         with PoseEstimator(network, height=height, precision="f32", **options) as estimator:
-            return astuple(
-                evaluate(
-                    [
-                        entry
-                        for picture in truth.pictures
-                        for entry in coco_results(
-                            seen(estimator(pictures / picture["file_name"])), picture["id"]
-                        )
-                    ],
-                    truth,
-                )
-            )
+            return [estimator(pictures / picture["file_name"]) for picture in truth.pictures]
 
-    reference = scores(lambda poses: poses, mode="reference")[0]
+    def ap(people: Iterable[Poses]) -> float:
+        ids = [picture["id"] for picture in truth.pictures]
+        found = [coco_results(poses, k) for poses, k in zip(people, ids, strict=True)]
+        return evaluate([entry for entries in found for entry in entries], truth).ap
+
+    reference = ap(found(mode="reference"))
     assert reference == pytest.approx(expected, abs=0.003)
-    assert scores(lambda poses: poses)[0] >= reference
-    assert scores(seen_only)[0] >= reference
+    ours = found()
+    assert ap(ours) >= reference
+    assert ap(map(seen_only, ours)) >= reference

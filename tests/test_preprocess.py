@@ -40,7 +40,7 @@ def test_sizes(
     content: tuple[int, int],
     network: tuple[int, int] | None,
 ) -> None:
-    image, geometry = Preprocessing(height=height)(noise(*size))
+    image, geometry = Preprocessing(height=height, max_pixels=368 * 1312)(noise(*size))
     if network is None:
         assert geometry.network[0] * geometry.network[1] <= 368 * 1312
         assert geometry.content[1] < height

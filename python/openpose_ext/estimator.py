@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
@@ -15,11 +16,12 @@ import numpy.typing as npt
 from openpose_ext.backends import BackendInfo
 from openpose_ext.decode import DecodeOptions, Mode, connect, decode_body, find_peaks
 from openpose_ext.geometry import Geometry
+from openpose_ext.merge import Pass, merge
 from openpose_ext.models.network import BodyNetwork
 from openpose_ext.poses import Poses
 from openpose_ext.preprocess import (
     HEIGHT,
-    MAX_PIXELS,
+    LONGEST,
     Fit,
     Picture,
     PictureLike,
@@ -31,7 +33,7 @@ __all__ = ["PoseEstimator", "Stages"]
 
 Floats = npt.NDArray[np.float32]
 
-# Pictures a network pass in `batch`: enough to fill the engine, and no more memory than needed.
+# Pictures a network run in `batch`: enough to fill the engine, and no more memory than needed.
 _LARGEST_BATCH = 8
 
 # One empty cell for each channel of COCO_18.
@@ -42,10 +44,10 @@ _NO_MAPS = np.zeros((19, 1, 1), np.float32), np.zeros((38, 1, 1), np.float32)
 class Stages:
     """Everything between a picture and its people, to look inside.
 
-    input        (H, W, 3) uint8 BGR: what the network saw
-    geometry     how it lies in the picture
-    heat         (K + 1, h, w) float32: parts, and the background last
-    paf          (2 L, h, w) float32
+    input        (H, W, 3) uint8 BGR: what the network saw, at the first scale
+    geometry     how the maps lie in the picture
+    heat         (K + 1, h, w) float32: parts, and the background last; the mean of all passes
+    paf          (2 L, h, w) float32, alike
     peaks        K arrays (n, 3): x, y in map cells and score
     connections  L arrays (n, 3): indices of the peaks a and b, and score
     people       what the estimator gives
@@ -70,7 +72,11 @@ class PoseEstimator:
     threads     bound on the engine's threads, None for its own choice
     height      network pixels: the height a picture is brought to
     fit         "pad" keeps the aspect ratio, "stretch" does not
-    max_pixels  bound of the network input's width x height, for very long pictures
+    max_pixels  bound of the network input's width x height, for very long pictures; None: 1312 / 368
+                of the height's square
+    scales      the network is run on the picture at each of these multiples of `height`, and the
+                maps are averaged: more accurate, and slower with the sum of their squares
+    mirror      it is run on the mirrored picture too, at each scale: twice the time
     mode        "fast", or "reference": pytorch-openpose's rules on the same maps
     options     `DecodeOptions`, None for the mode's own
 
@@ -91,7 +97,9 @@ class PoseEstimator:
         threads: int | None = None,
         height: int = HEIGHT,
         fit: Fit = "pad",
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int | None = None,
+        scales: Sequence[float] = (1.0,),
+        mirror: bool = False,
         mode: Mode = "fast",
         options: DecodeOptions | None = None,
     ) -> None:
@@ -100,17 +108,24 @@ class PoseEstimator:
         self._mode = mode
         self._decode = partial(decode_body, mode=mode, options=options)
         self._options = options
-        preprocessing = Preprocessing(height=height, fit=fit, max_pixels=max_pixels)
+        preprocessings = _at_scales(height, fit, max_pixels, scales)
+        self._mirror = mirror
         self._decode(*_NO_MAPS)  # what it refuses shall be refused here, not at the first picture
 
         self._network = BodyNetwork.open(
             body, backend=backend, device=device, precision=precision, threads=threads
         )
-        self._preprocess = replace(
-            preprocessing,
-            stride=self._network.stride,
-            fixed_size=self._network.fixed_size,
-        )
+        fixed_size = self._network.fixed_size
+        if fixed_size is not None and len(preprocessings) > 1:
+            self._network.close()
+            raise ValueError(
+                f"the network takes pictures of {fixed_size[0]} x {fixed_size[1]} only, so there "
+                "are no scales to choose from"
+            )
+        self._preprocessings = [
+            replace(one, stride=self._network.stride, fixed_size=fixed_size)
+            for one in preprocessings
+        ]
 
     @property
     def info(self) -> BackendInfo:
@@ -130,13 +145,14 @@ class PoseEstimator:
         """The people of each picture, in order, as single calls find them.
 
         Pictures of equal network size run together; none is padded to another's. The timing of
-        "network" is an equal share of the pass. Raises as a call does.
+        "network" is an equal share of the run. Raises as a call does.
         """
         found: dict[int, Poses] = {}
-        waiting: dict[tuple[int, ...], dict[int, _Prepared]] = {}
+        waiting: dict[tuple[tuple[int, ...], ...], dict[int, _Prepared]] = {}
         for index, picture in enumerate(pictures):
             prepared = self._prepared(picture)
-            group = waiting.setdefault(prepared.input.shape, {})
+            shapes = tuple(views[0].image.shape for views in prepared.scales)
+            group = waiting.setdefault(shapes, {})
             group[index] = prepared
             if len(group) == _LARGEST_BATCH:
                 found.update(zip(group, self._people([*group.values()]), strict=True))
@@ -156,13 +172,14 @@ class PoseEstimator:
                 'look inside with mode="fast"'
             )
         prepared = self._prepared(picture)
-        maps = self._network.run(prepared.input[None])
-        heat, paf = maps.heat[0], maps.paf[0]
+        (passes,) = self._passes([prepared])
         topology = self._network.topology
+        heat, paf, geometry = merge(passes, topology)
         peaks = find_peaks(heat, topology=topology, options=self._options)
         connections = connect(peaks, paf, topology=topology, options=self._options)
-        people = self._decode(heat, paf, topology=topology, geometry=prepared.geometry)
-        return Stages(prepared.input, prepared.geometry, heat, paf, peaks, connections, people)
+        people = self._decode(heat, paf, topology=topology, geometry=geometry)
+        image = prepared.scales[0][0].image
+        return Stages(image, geometry, heat, paf, peaks, connections, people)
 
     def close(self) -> None:
         """Give the network back. Calls that are under way are finished."""
@@ -176,35 +193,82 @@ class PoseEstimator:
 
     def _prepared(self, picture: PictureLike) -> _Prepared:
         start = perf_counter()
-        image, geometry = self._preprocess(as_picture(picture))
-        return _Prepared(image, geometry, perf_counter() - start)
+        straight = as_picture(picture)
+        views = [straight, straight[:, ::-1]] if self._mirror else [straight]
+        scales = [
+            [_View(*preprocess(view), mirrored=index == 1) for index, view in enumerate(views)]
+            for preprocess in self._preprocessings
+        ]
+        return _Prepared(scales, perf_counter() - start)
 
     def _people(self, group: list[_Prepared]) -> list[Poses]:
         """The people of pictures of one network size."""
         if not group:
             return []
         start = perf_counter()
-        maps = self._network.run(np.stack([prepared.input for prepared in group]))
+        passes = self._passes(group)
         network = (perf_counter() - start) / len(group)
         return [
-            self._decoded(heat, paf, prepared, network)
-            for heat, paf, prepared in zip(*maps, group, strict=True)
+            self._decoded(one, prepared.seconds, network)
+            for one, prepared in zip(passes, group, strict=True)
         ]
 
-    def _decoded(self, heat: Floats, paf: Floats, prepared: _Prepared, network: float) -> Poses:
+    def _passes(self, group: list[_Prepared]) -> list[list[Pass]]:
+        """Every pass of each picture: one network run a scale for the whole group."""
+        passes: list[list[Pass]] = [[] for _ in group]
+        for views_by_picture in zip(*(prepared.scales for prepared in group), strict=True):
+            views = [
+                (view, of_picture)
+                for of_picture, views in zip(passes, views_by_picture, strict=True)
+                for view in views
+            ]
+            maps = self._network.run(np.stack([view.image for view, _ in views]))
+            for heat, paf, (view, of_picture) in zip(*maps, views, strict=True):
+                of_picture.append(Pass(heat, paf, view.geometry, view.mirrored))
+        return passes
+
+    def _decoded(self, passes: list[Pass], preprocess: float, network: float) -> Poses:
         start = perf_counter()
-        people = self._decode(
-            heat, paf, topology=self._network.topology, geometry=prepared.geometry
-        )
+        topology = self._network.topology
+        heat, paf, geometry = merge(passes, topology)
+        people = self._decode(heat, paf, topology=topology, geometry=geometry)
         decode = perf_counter() - start
-        timings = {"preprocess": prepared.seconds, "network": network, "decode": decode}
+        timings = {"preprocess": preprocess, "network": network, "decode": decode}
         return replace(people, timings=timings)
+
+
+def _at_scales(
+    height: int, fit: Fit, max_pixels: int | None, scales: Sequence[float]
+) -> list[Preprocessing]:
+    """The preprocessing of each scale. The bound on pixels grows with the scale's square."""
+    if not scales or not all(math.isfinite(scale) and scale > 0 for scale in scales):
+        raise ValueError(f"scales must be positive numbers, at least one, not {scales!r}")
+    base = Preprocessing(height=height, fit=fit, max_pixels=max_pixels)
+    bound = base.height**2 * LONGEST if max_pixels is None else max_pixels
+    # No bound is smaller than a map cell, which Preprocessing would refuse.
+    least = base.stride**2
+    return [
+        replace(
+            base,
+            height=max(1, round(height * scale)),
+            max_pixels=max(least, round(bound * scale**2)),
+        )
+        for scale in scales
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A network input, how it lies in the picture (or its mirror image), and which it is."""
+
+    image: Picture
+    geometry: Geometry
+    mirrored: bool
 
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A network input, its geometry, and the seconds it took."""
+    """A picture's network inputs, by scale, and the seconds they took."""
 
-    input: Picture
-    geometry: Geometry
+    scales: list[list[_View]]
     seconds: float

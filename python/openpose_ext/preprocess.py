@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HEIGHT",
-    "MAX_PIXELS",
+    "LONGEST",
     "PADDING",
     "Fit",
     "Picture",
@@ -40,7 +40,7 @@ Resize = Literal["area", "seed"]
 Size = tuple[int, int]
 
 HEIGHT = 368  # network pixels; the height the original networks were trained at
-MAX_PIXELS = 368 * 1312  # network pixels; bounds time and memory for panoramas
+LONGEST = 1312 / 368  # width over height of the network input; bounds time and memory for panoramas
 PADDING = 128  # becomes 0 after the original normalisation, x / 256 - 0.5
 
 
@@ -52,7 +52,7 @@ class Preprocessing:
                 to the stride, its width follows the picture's aspect ratio
     fit         "pad" keeps the aspect ratio, the image lies top-left and the rest is 128;
                 "stretch" fills the same input to its edges, each axis with its own factor
-    max_pixels  bound of the input's width x height: a longer picture is made smaller; None: none
+    max_pixels  bound of the input's width x height: a longer picture is made smaller
     stride      network pixels a map cell
     fixed_size  (width, height) of a network that takes no other: the largest image that fits is
                 taken, `height` and `max_pixels` are not used
@@ -65,7 +65,7 @@ class Preprocessing:
 
     height: int = HEIGHT
     fit: Fit = "pad"
-    max_pixels: int | None = MAX_PIXELS
+    max_pixels: int | None = None
     stride: int = 8
     fixed_size: Size | None = None
     resize: Resize = "area"

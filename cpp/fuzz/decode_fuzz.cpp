@@ -1,0 +1,229 @@
+// The whole decoder under libFuzzer: any skeleton, any maps, any options, both modes. It must
+// neither crash nor hang, refuse with std::invalid_argument alone, and give sound people.
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include "openpose/decode.hpp"
+#include "openpose/reference.hpp"
+
+namespace {
+
+using namespace openpose;
+
+void require(bool holds, const char* what) {
+    if (holds) return;
+    std::fprintf(stderr, "unsound: %s\n", what);
+    std::abort();
+}
+
+// The input as a stream of choices; behind its end everything is zero.
+class Choices {
+public:
+    Choices(const std::uint8_t* data, std::size_t size) : data_(data), left_(size) {}
+
+    std::uint8_t byte() {
+        if (left_ == 0) return 0;
+        --left_;
+        return *data_++;
+    }
+    // In [low, high].
+    int number(int low, int high) { return low + byte() % (high - low + 1); }
+    // In [-0.1, 1.1]: some options are out of range.
+    double fraction() { return 1.2 * byte() / 255 - 0.1; }
+    [[nodiscard]] bool done() const { return left_ == 0; }
+
+private:
+    const std::uint8_t* data_;
+    std::size_t left_;
+};
+
+Topology choose_topology(Choices& choices) {
+    Topology topology;
+    topology.parts = choices.number(0, 12);
+    const int limbs = choices.number(0, 14);
+    for (int l = 0; l < limbs; ++l) {
+        const std::uint8_t ends = choices.byte();
+        // Fields may share channels; 13 parts at most exist, so some limbs are refused.
+        topology.limbs.push_back({ends % 13, ends / 13 % 13, choices.number(0, 9),
+                                  choices.number(0, 9), choices.byte() % 4 == 0});
+    }
+    return topology;
+}
+
+DecodeOptions choose_options(Choices& choices) {
+    DecodeOptions options;
+    if (choices.byte() % 2 == 0) return options;
+    options.peak_threshold = choices.fraction();
+    options.paf_threshold = choices.fraction();
+    options.min_paf_share = choices.fraction();
+    options.min_parts = choices.number(0, 4);
+    options.min_score = choices.fraction();
+    options.assignment = choices.byte() % 2 == 0 ? Assignment::greedy : Assignment::hungarian;
+    options.fill = choices.byte() % 2 == 0;
+    options.max_peaks = choices.number(0, 255);
+    options.max_people = choices.number(-1, 5);
+    return options;
+}
+
+// Mostly steps of a 64th; some codes stand for what maps should not hold.
+float choose_value(Choices& choices) {
+    constexpr float kLargest = std::numeric_limits<float>::max();
+    constexpr float kHostile[] = {std::numeric_limits<float>::quiet_NaN(),
+                                  std::numeric_limits<float>::infinity(),
+                                  -std::numeric_limits<float>::infinity(),
+                                  kLargest,
+                                  -kLargest,
+                                  std::numeric_limits<float>::denorm_min(),
+                                  0.5f * kLargest,
+                                  -0.0f};
+    const std::uint8_t code = choices.byte();
+    if (code >= 248) return kHostile[code - 248];
+    return static_cast<float>(static_cast<std::int8_t>(code)) / 64;
+}
+
+// Owns the cells of maps that lie in memory as `layout` says: packed, with cells of NaN behind each
+// row, upside down, or the last map first.
+class Cells {
+public:
+    Cells(int channels, int height, int width, int layout)
+        : stride_(width + (layout & 1) * 3),
+          stored_(static_cast<std::size_t>(channels) * height * stride_,
+                  std::numeric_limits<float>::quiet_NaN()) {
+        const std::ptrdiff_t map = std::ptrdiff_t{height} * stride_;
+        view_ = {stored_.data(), channels, height, width, map, stride_};
+        if (stored_.empty()) return;
+        if ((layout & 2) != 0) {
+            view_.data += (height - 1) * std::ptrdiff_t{stride_};
+            view_.row_stride = -stride_;
+        }
+        if ((layout & 4) != 0) {
+            view_.data += (channels - 1) * map;
+            view_.channel_stride = -map;
+        }
+    }
+
+    [[nodiscard]] MapView view() const { return view_; }
+    [[nodiscard]] float& at(int channel, int y, int x) {
+        return stored_[&view_.row(channel, y)[x] - stored_.data()];
+    }
+
+    // Sets every cell: to a value each, or all to zero.
+    void fill(Choices& choices, bool with_zeros) {
+        for (int channel = 0; channel < view_.channels; ++channel) {
+            for (int y = 0; y < view_.height; ++y) {
+                for (int x = 0; x < view_.width; ++x) {
+                    at(channel, y, x) = with_zeros ? 0 : choose_value(choices);
+                }
+            }
+        }
+    }
+
+    // One value around a place, pointed like a part's heat or flat like a limb's field.
+    void stroke(Choices& choices) {
+        const int channel = choices.byte();
+        const int row = choices.byte();
+        const int column = choices.byte();
+        const int shape = choices.byte();
+        const float value = choose_value(choices);
+        if (view_.channels == 0) return;
+        const int reach_x = shape & 15;
+        const int reach_y = shape >> 5;
+        const bool pointed = (shape & 16) != 0;
+        for (int y = row - reach_y; y <= row + reach_y; ++y) {
+            for (int x = column - reach_x; x <= column + reach_x; ++x) {
+                if (y < 0 || y >= view_.height || x < 0 || x >= view_.width) continue;
+                const auto away = static_cast<float>(std::abs(x - column) + std::abs(y - row));
+                at(channel % view_.channels, y, x) = pointed ? value / (1 + away) : value;
+            }
+        }
+    }
+
+private:
+    int stride_;
+    std::vector<float> stored_;
+    MapView view_;
+};
+
+void check(const People& people, const Topology& topology, const Placement& placement,
+           const DecodeOptions& options) {
+    const auto cells = static_cast<std::size_t>(people.count) * topology.parts;
+    require(people.parts == topology.parts, "parts");
+    require(people.keypoints.size() == 3 * cells && people.filled.size() == cells, "shapes");
+    require(options.max_people == 0 || people.count <= options.max_people, "max_people");
+    for (int i = 0; i < people.count; ++i) {
+        require(std::isfinite(people.scores[i]) && people.scores[i] >= 0, "score");
+        require(i == 0 || people.scores[i - 1] >= people.scores[i], "order");
+    }
+    for (std::size_t i = 0; i < cells; ++i) {
+        const float* point = &people.keypoints[3 * i];
+        require(point[0] >= 0 && point[0] <= static_cast<float>(placement.width - 1), "x");
+        require(point[1] >= 0 && point[1] <= static_cast<float>(placement.height - 1), "y");
+        if (people.filled[i] != 0) {
+            require(options.fill && point[2] > 0 && point[2] <= kFilledScore, "filled part");
+        } else if (point[2] == 0) {
+            require(point[0] == 0 && point[1] == 0, "missing part");
+        } else {
+            require(point[2] > kFilledScore && point[2] <= 1, "seen part");
+        }
+    }
+}
+
+void check(const reference::Result& result, const Topology& topology) {
+    const auto rows = static_cast<std::size_t>(topology.parts + 2);
+    require(result.subset.size() % rows == 0, "rows");
+    const auto candidates = static_cast<double>(result.candidates.all.size());
+    for (std::size_t i = 0; i < result.subset.size(); ++i) {
+        const double cell = result.subset[i];
+        require(std::isfinite(cell), "row");
+        const bool is_id = i % rows < static_cast<std::size_t>(topology.parts);
+        require(!is_id || (cell >= -1 && cell < candidates), "id");
+    }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    Choices choices(data, size);
+    const std::uint8_t mode = choices.byte();
+    const Topology topology = choose_topology(choices);
+    const DecodeOptions options = choose_options(choices);
+    const int height = choices.number(0, 24);
+    const int width = choices.number(0, 40);
+    const int layout = choices.byte();
+    // Channels that do not fit now and then.
+    const int odd = choices.byte();
+    const int heats = topology.parts + odd % 2 + static_cast<int>(odd == 255);
+    const int pafs = topology.paf_channels() + static_cast<int>(odd == 254);
+    const Placement placement{0.5 * choices.number(1, 20), 0.5 * choices.number(-20, 20),
+                              0.5 * choices.number(1, 20), 0.5 * choices.number(-20, 20),
+                              choices.number(1, 200),      choices.number(1, 200)};
+    Cells heat(heats, height, width, layout);
+    Cells paf(pafs, height, width, layout >> 3);
+    // Drawn maps lead deeper than noise: a person needs maxima and fields that fit.
+    const bool drawn = (mode & 4) != 0;
+    heat.fill(choices, drawn);
+    paf.fill(choices, drawn);
+    while (drawn && !choices.done() && height * width > 0) {
+        (choices.byte() % 2 == 0 ? heat : paf).stroke(choices);
+    }
+    try {
+        if (mode % 4 == 0) {
+            check(reference::decode(heat.view(), paf.view(), topology, options), topology);
+        } else {
+            static Decoder decoder;  // reused, as programs do
+            check(decoder.decode(heat.view(), paf.view(), topology, placement, options), topology,
+                  placement, options);
+        }
+    } catch (const std::invalid_argument&) {
+        return 0;
+    }
+    return 0;
+}
