@@ -29,7 +29,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture(params=list(ENGINES))
+@pytest.fixture(params=[name for name in ENGINES if ".onnx" in ENGINES[name].suffixes])
 def engine(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     if importlib.util.find_spec(name) is None:
@@ -301,7 +301,7 @@ def test_an_engine_that_does_not_load_is_told_apart(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"backend": "tensorflow"}, "one of auto, openvino, onnxruntime, not 'tensorflow'"),
+        ({"backend": "tensorflow"}, "one of auto, openvino, onnxruntime, torch, not 'tensorflow'"),
         ({"precision": "int8"}, "one of auto, f32, bf16, f16, not 'int8'"),
         ({"threads": 0}, "threads must be a whole number of at least 1"),
         ({"threads": "2"}, "threads must be a whole number"),

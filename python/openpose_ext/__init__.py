@@ -1,10 +1,10 @@
 """OpenPose body poses from pictures: install, one call, offline.
 
-    import openpose_ext as op
+import openpose_ext as op
 
-    with op.PoseEstimator() as estimator:
-        poses = estimator("people.jpg")
-    poses.keypoints  # (people, 18, 3) float32: x, y in the picture, score
+with op.PoseEstimator() as estimator:
+    poses = estimator("people.jpg")
+poses.keypoints  # (people, 18, 3) float32: x, y in the picture, score
 """
 
 from openpose_ext.decode import DecodeOptions, decode_bodies, decode_body, decode_reference

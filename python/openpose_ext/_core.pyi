@@ -1,4 +1,4 @@
-"""The C++ core. Shapes, frames and rules are documented by `openpose_ext.decode`, which wraps it."""
+"""The C++ core. `openpose_ext.decode` wraps it and says what goes in and comes out."""
 
 from collections.abc import Sequence
 
@@ -40,9 +40,7 @@ def decode(
     options: DecodeOptions,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]]: ...
 def decode_many(
-    jobs: Sequence[
-        tuple[_Floats, _Floats, tuple[float, float, float, float], tuple[int, int]]
-    ],
+    jobs: Sequence[tuple[_Floats, _Floats, tuple[float, float, float, float], tuple[int, int]]],
     topology: Topology,
     options: DecodeOptions,
     threads: int,
@@ -67,6 +65,4 @@ def decode_reference(
     paf: _Floats,
     topology: Topology,
     options: DecodeOptions | None = None,
-) -> tuple[
-    npt.NDArray[np.float64], list[npt.NDArray[np.float64]], npt.NDArray[np.float64]
-]: ...
+) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.float64]], npt.NDArray[np.float64]]: ...

@@ -72,8 +72,8 @@ class PoseEstimator:
     threads     bound on the engine's threads, None for its own choice
     height      network pixels: the height a picture is brought to
     fit         "pad" keeps the aspect ratio, "stretch" does not
-    max_pixels  bound of the network input's width x height, for very long pictures; None: 1312 / 368
-                of the height's square
+    max_pixels  bound of the network input's width x height, for very long pictures; None takes
+                1312 / 368 of the height's square
     scales      the network is run on the picture at each of these multiples of `height`, and the
                 maps are averaged: more accurate, and slower with the sum of their squares
     mirror      it is run on the mirrored picture too, at each scale: twice the time

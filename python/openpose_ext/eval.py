@@ -23,7 +23,14 @@ from openpose_ext.cli import Exit, UsageError, exit_code
 from openpose_ext.decode import DecodeOptions
 from openpose_ext.errors import BackendError, SourceError
 from openpose_ext.estimator import PoseEstimator
-from openpose_ext.flags import DEFAULT_BODY, add_network_flags, network_flags, parse, positive
+from openpose_ext.flags import (
+    DEFAULT_BODY,
+    NETWORK_BOOLEANS,
+    add_network_flags,
+    network_flags,
+    parse,
+    positive,
+)
 from openpose_ext.infer import Tally
 from openpose_ext.outputs.coco_json import COCO_PARTS, to_coco
 from openpose_ext.outputs.files import make_folder, write_whole
@@ -63,6 +70,7 @@ examples:
   python -m openpose_ext.eval --images val2017 --annotations person_keypoints_val2017.json
   python -m openpose_ext.eval ... --body mobilenet --precision f32 --height 256
   python -m openpose_ext.eval ... --mode reference         the original rules
+  python -m openpose_ext.eval ... --scales 0.5,1,1.5,2 --mirror
   python -m openpose_ext.eval ... --bootstrap 1000         with a confidence interval
   python -m openpose_ext.eval ... --json results.json      results for COCO's own tools
 
@@ -362,7 +370,7 @@ def _short(value: object) -> str:
 
 
 def _eval(argv: Sequence[str]) -> int:
-    args = parse(_parser(), argv, booleans=())
+    args = parse(_parser(), argv, NETWORK_BOOLEANS)
     # OpenCV's own words on damaged files; the reason is ours to give.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     folder, annotations = _inputs(args)
@@ -446,6 +454,10 @@ def _setting(args: argparse.Namespace, estimator: PoseEstimator) -> str:
     size = f"height {args.height or HEIGHT}"
     if info.fixed_size is not None:
         size = "input {} x {}".format(*info.fixed_size)
+    if args.scales != (1.0,):
+        size += f", scales {', '.join(f'{scale:g}' for scale in args.scales)}"
+    if args.mirror:
+        size += ", mirrored too"
     return (
         f"{info.model.name} on {info.engine} {info.version} ({info.device}, {info.precision}), "
         f"{size}, fit {args.fit}, mode {args.mode}, {args.assignment}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from openpose_ext.preprocess import HEIGHT
 
 __all__ = [
     "DEFAULT_BODY",
+    "NETWORK_BOOLEANS",
     "OPENPOSE_FLAGS",
     "OpenPoseFlag",
     "Treatment",
@@ -117,8 +119,8 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("model_pose", "BODY_25", _OPTION, "--body body25 or openpose"),
     OpenPoseFlag("net_resolution", "-1x368", _OPTION, "--height; a width bounds the input's area"),
     OpenPoseFlag("net_resolution_dynamic", "1", _REFUSED, "bound the input with --net_resolution"),
-    OpenPoseFlag("scale_number", "1", _REFUSED, "one scale is used; see --height"),
-    OpenPoseFlag("scale_gap", "0.25", _NEUTRAL, "one scale is used"),
+    OpenPoseFlag("scale_number", "1", _OPTION, "--scales"),
+    OpenPoseFlag("scale_gap", "0.25", _OPTION, "--scales"),
     OpenPoseFlag("upsampling_ratio", "0", _REFUSED, "see --mode", ("-1",)),
     OpenPoseFlag("heatmaps_add_parts", "false", _REFUSED, _HEATMAPS),
     OpenPoseFlag("heatmaps_add_bkg", "false", _REFUSED, _HEATMAPS),
@@ -170,7 +172,11 @@ OPENPOSE_FLAGS = (
 )
 
 # Flags that `PoseEstimator` takes as they are. Not body and height, which have other names too.
-_NETWORK_FLAGS = ("backend", "device", "precision", "threads", "fit", "mode")
+_NETWORK_FLAGS = (
+    "backend", "device", "precision", "threads", "fit", "scales", "mirror", "mode",
+)  # fmt: skip
+# Those of them without a value.
+NETWORK_BOOLEANS = ("mirror",)
 
 _TRUE = ("true", "1", "t", "yes", "y")
 _FALSE = ("false", "0", "f", "no", "n")
@@ -197,6 +203,14 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
         help="keep the picture's aspect ratio, or not (default pad)",
     )
     add(
+        "--scales",
+        type=_scales,
+        default=(1.0,),
+        metavar="S,S,...",
+        help="average the maps of these multiples of the height, such as 0.5,1,1.5 (default 1)",
+    )
+    add("--mirror", action="store_true", help="average with the mirrored picture's maps")
+    add(
         "--mode",
         default="fast",
         choices=("fast", "reference"),
@@ -207,6 +221,16 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
 def network_flags(args: argparse.Namespace) -> dict[str, Any]:
     """What those flags ask of `PoseEstimator`, without body and height."""
     return {name: getattr(args, name) for name in _NETWORK_FLAGS}
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    try:
+        scales = tuple(map(float, text.split(",")))
+    except ValueError:
+        scales = ()
+    if not scales or not all(0 < scale < math.inf for scale in scales):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of scales such as 0.5,1,1.5")
+    return scales
 
 
 def positive(text: str) -> int:

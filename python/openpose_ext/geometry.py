@@ -49,10 +49,7 @@ class Geometry:
         if not all(np.isfinite(size) and size > 0 for size in sizes):
             raise ValueError(f"sizes, factors and stride must be positive: {self}")
         for axis in range(2):
-            if (
-                self.offset[axis] < 0
-                or self.offset[axis] + self.content[axis] > self.network[axis]
-            ):
+            if self.offset[axis] < 0 or self.offset[axis] + self.content[axis] > self.network[axis]:
                 raise ValueError(f"the content does not lie inside the network input: {self}")
 
     @classmethod

@@ -25,10 +25,12 @@ from openpose_ext.errors import SourceError
 from openpose_ext.estimator import PoseEstimator
 from openpose_ext.flags import (
     DEFAULT_BODY,
+    NETWORK_BOOLEANS,
     add_network_flags,
     add_openpose_flags,
     network_flags,
     parse,
+    positive,
 )
 from openpose_ext.outputs.files import make_folder, output_names
 from openpose_ext.outputs.openpose_json import write_openpose
@@ -147,7 +149,7 @@ class Tally:
 
 def _infer(argv: Sequence[str]) -> int:
     parser = _parser()
-    args = parse(parser, argv, _BOOLEANS)
+    args = parse(parser, argv, (*_BOOLEANS, *NETWORK_BOOLEANS))
     # OpenCV's own words on damaged files; the reason is ours to give.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     inputs = _inputs(args)
@@ -243,6 +245,8 @@ def _parser() -> argparse.ArgumentParser:
     add = group.add_argument
     add("--model_pose", metavar="NAME", help="OpenPose's: BODY_25 or COCO, its original networks")
     add("--net_resolution", metavar="WxH", help="OpenPose's; -1x368 is --height 368")
+    add("--scale_number", type=positive, default=1, metavar="N", help="OpenPose's; see --scales")
+    add("--scale_gap", type=float, default=0.25, metavar="GAP", help="between those scales (0.25)")
 
     group = parser.add_argument_group("results", "Without --write_...: all three, to OUT.")
     add = group.add_argument
@@ -318,7 +322,7 @@ def _outputs(args: argparse.Namespace) -> Outputs:
 
 def _network(args: argparse.Namespace) -> dict[str, Any]:
     """What `PoseEstimator` is to be made with."""
-    options = network_flags(args)
+    options = network_flags(args) | _scales(args)
     if args.net_resolution is None:
         return options | {"body": _body(args), "height": args.height or HEIGHT}
     if args.height is not None:
@@ -346,6 +350,18 @@ def _body(args: argparse.Namespace) -> str:
     if body == "2":
         raise UsageError("--body 2: heat maps cannot be given, only networks")
     return DEFAULT_BODY if body.lower() in ("true", "1") else str(body)
+
+
+def _scales(args: argparse.Namespace) -> dict[str, Any]:
+    """OpenPose's scales, each `scale_gap` smaller than the one before."""
+    if args.scale_number == 1:
+        return {}
+    if args.scales != (1.0,):
+        raise UsageError("--scales and --scale_number say the same; give one of them")
+    scales = tuple(1 - index * args.scale_gap for index in range(args.scale_number))
+    if min(scales) <= 0:
+        raise UsageError(f"--scale_gap {args.scale_gap}: the last of the scales is not positive")
+    return {"scales": scales}
 
 
 def _net_resolution(text: str) -> dict[str, int]:

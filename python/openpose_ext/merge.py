@@ -39,9 +39,7 @@ class Pass:
     mirrored: bool = False
 
 
-def merge(
-    passes: Sequence[Pass], topology: Topology = COCO_18
-) -> tuple[Floats, Floats, Geometry]:
+def merge(passes: Sequence[Pass], topology: Topology = COCO_18) -> tuple[Floats, Floats, Geometry]:
     """The mean of all passes, on the grid of the finest pass that is not mirrored.
 
     Parts and limbs of mirrored passes are exchanged and their fields' x turned round. Passes are

@@ -105,7 +105,7 @@ class Graph:
 class BackendInfo:
     """What was opened, and how it runs.
 
-    engine      "openvino", "onnxruntime"
+    engine      a name of `ENGINES`
     version     the engine's
     model       the network's file
     device      as the engine calls it
@@ -183,6 +183,7 @@ class _Engine:
 ENGINES: Mapping[str, _Engine] = {
     "openvino": _Engine(("openvino",), "openvino", (".onnx", ".xml", ".pb", ".tflite")),
     "onnxruntime": _Engine(("onnxruntime", "onnx"), '"openpose_ext[onnxruntime]"', (".onnx",)),
+    "torch": _Engine(("torch",), '"openpose_ext[torch]"', (".pth", ".pt")),
 }
 
 

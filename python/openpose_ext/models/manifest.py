@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 import tomllib
 import warnings
@@ -24,6 +25,7 @@ from openpose_ext.errors import ModelError
 from openpose_ext.topology import BODY_25, COCO_18, HAND_21, Topology
 
 __all__ = [
+    "HASHES",
     "ORIGINAL_RANGE",
     "ROLES",
     "TOPOLOGIES",
@@ -49,6 +51,9 @@ ROLES = (
     "presence",
     "handedness",
 )
+
+# Hashes that a file may be known by, and how many hexadecimal digits they have.
+HASHES: Mapping[str, int] = {"sha256": 64, "sha384": 96, "md5": 32}
 
 # x / 256 - 0.5, which the original networks expect: (x - 128) / 256.
 ORIGINAL_RANGE = InputFormat(mean=(128.0, 128.0, 128.0), divisor=(256.0, 256.0, 256.0))
@@ -106,20 +111,44 @@ class Manifest:
 class Registered:
     """A file that is known.
 
-    file      its usual name
-    hashes    hex digest by algorithm ("sha256", "sha384", "md5")
+    file      its usual name, without a folder
+    hashes    hex digest by algorithm: see `HASHES`
     licence   of the weights
+    name      of the network it belongs to, as `openpose_ext.weights` takes it, or None
     size      bytes, or None
-    url       the official address, or None
+    urls      where it is offered, http or https, the official address first
+    parts     registered files it is of no use without
+    terms     where the licence is to be read, if it has to be accepted, or None
     manifest  what it means, or None for a file that no engine here reads as it is
+
+    Raises ValueError for anything else.
     """
 
     file: str
     hashes: Mapping[str, str]
     licence: str
+    name: str | None = None
     size: int | None = None
-    url: str | None = None
+    urls: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    terms: str | None = None
     manifest: Manifest | None = None
+
+    def __post_init__(self) -> None:
+        if self.file in ("", ".", "..") or "/" in self.file or "\\" in self.file:
+            raise ValueError(f"file must be a name without a folder, not {self.file!r}")
+        for algorithm, value in self.hashes.items():
+            if algorithm not in HASHES:
+                raise ValueError(
+                    f"hashes of {self.file} must be of {', '.join(HASHES)}, not {algorithm!r}"
+                )
+            if not re.fullmatch(rf"[0-9a-f]{{{HASHES[algorithm]}}}", value):
+                raise ValueError(
+                    f"{algorithm} of {self.file} must have {HASHES[algorithm]} digits 0-9, a-f"
+                )
+        for url in self.urls:
+            if not url.startswith(("https://", "http://")):
+                raise ValueError(f"urls of {self.file} must be http or https, not {url!r}")
 
 
 def manifest_file(model_file: Path) -> Path:
@@ -174,10 +203,19 @@ def write_manifest(manifest: Manifest, model_file: Path) -> Path:
 
 
 @cache
-def registry() -> tuple[Registered, ...]:
-    """Every file that this package knows."""
-    tables = tomllib.loads(_REGISTRY.read_text(encoding="utf-8"))["model"]
-    return tuple(_registered_from(table) for table in tables)
+def registry(file: Path = _REGISTRY) -> tuple[Registered, ...]:
+    """Every file that this package knows, or another registry of the same form.
+
+    Raises ModelError if it cannot be read or is broken.
+    """
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8")).get("model", [])
+        entries = tuple(_registered_from(table) for table in tables)
+        files = [entry.file for entry in entries]
+        _refuse_unknown(dict.fromkeys(p for entry in entries for p in entry.parts), files)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"the registry {file} is broken: {error}") from error
+    return entries
 
 
 def sniff(graph: Graph) -> Manifest:
@@ -262,10 +300,16 @@ def _parsed_file(file: Path) -> Manifest:
 
 
 def _registered_from(table: dict[str, Any]) -> Registered:
-    manifest = table.pop("manifest", None)
-    if manifest is not None:
-        manifest = _from_table({"licence": table["licence"], **manifest})
-    return Registered(manifest=manifest, **table)
+    _refuse_unknown(table, Registered.__dataclass_fields__)
+    missing = [key for key in ("file", "hashes", "licence") if key not in table]
+    if missing:
+        raise ValueError(f"{' and '.join(missing)} must be given for {table}")
+    fields = dict(table)
+    for key in ("urls", "parts"):
+        fields[key] = tuple(fields.get(key, ()))
+    if "manifest" in fields:
+        fields["manifest"] = _from_table({"licence": fields["licence"], **fields["manifest"]})
+    return Registered(**fields)
 
 
 def _from_table(table: dict[str, Any]) -> Manifest:

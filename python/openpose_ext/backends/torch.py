@@ -1,0 +1,212 @@
+"""torch: weights of the original networks (.pth) and TorchScript (.pt), on the CPU or with CUDA.
+
+Slower than the other engines on a CPU; it is here for files that only torch reads, for CUDA, and
+to compare with.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from openpose_ext.backends import Backend, BackendInfo, Graph, InputFormat, Outputs, Shape, reason
+from openpose_ext.backends.pooled import PooledBackend
+from openpose_ext.errors import BackendError, ModelError
+
+__all__ = ["describe", "load_script", "open_engine"]
+
+Network = Callable[[torch.Tensor], Any]
+
+_TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+
+# (width, height) of a picture to ask a network with; TorchScript does not say what it gives. Not
+# square, so that the rows and columns of maps can be told from their channels.
+_PROBE = (72, 64)
+
+
+def open_engine(
+    file: Path,
+    *,
+    input_format: InputFormat,
+    device: str,
+    precision: str,
+    threads: int | None,
+    streams: int,
+) -> Backend:
+    """Open a file; see `openpose_ext.backends.open_backend`."""
+    precision = "f32" if precision == "auto" else precision
+    names, network = _load(file)
+    try:
+        place = torch.device(device.lower())
+        network.to(place, _TYPES[precision])
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a build without CUDA
+        raise BackendError(f"torch cannot use the device {device!r}: {reason(error)}") from error
+    size = input_format.size or _PROBE
+    shapes = _shapes(file, names, network, input_format.layout, size, place, _TYPES[precision])
+    info = BackendInfo(
+        engine="torch",
+        version=torch.__version__,
+        model=file,
+        device=str(place),
+        precision=precision,
+        fixed_size=input_format.size,
+        streams=streams,
+        threads=threads,
+        outputs=shapes,
+    )
+    return _TorchBackend(network, input_format, place, info)
+
+
+def describe(file: Path) -> Graph:
+    """What the file says of itself; see `openpose_ext.backends.describe`."""
+    names, network = _load(file)
+    errors = []
+    for layout, shape in (("NCHW", (None, 3, None, None)), ("NHWC", (None, None, None, 3))):
+        try:
+            outputs = _shapes(
+                file, names, network, layout, _PROBE, torch.device("cpu"), torch.float32
+            )
+        except BackendError as error:
+            errors.append(error)
+            continue
+        return Graph(input=shape, outputs=outputs, normalises=False)
+    raise errors[0]
+
+
+def load_script(file: Path) -> Any:
+    """A TorchScript module on the CPU, ready to be called.
+
+    Raises BackendError if torch cannot read the file.
+    """
+    with warnings.catch_warnings():
+        # TorchScript still is what others hand over; its successor reads none of it.
+        warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
+        try:
+            return torch.jit.load(file, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        except (RuntimeError, ValueError) as error:
+            raise BackendError(f"torch cannot read {file}: {reason(error)}") from error
+
+
+class _TorchBackend(PooledBackend[Network]):
+    def __init__(
+        self, network: Network, input_format: InputFormat, device: torch.device, info: BackendInfo
+    ) -> None:
+        self._device = device
+        self._format = input_format
+        self._type = _TYPES[info.precision]
+        constants = [
+            torch.tensor(values, dtype=torch.float32, device=device)
+            for values in (input_format.mean, input_format.divisor)
+        ]
+        self._mean, self._divisor = constants
+        # A module runs on any number of threads at once; its copies only count them.
+        super().__init__([network] * info.streams, info)
+
+    def _infer(self, request: Network, batch: npt.NDArray[np.uint8]) -> Outputs:
+        try:
+            with torch.inference_mode(), _at_most(self.info.threads):
+                outputs = _listed(request(self._input(batch)))
+                arrays = [output.float().cpu().numpy() for output in outputs]
+        except RuntimeError as error:
+            raise BackendError(
+                f"torch failed on a batch of {batch.shape} with {self.info.model.name}: "
+                f"{reason(error)}"
+            ) from error
+        return dict(zip(self.info.outputs, arrays, strict=True))
+
+    def _input(self, batch: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """What the network expects, of (N, H, W, 3) uint8 BGR."""
+        # torch.tensor copies; from_numpy warns of pictures that must not be written to.
+        pixels = torch.tensor(batch).to(self._device)
+        if self._format.channels == "RGB":
+            pixels = pixels.flip(3)
+        values = pixels.float()
+        if self._format.normalises:
+            values = (values - self._mean) / self._divisor
+        if self._format.layout == "NCHW":
+            values = values.permute(0, 3, 1, 2).contiguous()
+        return values.to(self._type)
+
+
+def _load(file: Path) -> tuple[Sequence[str] | None, Any]:
+    """(names of the outputs, the network on the CPU); a script does not name them."""
+    if _is_script(file):
+        return None, load_script(file)
+    # Weights alone are no network. The only ones known by their layers' names are the originals.
+    from openpose_ext.models.nets import OUTPUTS, load_network
+
+    try:
+        kind, network = load_network(file)
+    except ModelError as error:
+        raise BackendError(str(error)) from error
+    return OUTPUTS[kind], network
+
+
+def _is_script(file: Path) -> bool:
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def _shapes(
+    file: Path,
+    names: Sequence[str] | None,
+    network: Network,
+    layout: str,
+    size: tuple[int, int],
+    device: torch.device,
+    kind: torch.dtype,
+) -> dict[str, Shape]:
+    """Shape of each output, found by running a grey picture; outputs of a script are "0", "1"..."""
+    width, height = size
+    shape = (1, 3, height, width) if layout == "NCHW" else (1, height, width, 3)
+    try:
+        with torch.inference_mode():
+            outputs = _listed(network(torch.zeros(shape, dtype=kind, device=device)))
+    except RuntimeError as error:
+        raise BackendError(f"{file} does not run on pictures {shape}: {reason(error)}") from error
+    names = names or [str(k) for k in range(len(outputs))]
+    return {
+        name: (None, *_of_any_size(output.shape[1:], size))
+        for name, output in zip(names, outputs, strict=True)
+    }
+
+
+def _of_any_size(shape: Sequence[int], size: tuple[int, int]) -> Shape:
+    """The shape of an output without the sizes that follow the picture's (width, height)."""
+    if len(shape) != 3:
+        return tuple(shape)
+    width, height = size
+    channels_first = shape[1] * width == shape[2] * height
+    return (shape[0], None, None) if channels_first else (None, None, shape[2])
+
+
+def _listed(outputs: Any) -> list[torch.Tensor]:
+    """What a network gives, one or several, as a list."""
+    listed = [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
+    if not all(isinstance(output, torch.Tensor) for output in listed):
+        raise BackendError("a network must give a tensor or several, not something nested")
+    return listed
+
+
+@contextmanager
+def _at_most(threads: int | None) -> Iterator[None]:
+    """Bound torch's threads for work that is started from this thread."""
+    before = torch.get_num_threads()
+    if threads is None or threads == before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
