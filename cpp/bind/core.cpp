@@ -3,6 +3,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cmath>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -220,6 +222,27 @@ py::list connect(
     return result;
 }
 
+py::array_t<int> solve_assignment_of(
+    const py::array_t<double, py::array::c_style | py::array::forcecast>& cost) {
+    if (cost.ndim() != 2 || cost.shape(0) > cost.shape(1)) {
+        throw py::value_error("cost must be (rows, columns) with no more rows than columns");
+    }
+    const double* cells = cost.data();
+    // Larger sums might overflow, and a price that is not finite has no shortest path.
+    const auto is_fit = [](double cell) { return std::abs(cell) <= 1e100; };
+    if (!std::all_of(cells, cells + cost.size(), is_fit)) {
+        throw py::value_error("cost must be finite and within 1e100");
+    }
+    AssignScratch scratch;
+    std::vector<int> column_of;
+    {
+        const py::gil_scoped_release release;
+        solve_assignment(cells, static_cast<int>(cost.shape(0)), static_cast<int>(cost.shape(1)),
+                         scratch, column_of);
+    }
+    return as_array(column_of, {cost.shape(0)});
+}
+
 py::tuple to_python(const reference::Result& result, int parts) {
     const auto& all = result.candidates.all;
     py::array_t<double> candidates({static_cast<py::ssize_t>(all.size()), py::ssize_t{4}});
@@ -323,6 +346,7 @@ PYBIND11_MODULE(_core, module) {
                py::arg("options"));
     module.def("connect", &connect, py::arg("peaks"), py::arg("paf"), py::arg("topology"),
                py::arg("options"));
+    module.def("solve_assignment", &solve_assignment_of, py::arg("cost"));
     module.def("merge", &merge_passes, py::arg("passes"), py::arg("size"));
     module.def("decode_reference", &decode_reference, py::arg("heat"), py::arg("paf"),
                py::arg("topology"), py::arg("options") = py::none());

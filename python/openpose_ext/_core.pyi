@@ -54,6 +54,7 @@ def connect(
     topology: Topology,
     options: DecodeOptions,
 ) -> list[npt.NDArray[np.float32]]: ...
+def solve_assignment(cost: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]: ...
 def merge(
     passes: Sequence[
         tuple[_Floats, tuple[float, float, float, float], Sequence[int], Sequence[float]]

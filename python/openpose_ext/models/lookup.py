@@ -65,9 +65,20 @@ def model_folders() -> list[Path]:
     chosen = os.environ.get(ENVIRONMENT, "").split(os.pathsep)
     return [
         *(Path(folder).expanduser() for folder in chosen if folder),
-        user_folder() / "models",
+        fetched_folder(),
         EMBEDDED,
     ]
+
+
+def fetched_folder() -> Path:
+    """Where `python -m openpose_ext.weights fetch` puts networks, in the user's cache."""
+    return user_folder() / "models"
+
+
+def find_file(name: str) -> Path | None:
+    """The file of this name in the first of `model_folders` that has it, or None."""
+    files = (folder / name for folder in model_folders())
+    return next((file for file in files if file.is_file()), None)
 
 
 def _named(name: str, files: tuple[str, ...]) -> Path:

@@ -210,10 +210,12 @@ def registry(file: Path = _REGISTRY) -> tuple[Registered, ...]:
     """
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8")).get("model", [])
-        entries = tuple(_registered_from(table) for table in tables)
+        entries = tuple(map(_registered_from, tables))
         files = [entry.file for entry in entries]
         _refuse_unknown(dict.fromkeys(p for entry in entries for p in entry.parts), files)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise ModelError(f"the registry {file} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"the registry {file} is broken: {error}") from error
     return entries
 

@@ -1,0 +1,243 @@
+"""`python -m openpose_ext.weights`: list, fetch and find the files of networks."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from openpose_ext.cli import Exit, UsageError, exit_code
+from openpose_ext.errors import ModelError
+from openpose_ext.flags import parse
+from openpose_ext.models.download import Progress, by_hand, download, fault
+from openpose_ext.models.lookup import ENVIRONMENT, fetched_folder, find_file
+from openpose_ext.models.manifest import Registered, registry
+
+__all__ = ["main"]
+
+_ACTIONS = ("list", "fetch", "path")
+
+_EXAMPLES = f"""\
+examples:
+  python -m openpose_ext.weights list                       what there is, and what of it is here
+  python -m openpose_ext.weights fetch mobilenet            download, check and keep it
+  python -m openpose_ext.weights fetch openpose --accept-license
+  python -m openpose_ext.weights path mobilenet             where its file lies
+
+Files are kept in the user's cache, and looked for in the folders of ${ENVIRONMENT} first. A
+download that was interrupted goes on where it ended.
+
+exit codes: 0 done; 2 usage, licence not accepted; 3 cannot be fetched, not here; 4 cannot be
+written; 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code (see `cli.Exit`)."""
+    return exit_code(lambda: _weights(sys.argv[1:] if argv is None else argv))
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network's file and those it is of no use without, which lie in the same folder."""
+
+    main: Registered
+    parts: tuple[Registered, ...] = ()
+
+    @property
+    def files(self) -> tuple[Registered, ...]:
+        """Parts first: once the main file is there, all of it is."""
+        return (*self.parts, self.main)
+
+    def found(self) -> Path | None:
+        """The main file where networks are looked for, or None."""
+        return find_file(self.main.file)
+
+    def fault(self) -> str | None:
+        """Why what is found cannot be used, all of it read; None if it can."""
+        found = self.found()
+        if found is None:
+            return f"{self.main.file} is not here"
+        for entry in self.files:
+            file = found.with_name(entry.file)
+            wrong = fault(file, entry) if file.is_file() else "it is not there"
+            if wrong is not None:
+                return f"{file}: {wrong}"
+        return None
+
+
+def _weights(argv: Sequence[str]) -> int:
+    parser = _parser()
+    args = parse(parser, argv, ("accept_license",))
+    known = _networks(registry() if args.registry is None else registry(Path(args.registry)))
+    if args.action == "list":
+        if args.names:
+            parser.error(f"list takes no NAME, but {args.names[0]!r} is given")
+        _list(known)
+        return Exit.DONE
+    if not args.names:
+        parser.error(f"{args.action} needs a NAME: {', '.join(known)}")
+    chosen = {name: _chosen(name, known) for name in args.names}
+    if args.action == "fetch":
+        _fetch([network for networks in chosen.values() for network in networks], args)
+        return Exit.DONE
+    for name, networks in chosen.items():
+        for network in networks:
+            print(_path(name, network, args.registry))
+    return Exit.DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m openpose_ext.weights",
+        usage="%(prog)s list | fetch NAME... | path NAME... [option ...]",
+        description="List, fetch and find the files of networks.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("action", choices=_ACTIONS, metavar="ACTION", help="list, fetch or path")
+    add("names", nargs="*", metavar="NAME", help="a network or a file of the list")
+    add("--accept_license", action="store_true", help="accept the licences of what is fetched")
+    add("--registry", metavar="FILE", help="another registry.toml than this package's")
+    return parser
+
+
+def _networks(entries: Sequence[Registered]) -> dict[str, list[Network]]:
+    """What can be asked for, by name; a network without a name has its file's."""
+    by_file = {entry.file: entry for entry in entries}
+    parts = {file for entry in entries for file in entry.parts}
+    networks: dict[str, list[Network]] = {}
+    for entry in entries:
+        if entry.file not in parts:
+            network = Network(entry, tuple(by_file[file] for file in entry.parts))
+            networks.setdefault(entry.name or entry.file, []).append(network)
+    return networks
+
+
+def _chosen(name: str, known: Mapping[str, list[Network]]) -> list[Network]:
+    if name in known:
+        return known[name]
+    files = {network.main.file: network for networks in known.values() for network in networks}
+    if name in files:
+        return [files[name]]
+    near = difflib.get_close_matches(name, [*known, *files], n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    raise UsageError(f"no network {name!r} in the registry; {hint}")
+
+
+def _list(known: Mapping[str, list[Network]]) -> None:
+    """What can be fetched or is here, by name."""
+    rows: dict[str, list[tuple[str, str, str]]] = {}
+    for name, networks in known.items():
+        for network in networks:
+            found = network.found()
+            if found is None and not _can_be_fetched(network):
+                continue
+            licence = network.main.licence
+            terms = "" if network.main.terms is None else f", {network.main.terms}"
+            rows.setdefault(f"{name}: {licence}{terms}", []).extend(
+                (entry.file, _size(entry), _where(found, entry))
+                for entry in (network.main, *network.parts)
+            )
+    width = max((len(file) for files in rows.values() for file, _, _ in files), default=0)
+    for head, files in rows.items():
+        print(head)
+        for file, size, where in files:
+            print(f"  {file:{width}}  {size:>8}  {where}")
+
+
+def _can_be_fetched(network: Network) -> bool:
+    return all(entry.urls and entry.hashes for entry in network.files)
+
+
+def _size(entry: Registered) -> str:
+    return "?" if entry.size is None else f"{entry.size / 1e6:.1f} MB"
+
+
+def _where(main: Path | None, entry: Registered) -> str:
+    file = None if main is None else main.with_name(entry.file)
+    return str(file) if file is not None and file.is_file() else "absent"
+
+
+def _fetch(networks: Sequence[Network], args: argparse.Namespace) -> None:
+    missing = [network for network in networks if network.fault() is not None]
+    entries = [entry for network in missing for entry in network.files]
+    _accept(entries, args.accept_license)
+    folder = fetched_folder()
+    for entry in entries:
+        with _bar(entry) as progress:
+            download(entry, folder, progress=progress, note=_say)
+    for network in networks:
+        # One that lies in a folder of the user's own is found first, whatever was fetched.
+        fault = network.fault() if network in missing else None
+        if fault is not None:
+            raise ModelError(
+                f"{network.main.file} lies in {folder} now, but another is found first and cannot "
+                f"be used. {fault}. Remove it"
+            )
+        print(network.found())
+
+
+def _accept(entries: Sequence[Registered], accepted: bool) -> None:
+    """Show the licences; raise UsageError unless those with terms are accepted."""
+    licences: dict[tuple[str, str | None], list[str]] = {}
+    for entry in entries:
+        licences.setdefault((entry.licence, entry.terms), []).append(entry.file)
+    for (licence, terms), files in licences.items():
+        _say(f"licence of {', '.join(files)}: {licence}{f', {terms}' if terms else ''}")
+    if accepted or all(terms is None for _, terms in licences):
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageError("this licence has to be accepted: add --accept-license")
+    print("Do you accept it? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("the licence is not accepted; nothing was fetched")
+
+
+@contextmanager
+def _bar(entry: Registered) -> Iterator[Progress]:
+    """A progress bar on a terminal."""
+    silent = not sys.stderr.isatty()
+    with tqdm(desc=entry.file, unit="B", unit_scale=True, disable=silent, leave=False) as bar:
+
+        def show(done: int, total: int | None) -> None:
+            if not bar.n:  # what was there before does not count for the speed
+                bar.initial = bar.n = bar.last_print_n = done
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
+def _say(sentence: str) -> None:
+    tqdm.write(f"openpose-ext: {sentence}", file=sys.stderr)
+
+
+def _path(name: str, network: Network, registry_file: str | None) -> Path:
+    """Where a network lies; ModelError saying how to get it if it does not."""
+    found = network.found()
+    absent = [e for e in network.files if _where(found, e) == "absent"]
+    if found is not None and not absent:
+        return found
+    files = " and ".join(entry.file for entry in absent)
+    if not _can_be_fetched(network):
+        ways = by_hand(absent[0], fetched_folder() / absent[0].file)
+    else:
+        command = ["python", "-m", "openpose_ext.weights", "fetch", name]
+        command += ["--accept-license"] if any(entry.terms for entry in network.files) else []
+        command += ["--registry", registry_file] if registry_file is not None else []
+        ways = f"Fetch it: {shlex.join(command)}"
+    raise ModelError(f"{files} of {name} is not here. {ways}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
