@@ -56,7 +56,7 @@ def main() -> None:
     """Print the table as Markdown, a row at a time."""
     missing = [path for path in (COCO, MOBILENET) if not path.exists()]
     if missing:
-        print(f"Accuracy is not measured: {os.path.relpath(missing[0])} is not here.")
+        print(f"Accuracy is not measured: ../{missing[0].relative_to(SHARED.parent)} is absent.")
         return
     annotations = Annotations.read(COCO / "person_keypoints.json")
     pictures = {

@@ -46,10 +46,9 @@ void score_people(const Peaks& peaks, const Topology& topology, Assembly& assemb
 }
 
 void place(const Peak& peak, const Placement& placement, float score, float* keypoint) {
-    const double x = placement.scale_x * peak.x + placement.shift_x;
-    const double y = placement.scale_y * peak.y + placement.shift_y;
-    keypoint[0] = static_cast<float>(std::clamp(x, 0.0, placement.width - 1.0));
-    keypoint[1] = static_cast<float>(std::clamp(y, 0.0, placement.height - 1.0));
+    const Peak placed = placement.to_picture(peak);
+    keypoint[0] = placed.x;
+    keypoint[1] = placed.y;
     keypoint[2] = score;
 }
 

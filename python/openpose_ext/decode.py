@@ -72,6 +72,10 @@ class DecodeOptions:
         """The same options as the C++ core takes them."""
         return _core.DecodeOptions(**asdict(self))
 
+    def __getstate__(self) -> dict[str, object]:
+        # Without the cached C++ object, which another process makes anew.
+        return asdict(self)
+
 
 _FAST = DecodeOptions()
 _REFERENCE = DecodeOptions.reference()
@@ -201,6 +205,9 @@ def _decode_by_reference(
     for name in ("assignment", "fill", "max_people"):
         if getattr(options, name) != getattr(_REFERENCE, name):
             raise ValueError(f'option {name} has no meaning in mode="reference"')
+    cells, paf_cells = np.shape(heat)[1:], np.shape(paf)[1:]
+    if cells != paf_cells:  # enlarged, both would be of the picture's size
+        raise ValueError(f"heat is {cells} cells but paf is {paf_cells}")
     candidate, _, subset = _core.decode_reference(
         _full_size(heat, geometry), _full_size(paf, geometry), topology.core, options.core
     )
@@ -230,7 +237,7 @@ def _full_size(maps: Floats, geometry: Geometry) -> npt.NDArray[np.float32]:
     if geometry.offset != (0, 0):
         raise ValueError(f"the seed's maps start at the picture's corner, not at {geometry.offset}")
     source = np.asarray(maps, np.float32)
-    if source.ndim != 3 or not source.size:
+    if source.ndim != 3 or 0 in source.shape[1:]:  # a skeleton without limbs has no fields
         raise ValueError(f"maps must be (channels, height, width), not {np.shape(maps)}")
     width, height = geometry.content
     # All channels in one call, as the seed does: OpenCV rounds up to four channels otherwise.

@@ -31,12 +31,12 @@ from openpose_ext.flags import (
     parse,
     positive,
 )
-from openpose_ext.infer import Tally
 from openpose_ext.outputs.coco_json import COCO_PARTS, to_coco
 from openpose_ext.outputs.files import make_folder, write_whole
 from openpose_ext.poses import Poses
 from openpose_ext.preprocess import HEIGHT
 from openpose_ext.sources.pictures import read_picture
+from openpose_ext.tally import Tally
 
 __all__ = [
     "MAX_DETECTIONS",

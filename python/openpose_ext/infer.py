@@ -6,10 +6,8 @@ import argparse
 import os
 import re
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,6 +37,7 @@ from openpose_ext.outputs.txt import write_txt
 from openpose_ext.poses import FILLED_SCORE, Poses
 from openpose_ext.preprocess import HEIGHT
 from openpose_ext.sources.pictures import PictureFile, find_pictures, read_picture
+from openpose_ext.tally import Tally
 from openpose_ext.topology import BODY_25
 
 __all__ = ["main"]
@@ -94,57 +93,6 @@ class Outputs:
             kind: folder / name.with_name(name.name + ends[kind])
             for kind, folder in self.folders.items()
         }
-
-
-@dataclass
-class Tally:
-    """What a run has done so far.
-
-    pictures, people  done, and found in them
-    failed            inputs that could not be read
-    existing          inputs left out because their results exist
-    outputs           inputs left out because they are results
-    seconds           by stage, over all pictures done
-    """
-
-    begun: float = field(default_factory=time.perf_counter)
-    pictures: int = 0
-    people: int = 0
-    failed: int = 0
-    existing: int = 0
-    outputs: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def add(self, timings: Mapping[str, float]) -> None:
-        """Count the seconds of stages."""
-        for stage, seconds in timings.items():
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Count the time of a `with` block for a stage."""
-        start = time.perf_counter()
-        yield
-        self.add({stage: time.perf_counter() - start})
-
-    def summary(self) -> str:
-        """What was done, and the mean time of each stage for a picture."""
-        counts = [
-            _counted(self.pictures, "picture", "pictures"),
-            _counted(self.people, "person", "people"),
-            f"{self.failed} failed",
-        ]
-        counts += [f"{self.existing} done before"] if self.existing else []
-        counts += (
-            [_counted(self.outputs, "output", "outputs") + " left out"] if self.outputs else []
-        )
-        total = time.perf_counter() - self.begun
-        stages = ", ".join(
-            f"{stage} {1e3 * seconds / max(self.pictures, 1):.1f}"
-            for stage, seconds in self.seconds.items()
-        )
-        per_picture = f"; ms a picture: {stages}" if stages else ""
-        return f"{', '.join(counts)} in {total:.1f} s{per_picture}"
 
 
 def _infer(argv: Sequence[str]) -> int:
@@ -386,10 +334,6 @@ def _keep_inputs(
     for file in files:
         if place(file) in sources:
             raise UsageError(f"the result {file} would replace an input; choose another -o OUT")
-
-
-def _counted(n: int, one: str, many: str) -> str:
-    return f"{n} {one if n == 1 else many}"
 
 
 if __name__ == "__main__":

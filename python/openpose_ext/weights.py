@@ -16,7 +16,7 @@ from tqdm import tqdm
 from openpose_ext.cli import Exit, UsageError, exit_code
 from openpose_ext.errors import ModelError
 from openpose_ext.flags import parse
-from openpose_ext.models.download import Progress, by_hand, download, fault
+from openpose_ext.models.download import Progress, download, fault
 from openpose_ext.models.lookup import ENVIRONMENT, fetched_folder, find_file
 from openpose_ext.models.manifest import Registered, registry
 
@@ -83,7 +83,7 @@ def _weights(argv: Sequence[str]) -> int:
         _list(known)
         return Exit.DONE
     if not args.names:
-        parser.error(f"{args.action} needs a NAME: {', '.join(known)}")
+        parser.error(f"{args.action} needs a NAME of the list")
     chosen = {name: _chosen(name, known) for name in args.names}
     if args.action == "fetch":
         _fetch([network for networks in chosen.values() for network in networks], args)
@@ -173,9 +173,12 @@ def _fetch(networks: Sequence[Network], args: argparse.Namespace) -> None:
     entries = [entry for network in missing for entry in network.files]
     _accept(entries, args.accept_license)
     folder = fetched_folder()
-    for entry in entries:
+    for done, entry in enumerate(entries):
         with _bar(entry) as progress:
-            download(entry, folder, progress=progress, note=_say)
+            try:
+                download(entry, folder, progress=progress, note=_say)
+            except ModelError as error:
+                raise ModelError(f"{error}\n{_by_hand(entries[done:])}") from error
     for network in networks:
         # One that lies in a folder of the user's own is found first, whatever was fetched.
         fault = network.fault() if network in missing else None
@@ -228,15 +231,24 @@ def _path(name: str, network: Network, registry_file: str | None) -> Path:
     absent = [e for e in network.files if _where(found, e) == "absent"]
     if found is not None and not absent:
         return found
-    files = " and ".join(entry.file for entry in absent)
+    missing = f"there is no {' and no '.join(entry.file for entry in absent)}"
     if not _can_be_fetched(network):
-        ways = by_hand(absent[0], fetched_folder() / absent[0].file)
-    else:
-        command = ["python", "-m", "openpose_ext.weights", "fetch", name]
-        command += ["--accept-license"] if any(entry.terms for entry in network.files) else []
-        command += ["--registry", registry_file] if registry_file is not None else []
-        ways = f"Fetch it: {shlex.join(command)}"
-    raise ModelError(f"{files} of {name} is not here. {ways}")
+        raise ModelError(f"{missing}\n{_by_hand(absent)}")
+    command = ["python", "-m", "openpose_ext.weights", "fetch", name]
+    command += ["--accept-license"] if any(entry.terms for entry in network.files) else []
+    command += ["--registry", registry_file] if registry_file is not None else []
+    raise ModelError(f"{missing}; fetch it: {shlex.join(command)}")
+
+
+def _by_hand(entries: Sequence[Registered]) -> str:
+    """What a person without network has to bring, and where to."""
+    lines = [f"Put into {fetched_folder()}, or into a folder named by ${ENVIRONMENT}:"]
+    for entry in entries:
+        size = [] if entry.size is None else [f"{entry.size} bytes"]
+        digest = [f"{algorithm} {value}" for algorithm, value in entry.hashes.items()][:1]
+        source = [f"from {entry.urls[0]}"] if entry.urls else []
+        lines.append(f"  {', '.join([entry.file, *size, *digest, *source])}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 // The whole decoder: maps in, people out.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -24,6 +25,14 @@ struct Placement {
     double shift_y = 0;
     int width = 1;
     int height = 1;
+
+    /// A peak of the maps in the picture; its score stays.
+    [[nodiscard]] Peak to_picture(const Peak& peak) const {
+        const double x = scale_x * peak.x + shift_x;
+        const double y = scale_y * peak.y + shift_y;
+        return {static_cast<float>(std::clamp(x, 0.0, width - 1.0)),
+                static_cast<float>(std::clamp(y, 0.0, height - 1.0)), peak.score};
+    }
 };
 
 /// Scores of seen parts lie above this, those of filled parts at or below: OpenPose's own render

@@ -65,7 +65,9 @@ class Source:
     manifest: Manifest
 
     @classmethod
-    def original(cls, kind: str, network: BodyNet | HandNet, size: tuple[int, int] | None) -> Source:
+    def original(
+        cls, kind: str, network: BodyNet | HandNet, size: tuple[int, int] | None
+    ) -> Source:
         """One of the original networks in torch; `size` (width, height), None for any."""
         import torch
 

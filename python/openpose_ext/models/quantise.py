@@ -176,9 +176,7 @@ def _ranges(model: Any, inputs: Sequence[Floats]) -> dict[Method, Ranges]:
     }
 
 
-def _qdq(
-    model: Any, ranges: Ranges, keep: Sequence[str], only: Sequence[str] | None = None
-) -> Any:
+def _qdq(model: Any, ranges: Ranges, keep: Sequence[str], only: Sequence[str] | None = None) -> Any:
     """The model with convolutions quantised: all but those to keep, or `only` some."""
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantType

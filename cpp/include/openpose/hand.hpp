@@ -1,0 +1,31 @@
+// A hand's heat maps in, its points out.
+#pragma once
+
+#include <vector>
+
+#include "openpose/decode.hpp"
+#include "openpose/maps.hpp"
+#include "openpose/peaks.hpp"
+
+namespace openpose {
+
+/// Points of a hand: the wrist, and four of each finger.
+inline constexpr int kHandPoints = 21;
+
+/// A point's heat must exceed this. Maps of a crop without a hand stay below it nearly everywhere;
+/// a body's peaks ask as much.
+inline constexpr float kHandThreshold = 0.1f;
+
+/// Finds the points of the one hand that the maps are of: in each of the first 21 maps the highest
+/// cell, the first of equal ones in raster order, located below the cell by `refine`.
+///
+/// Returns 21 peaks in the picture's frame (see `Placement`), scores in (0.05, 1]; a point whose
+/// highest heat is not above `kHandThreshold` is missing: 0, 0, 0. Values that are not finite count
+/// as zero. One pass over the maps, in the order of their memory.
+/// Throws std::invalid_argument unless there are 21 maps, or 22 with the background, of cells.
+[[nodiscard]] std::vector<Peak> decode_hand(MapView heat, const Placement& placement);
+
+/// Throws std::invalid_argument unless these are a hand's maps; see `decode_hand`.
+void check_hand_maps(int channels, int height, int width);
+
+}  // namespace openpose
