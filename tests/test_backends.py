@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import tiny_networks
 from openpose_ext import backends
 from openpose_ext.backends import ENGINES, Backend, InputFormat, cache, describe, open_backend

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from openpose_ext.draw import draw
 from openpose_ext.poses import Poses
 from openpose_ext.topology import BODY_25, COCO_18, Topology

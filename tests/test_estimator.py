@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 import tiny_networks
 from openpose_ext.backends import InputFormat
 from openpose_ext.decode import DecodeOptions

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from openpose_ext.geometry import Geometry
 from openpose_ext.preprocess import Preprocessing
 

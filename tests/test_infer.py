@@ -22,6 +22,8 @@ import cv2
 import matplotlib
 import numpy as np
 import pytest
+from PIL import Image
+
 from openpose_ext import cli, infer
 from openpose_ext.errors import BackendError, ModelError
 from openpose_ext.flags import OPENPOSE_FLAGS, Treatment
@@ -29,7 +31,6 @@ from openpose_ext.outputs.openpose_json import read_openpose
 from openpose_ext.outputs.txt import read_txt
 from openpose_ext.poses import Poses
 from openpose_ext.topology import COCO_18
-from PIL import Image
 
 HOPPER = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import tiny_networks
 from hypothesis import given
 from hypothesis import strategies as st
+
+import tiny_networks
 from openpose_ext.backends import Graph, InputFormat, describe, open_backend
 from openpose_ext.errors import BackendError, ModelError
 from openpose_ext.models.lookup import BODY_NETWORKS, EMBEDDED, find_model

@@ -13,6 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+
 from openpose_ext.errors import OutputError, SourceError
 from openpose_ext.outputs.coco_json import COCO_PARTS, to_coco
 from openpose_ext.outputs.convert import as_topology
@@ -23,7 +25,6 @@ from openpose_ext.outputs.txt import format_txt, read_txt, write_txt
 from openpose_ext.poses import Poses
 from openpose_ext.sources.pictures import PictureFile
 from openpose_ext.topology import BODY_25, COCO_18, HAND_21, Topology
-from PIL import Image
 
 SIZE = (640, 480)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+
 from openpose_ext.errors import SourceError
 from openpose_ext.sources.pictures import find_pictures, read_picture
-from PIL import Image
 
 WIDTH, HEIGHT = 96, 64
 

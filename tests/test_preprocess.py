@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from openpose_ext.errors import SourceError
 from openpose_ext.preprocess import Preprocessing, as_picture
 

@@ -16,9 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pytest
+
 import openpose_ext as op
 import oracle
-import pytest
 from conftest import SHARED
 from openpose_ext import _core
 

@@ -14,6 +14,7 @@
 #include "arrays.hpp"
 #include "openpose/decode.hpp"
 #include "openpose/decode_many.hpp"
+#include "openpose/hand.hpp"
 #include "openpose/merge.hpp"
 #include "openpose/reference.hpp"
 
@@ -299,6 +300,47 @@ py::tuple decode_reference(const py::array& heat, const py::array& paf, const To
                       : decode_reference_as<double>(heat, paf, topology, chosen);
 }
 
+// Points as rows x, y, score.
+template <class Number, class Point>
+py::array_t<Number> as_rows(const std::vector<Point>& points) {
+    py::array_t<Number> rows({static_cast<py::ssize_t>(points.size()), py::ssize_t{3}});
+    auto cells = rows.template mutable_unchecked<2>();
+    for (std::size_t i = 0; i < points.size(); ++i) {
+        const auto row = static_cast<py::ssize_t>(i);
+        cells(row, 0) = points[i].x;
+        cells(row, 1) = points[i].y;
+        cells(row, 2) = points[i].score;
+    }
+    return rows;
+}
+
+py::array_t<float> decode_hand_of(const py::array& heat, const Affine& affine, const Size& size) {
+    const HeldMaps<float> heats = as_float_maps(heat, "heat");
+    std::vector<Peak> points;
+    {
+        const py::gil_scoped_release release;
+        points = decode_hand(heats.view, as_placement(affine, size));
+    }
+    return as_rows<float>(points);
+}
+
+template <class T>
+py::array_t<double> decode_hand_reference_as(const py::array& heat) {
+    const HeldMaps<T> heats = as_maps<T>(heat, "heat");
+    std::vector<reference::Candidate> points;
+    {
+        const py::gil_scoped_release release;
+        points = reference::find_hand(heats.view);
+    }
+    return as_rows<double>(points);
+}
+
+py::array_t<double> decode_hand_reference(const py::array& heat) {
+    if (!is_float(heat, 4) && !is_float(heat, 8)) refuse_dtype(heat, "heat", "float32 or float64");
+    return is_float(heat, 4) ? decode_hand_reference_as<float>(heat)
+                             : decode_hand_reference_as<double>(heat);
+}
+
 using PassArguments = std::tuple<py::array, Affine, std::vector<int>, std::vector<float>>;
 
 py::array_t<float> merge_passes(const std::vector<PassArguments>& arguments, const Size& size) {
@@ -348,6 +390,8 @@ PYBIND11_MODULE(_core, module) {
                py::arg("options"));
     module.def("solve_assignment", &solve_assignment_of, py::arg("cost"));
     module.def("merge", &merge_passes, py::arg("passes"), py::arg("size"));
+    module.def("decode_hand", &decode_hand_of, py::arg("heat"), py::arg("affine"), py::arg("size"));
+    module.def("decode_hand_reference", &decode_hand_reference, py::arg("heat"));
     module.def("decode_reference", &decode_reference, py::arg("heat"), py::arg("paf"),
                py::arg("topology"), py::arg("options") = py::none());
 }

@@ -9,16 +9,17 @@ namespace {
 // Weight of the peaks' own scores, beside the limb's, in the order of joining (OpenPose, GPU path).
 constexpr float kPeakWeight = 0.1f;
 
-// Parts where three limbs or more meet: the trunk, not an arm or a leg.
-void find_junctions(const Topology& topology, std::vector<char>& junction) {
-    std::vector<char>& limbs = junction;
+// Limbs that make a part a junction: the trunk, not an arm or a leg.
+constexpr int kJunction = 3;
+
+// Number of limbs at each part, without the redundant ones.
+void count_limbs(const Topology& topology, std::vector<int>& limbs) {
     limbs.assign(topology.parts, 0);
     for (const Limb& limb : topology.limbs) {
         if (limb.redundant) continue;
-        limbs[limb.a] = static_cast<char>(std::min(limbs[limb.a] + 1, 3));
-        limbs[limb.b] = static_cast<char>(std::min(limbs[limb.b] + 1, 3));
+        ++limbs[limb.a];
+        ++limbs[limb.b];
     }
-    for (char& count : junction) count = static_cast<char>(count == 3);
 }
 
 void add_person(Assembly& assembly) {
@@ -105,13 +106,13 @@ void assemble(const Peaks& peaks, const Topology& topology,
         assembly.score[person_a] += link.score;
     }
 
-    find_junctions(topology, scratch.junction);
+    count_limbs(topology, scratch.limbs);
     int kept = 0;
     for (int person = 0; person < assembly.people; ++person) {
         const int count = assembly.count[person];
         const int* seen = &assembly.peak[person * parts];
         bool has_trunk = false;
-        for (int k = 0; k < parts; ++k) has_trunk |= seen[k] >= 0 && scratch.junction[k] != 0;
+        for (int k = 0; k < parts; ++k) has_trunk |= seen[k] >= 0 && scratch.limbs[k] >= kJunction;
         if (count < options.min_parts + (has_trunk ? 0 : 1)) continue;
         if (assembly.score[person] < static_cast<float>(options.min_score * count)) continue;
         std::copy_n(seen, parts, &assembly.peak[kept * parts]);

@@ -4,14 +4,11 @@
 #include <stdexcept>
 #include <string>
 
-#include "openpose/multiversion.hpp"
-
 namespace openpose {
 
 namespace {
 
 // The largest of a row's values that are numbers and not infinite; 0 if none is above.
-OPENPOSE_MULTIVERSION
 float highest_of(const float* row, int width) {
     float highest = 0;
     for (int x = 0; x < width; ++x) highest = std::max(highest, confidence(row[x]));

@@ -7,7 +7,13 @@ with op.PoseEstimator() as estimator:
 poses.keypoints  # (people, 18, 3) float32: x, y in the picture, score
 """
 
-from openpose_ext.decode import DecodeOptions, decode_bodies, decode_body, decode_reference
+from openpose_ext.decode import (
+    DecodeOptions,
+    decode_bodies,
+    decode_body,
+    decode_hand,
+    decode_reference,
+)
 from openpose_ext.draw import draw
 from openpose_ext.errors import (
     BackendError,
@@ -39,6 +45,7 @@ __all__ = [
     "Topology",
     "decode_bodies",
     "decode_body",
+    "decode_hand",
     "decode_reference",
     "draw",
     "read_openpose",

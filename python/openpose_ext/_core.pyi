@@ -67,3 +67,9 @@ def decode_reference(
     topology: Topology,
     options: DecodeOptions | None = None,
 ) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.float64]], npt.NDArray[np.float64]]: ...
+def decode_hand(
+    heat: _Floats,
+    affine: tuple[float, float, float, float],
+    size: tuple[int, int],
+) -> npt.NDArray[np.float32]: ...
+def decode_hand_reference(heat: _Floats) -> npt.NDArray[np.float64]: ...

@@ -1,4 +1,4 @@
-"""Maps -> people: the C++ decoder and the seed's own rules.
+"""Maps -> people and hands: the C++ decoder and the seed's own rules.
 
 Maps are (channels, height, width). `heat` has K parts and perhaps a background behind them,
 `paf` two channels a limb.
@@ -26,6 +26,8 @@ __all__ = [
     "connect",
     "decode_bodies",
     "decode_body",
+    "decode_hand",
+    "decode_hand_reference",
     "decode_reference",
     "find_peaks",
 ]
@@ -79,6 +81,9 @@ class DecodeOptions:
 
 _FAST = DecodeOptions()
 _REFERENCE = DecodeOptions.reference()
+
+# Scores of parts that were seen.
+_SEEN = np.nextafter(np.float32(FILLED_SCORE), np.float32(1)), np.float32(1)
 
 _geometry_of_maps = lru_cache(maxsize=64)(Geometry.of_maps)
 
@@ -175,6 +180,47 @@ def decode_reference(
     return (candidate if len(candidate) else np.zeros(0)), subset
 
 
+def decode_hand(
+    heat: Floats, *, geometry: Geometry | None = None, mode: Mode = "fast"
+) -> npt.NDArray[np.float32]:
+    """Decode the maps of a hand's crop into its points.
+
+    heat      (21 or 22, h, w) float32 or float16: the points of HAND_21, and perhaps a background
+    geometry  how the maps lie in the picture; without it points are in network pixels, at
+              stride 8
+    mode      "fast" takes each map's highest cell, and locates the point below the cell; a point
+              whose heat is not above 0.1 is missing. "reference" enlarges the maps to the picture
+              with OpenCV's cubic filter and follows the seed's rules: whole pixels
+
+    Returns (21, 3) float32: x, y in the picture and a score in (0.05, 1]; missing points are
+    0, 0, 0. Raises ValueError or TypeError if the maps or the mode do not fit.
+    """
+    if geometry is None:
+        geometry = _geometry_of(heat, 8)
+    if mode == "fast":
+        return _core.decode_hand(heat, geometry.maps_to_picture, geometry.picture)
+    if mode == "reference":
+        points = decode_hand_reference(_full_size(heat, geometry)).astype(np.float32)
+        # Where the smoothed map had a component of no heat of its own, the seed invents a point.
+        points[points[:, 2] <= 0] = 0
+        seen = points[:, 2] > 0
+        points[seen, 2] = np.clip(points[seen, 2], *_SEEN)
+        return points
+    raise ValueError(f"mode must be 'fast' or 'reference', not {mode!r}")
+
+
+def decode_hand_reference(heat_full: Floats) -> npt.NDArray[np.float64]:
+    """The seed's rules for a hand, on maps of the crop's size.
+
+    heat_full  (21 or 22, H, W) float32 or float64: the mean over its scales
+
+    Returns (21, 3) float64: x, y in whole pixels, as pytorch-openpose gives them, and the heat
+    there, which the seed does not tell; 0, 0, 0 where it finds nothing.
+    Raises ValueError or TypeError if the maps do not fit.
+    """
+    return _core.decode_hand_reference(heat_full)
+
+
 def find_peaks(
     heat: Floats, *, topology: Topology = COCO_18, options: DecodeOptions | None = None
 ) -> list[npt.NDArray[np.float32]]:
@@ -205,9 +251,10 @@ def _decode_by_reference(
     for name in ("assignment", "fill", "max_people"):
         if getattr(options, name) != getattr(_REFERENCE, name):
             raise ValueError(f'option {name} has no meaning in mode="reference"')
-    cells, paf_cells = np.shape(heat)[1:], np.shape(paf)[1:]
-    if cells != paf_cells:  # enlarged, both would be of the picture's size
-        raise ValueError(f"heat is {cells} cells but paf is {paf_cells}")
+    if np.ndim(heat) == np.ndim(paf) == 3 and heat.shape[1:] != paf.shape[1:]:
+        # Enlarged, both would be of the picture's size.
+        sizes = [f"{h} x {w}" for _, h, w in (heat.shape, paf.shape)]
+        raise ValueError(f"heat is {sizes[0]} cells but paf is {sizes[1]}")
     candidate, _, subset = _core.decode_reference(
         _full_size(heat, geometry), _full_size(paf, geometry), topology.core, options.core
     )
@@ -218,11 +265,10 @@ def _decode_by_reference(
     seen = ids >= 0
     keypoints[seen] = candidate[ids[seen], :3]
     # A part may be seen in the smoothed map and have any value in the other.
-    low, high = np.nextafter(np.float32(FILLED_SCORE), np.float32(1)), np.float32(1)
-    keypoints[seen, 2] = np.clip(keypoints[seen, 2], low, high)
+    keypoints[seen, 2] = np.clip(keypoints[seen, 2], *_SEEN)
     return Poses(
         keypoints,
-        subset[order, parts].astype(np.float32),
+        np.minimum(subset[order, parts], np.finfo(np.float32).max).astype(np.float32),
         np.zeros((len(ids), parts), np.bool_),
         topology,
         geometry.picture,
@@ -237,8 +283,10 @@ def _full_size(maps: Floats, geometry: Geometry) -> npt.NDArray[np.float32]:
     if geometry.offset != (0, 0):
         raise ValueError(f"the seed's maps start at the picture's corner, not at {geometry.offset}")
     source = np.asarray(maps, np.float32)
-    if source.ndim != 3 or 0 in source.shape[1:]:  # a skeleton without limbs has no fields
+    if source.ndim != 3 or 0 in source.shape[1:]:
         raise ValueError(f"maps must be (channels, height, width), not {np.shape(maps)}")
+    if not len(source):  # the fields of a skeleton without limbs
+        return np.zeros((0, geometry.picture[1], geometry.picture[0]), np.float32)
     width, height = geometry.content
     # All channels in one call, as the seed does: OpenCV rounds up to four channels otherwise.
     enlarged = cv2.resize(

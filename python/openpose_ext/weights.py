@@ -215,7 +215,8 @@ def _bar(entry: Registered) -> Iterator[Progress]:
         def show(done: int, total: int | None) -> None:
             if not bar.n:  # what was there before does not count for the speed
                 bar.initial = bar.n = bar.last_print_n = done
-            bar.total = total
+                bar.total = total
+                bar.refresh()
             bar.update(done - bar.n)
 
         yield show
@@ -235,7 +236,6 @@ def _path(name: str, network: Network, registry_file: str | None) -> Path:
     if not _can_be_fetched(network):
         raise ModelError(f"{missing}\n{_by_hand(absent)}")
     command = ["python", "-m", "openpose_ext.weights", "fetch", name]
-    command += ["--accept-license"] if any(entry.terms for entry in network.files) else []
     command += ["--registry", registry_file] if registry_file is not None else []
     raise ModelError(f"{missing}; fetch it: {shlex.join(command)}")
 

@@ -29,7 +29,7 @@ struct AssembleScratch {
     };
     std::vector<Link> links;
     std::vector<int> owner;
-    std::vector<char> junction;
+    std::vector<int> limbs;
 };
 
 /// Joins the chosen connections of all limbs into people, best connection of all first: it starts

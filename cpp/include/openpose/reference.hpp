@@ -58,4 +58,12 @@ void assemble(const Topology& topology, const Candidates& candidates,
 template <class T>
 Result decode(Maps<T> heat, Maps<T> paf, const Topology& topology, const DecodeOptions& options);
 
+/// The 21 points of the hand that the maps are of, in pixels of the maps: of the 8-connected
+/// components of smoothed heat above 0.05 the one with the largest sum of unsmoothed heat (the
+/// first in raster order of equal ones), there the first pixel in raster order with the largest.
+/// The score is the unsmoothed heat, which need not be positive; 0, 0, 0 without a component.
+/// Throws std::invalid_argument unless there are 21 or 22 maps.
+template <class T>
+std::vector<Candidate> find_hand(Maps<T> heat);
+
 }  // namespace openpose::reference

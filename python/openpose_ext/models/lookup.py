@@ -1,6 +1,7 @@
 """The name of a network -> its file.
 
-Nothing is downloaded here: where a network is missing, the error says which file to put where.
+Nothing is downloaded here: where a network is missing, the error says how to fetch it, and which
+file to put where.
 """
 
 from __future__ import annotations
@@ -12,8 +13,16 @@ from pathlib import Path
 
 from openpose_ext.backends.cache import user_folder
 from openpose_ext.errors import ModelError
+from openpose_ext.models.manifest import registry
 
-__all__ = ["BODY_NETWORKS", "ENVIRONMENT", "find_model", "model_folders"]
+__all__ = [
+    "BODY_NETWORKS",
+    "ENVIRONMENT",
+    "fetched_folder",
+    "find_file",
+    "find_model",
+    "model_folders",
+]
 
 ENVIRONMENT = "OPENPOSE_EXT_MODELS"
 EMBEDDED = Path(__file__).with_name("embedded")
@@ -87,7 +96,9 @@ def _named(name: str, files: tuple[str, ...]) -> Path:
         for file in files:
             if (folder / file).is_file():
                 return folder / file
+    offered = any(entry.name == name and entry.urls for entry in registry())
+    fetch = f"Fetch it: python -m openpose_ext.weights fetch {name}; or p" if offered else "P"
     raise ModelError(
-        f"the network {name!r} is not here. Put {' or '.join(files)} into "
-        f"{folders[-2]}, or into a folder named by ${ENVIRONMENT}, or give the path of a file"
+        f"the network {name!r} is not here. {fetch}ut {' or '.join(files)} into "
+        f"{fetched_folder()}, or into a folder named by ${ENVIRONMENT}, or give the path of a file"
     )

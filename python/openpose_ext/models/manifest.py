@@ -146,6 +146,8 @@ class Registered:
                 raise ValueError(
                     f"{algorithm} of {self.file} must have {HASHES[algorithm]} digits 0-9, a-f"
                 )
+        if self.size is not None and (not isinstance(self.size, int) or self.size < 1):
+            raise ValueError(f"size of {self.file} must be a number of bytes, not {self.size!r}")
         for url in self.urls:
             if not url.startswith(("https://", "http://")):
                 raise ValueError(f"urls of {self.file} must be http or https, not {url!r}")

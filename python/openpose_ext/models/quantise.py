@@ -1,19 +1,21 @@
-"""INT8: a float ONNX network -> QDQ ONNX that OpenVINO and onnxruntime both run, by pictures.
+"""INT8: a float ONNX network -> QDQ ONNX, which OpenVINO and onnxruntime both run, by pictures.
 
-Weights are int8, a scale a channel; activations uint8, a scale a tensor. Ranges come from running
-the network on pictures. Which convolutions stay in float is measured, too: each one is quantised
-alone, and those that do most harm are left out as long as it helps.
+Weights are int8 with a scale a channel, activations uint8 with a scale a tensor, biases int32.
+The range of an activation is its extreme over the pictures, shrunk to where the squared error of
+rounding and cutting off together is least. Which convolutions stay in float is measured: each is
+quantised alone, and those that do most harm are left out as long as it pays.
+
+onnxruntime's own quantiser lost 0.06 AP on human-pose-estimation-0001 where this one loses none:
+it rounds the outputs of the network and the inputs of its ELUs, too, which no convolution reads.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,40 +28,39 @@ __all__ = ["OPSET", "Quantised", "quantise"]
 
 Batch = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
-Ranges = Mapping[str, tuple[Any, Any]]
-Method = Literal["max", "percentile"]
+Ranges = Mapping[str, tuple[float, float]]
 
-OPSET = 13  # scales of a channel each do not exist before
+OPSET = 13  # a scale for each channel does not exist before
 
-# Of an activation's values, the share below the upper bound that "percentile" takes; the lower
-# bound leaves as much below it. Averaged over pictures.
-PERCENTILE = 0.9999
-_SAMPLE = 200_000  # values of a tensor that are looked at for it
-
-# Pictures of those given that the choices are made on; the others set the ranges.
+# Pictures of those given that the layers are chosen on; the others set the ranges.
 _HELD_OUT = 8
 _ALONE = 2  # of these, each layer alone is tried on
 
-# Counts of convolutions left in float that are tried, worst first.
-_FLOAT_LAYERS = (0, 1, 2, 3, 4, 6, 8)
-# One more is worth its time if it takes away this share of the error.
-_WORTH = 0.05
+_SAMPLE = 10_000  # values of an activation and picture that its range is chosen by
+_SHRINKS = np.linspace(0.3, 1.0, 29)
+
+# Counts of convolutions left in float that are tried, and the share of the error that each must
+# take away to be worth its time.
+_FLOAT_LAYERS = (1, 2, 3, 4, 6, 8)
+_WORTH = 0.1
+
+# Operations whose output holds no value that their input does not.
+_SAME_VALUES = ("MaxPool",)
 
 
 @dataclass(frozen=True)
 class Quantised:
     """How a network was quantised.
 
-    method  where the ranges came from
     float_layers  convolutions left in float, by the name of their output, worst first
-    error   RMS difference from float, in shares of the maps' own deviation
-    layers  convolutions in all
+    layers        convolutions in all
+    error         RMS difference of the maps from the float network's, in shares of their own
+                  standard deviation, on pictures that set no range
     """
 
-    method: Method
     float_layers: tuple[str, ...]
-    error: float
     layers: int
+    error: float
 
 
 def quantise(
@@ -67,165 +68,234 @@ def quantise(
 ) -> Quantised:
     """Write a float ONNX network as QDQ ONNX.
 
-    source        opset 13 or newer is kept, an older one becomes 13
-    pictures      (1, H, W, 3) uint8 BGR each, of sizes that the network takes; the first few
-                  choose between ranges and layers, the others give the ranges
+    source        of an opset older than 13 becomes 13
+    pictures      (1, H, W, 3) uint8 BGR each, of sizes that the network takes: 16 or more
     input_format  what the network expects
 
-    Raises ModelError if there are fewer than two pictures or the network has no convolutions.
+    Raises ModelError if there are fewer than two pictures or no convolutions.
     """
     if len(pictures) < 2:
         raise ModelError(f"INT8 needs pictures to calibrate with; {len(pictures)} are not enough")
-    held_out = max(1, min(_HELD_OUT, len(pictures) // 4))
+    held_out = min(_HELD_OUT, len(pictures) // 2)
     inputs = [network_input(picture, input_format) for picture in pictures]
-    model = _prepared(source)
-    bench = _Bench(model, inputs[:held_out])
-    ranges = _ranges(model, inputs[held_out:])
+    network = _Network(_prepared(source))
+    if not network.convolutions:
+        raise ModelError(f"{source} has no convolutions to quantise")
+    ranges = network.ranges(inputs[held_out:])
 
-    full = {method: bench.error(_qdq(model, ranges[method], ())) for method in ranges}
-    method = min(full, key=full.__getitem__)
-    names = _convolutions(model)
-    order = _worst_first(model, ranges[method], names, inputs[:_ALONE])
-    chosen, error = 0, full[method]
-    for count in _FLOAT_LAYERS[1:]:
-        if count >= len(names):
-            break
-        found = bench.error(_qdq(model, ranges[method], order[:count]))
-        if found <= error * (1 - _WORTH) ** (count - chosen):
-            chosen, error = count, found
+    trial = _Trial(network.model, inputs[:_ALONE])
+    names = [node.name for node in network.convolutions]
+    harm = {name: trial.error(network.quantised(ranges, {name})) for name in names}
+    worst_first = sorted(names, key=harm.__getitem__, reverse=True)
+
+    trial = _Trial(network.model, inputs[:held_out])
+
+    def without(count: int) -> Any:
+        return network.quantised(ranges, set(worst_first[count:]))
+
+    chosen, error = 0, trial.error(without(0))
+    for count in _FLOAT_LAYERS:
+        if count < len(names):
+            found = trial.error(without(count))
+            if found <= error * (1 - _WORTH) ** (count - chosen):
+                chosen, error = count, found
+
     import onnx
 
-    onnx.save(_qdq(model, ranges[method], order[:chosen]), target)
-    by_node = {node.name: node.output[0] for node in model.graph.node}
-    return Quantised(method, tuple(by_node[n] for n in order[:chosen]), error, len(names))
+    made = without(chosen)
+    onnx.checker.check_model(made)
+    onnx.save(made, target)
+    outputs = {node.name: str(node.output[0]) for node in network.convolutions}
+    return Quantised(tuple(outputs[name] for name in worst_first[:chosen]), len(names), error)
 
 
-class _Bench:
+class _Trial:
     """Pictures, and what the float network makes of them."""
 
     def __init__(self, model: Any, inputs: Sequence[Floats]) -> None:
         self._inputs = inputs
-        self._expected = _run(model, inputs)
+        self._expected = list(_outputs(model, inputs))
 
     def error(self, model: Any) -> float:
-        """RMS difference of a model's outputs from the float ones, in shares of their deviation."""
-        errors = [
-            np.sqrt(np.mean(np.square(found - truth))) / (truth.std() or 1.0)
-            for found_all, truth_all in zip(_run(model, self._inputs), self._expected, strict=True)
-            for found, truth in zip(found_all, truth_all, strict=True)
+        """See `Quantised.error`."""
+        found = _outputs(model, self._inputs)
+        return float(
+            np.mean(
+                [
+                    np.sqrt(np.mean(np.square(a - b))) / (b.std() or 1.0)
+                    for maps, expected in zip(found, self._expected, strict=True)
+                    for a, b in zip(maps, expected, strict=True)
+                ]
+            )
+        )
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A float network, whose nodes have names of their own."""
+
+    model: Any
+    convolutions: list[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        convolutions = [
+            node
+            for node in self.model.graph.node
+            if node.op_type == "Conv" and node.input[1] in self._constants
         ]
-        return float(np.mean(errors))
+        object.__setattr__(self, "convolutions", convolutions)
 
+    @cached_property
+    def _constants(self) -> dict[str, npt.NDArray[Any]]:
+        from onnx import numpy_helper
 
-def _worst_first(
-    model: Any, ranges: Ranges, names: Sequence[str], inputs: Sequence[Floats]
-) -> list[str]:
-    """Convolutions by the harm that each does when it alone is quantised."""
-    bench = _Bench(model, inputs)
-    harm = {name: bench.error(_qdq(model, ranges, (), only=[name])) for name in names}
-    return sorted(names, key=harm.__getitem__, reverse=True)
+        graph = self.model.graph
+        held = {tensor.name: tensor for tensor in graph.initializer}
+        for node in graph.node:
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
+                held[node.output[0]] = node.attribute[0].t
+        return {name: numpy_helper.to_array(tensor) for name, tensor in held.items()}
+
+    @cached_property
+    def _maker(self) -> dict[str, Any]:
+        return {name: node for node in self.model.graph.node for name in node.output}
+
+    def _same_values(self, tensor: str) -> Iterator[str]:
+        """Tensors before this one that hold its values, as a pool's input does."""
+        while tensor in self._maker and self._maker[tensor].op_type in _SAME_VALUES:
+            tensor = self._maker[tensor].input[0]
+            yield tensor
+
+    def ranges(self, inputs: Sequence[Floats]) -> Ranges:
+        """The range of each tensor that a convolution reads."""
+        import onnx
+
+        names = list(dict.fromkeys(node.input[0] for node in self.convolutions))
+        asked = onnx.ModelProto()
+        asked.CopyFrom(self.model)
+        del asked.graph.output[:]
+        asked.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+        extremes = np.zeros((len(names), 2), np.float32)  # 0 must be a value: padding is
+        samples: list[list[Floats]] = [[] for _ in names]
+        for tensors in _outputs(asked, inputs):
+            for k, values in enumerate(map(np.ravel, tensors)):
+                extremes[k] = min(extremes[k, 0], values.min()), max(extremes[k, 1], values.max())
+                samples[k].append(values[:: max(1, values.size // _SAMPLE)].copy())
+        return {
+            name: _least_error(np.concatenate(sample), float(low), float(high))
+            for name, sample, (low, high) in zip(names, samples, extremes, strict=True)
+        }
+
+    def quantised(self, ranges: Ranges, wanted: Collection[str]) -> Any:
+        """The model with the convolutions of these names in INT8."""
+        import onnx
+        from onnx import helper, numpy_helper
+
+        chosen = [node for node in self.convolutions if node.name in wanted]
+        scales: dict[str, np.float32] = {}
+        added: list[Any] = []
+
+        def constant(name: str, values: Any) -> str:
+            added.append(numpy_helper.from_array(np.asarray(values), name))
+            return name
+
+        for tensor in dict.fromkeys(node.input[0] for node in chosen):
+            scale, zero = _scale(*ranges[tensor])
+            # A pool between two convolutions works on integers of one scale.
+            for same in (tensor, *self._same_values(tensor)):
+                if same not in scales:
+                    scales[same] = scale
+                    constant(f"{same}/scale", scale)
+                    constant(f"{same}/zero", zero)
+
+        def pair(tensor: str) -> list[Any]:
+            how = [f"{tensor}/scale", f"{tensor}/zero"]
+            return [
+                helper.make_node("QuantizeLinear", [tensor, *how], [f"{tensor}/q"]),
+                helper.make_node("DequantizeLinear", [f"{tensor}/q", *how], [f"{tensor}/dq"]),
+            ]
+
+        def parameters(name: str, values: npt.NDArray[Any], scale: Floats, most: int) -> Any:
+            """Integers with a scale a channel, and the node that makes numbers of them."""
+            kind = np.int8 if most == 127 else np.int32
+            per_channel = scale.reshape(-1, *[1] * (values.ndim - 1)).astype(np.float64)
+            integers = np.rint(values / per_channel).clip(-most, most).astype(kind)
+            names = [
+                constant(f"{name}/q", integers),
+                constant(f"{name}/scale", scale),
+                constant(f"{name}/zero", np.zeros(len(scale), kind)),
+            ]
+            return helper.make_node("DequantizeLinear", names, [name], axis=0)
+
+        made = onnx.ModelProto()
+        made.CopyFrom(self.model)
+        nodes = [n for source in made.graph.input if source.name in scales for n in pair(source.name)]
+        for node in made.graph.node:
+            if node.name in wanted:
+                weight = self._constants[node.input[1]]
+                largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+                scale = (np.maximum(largest, 1e-12) / 127).astype(np.float32)
+                nodes.append(parameters(f"{node.name}/weight", weight, scale, 127))
+                node.input[1] = f"{node.name}/weight"
+                if len(node.input) > 2 and node.input[2] in self._constants:
+                    bias = self._constants[node.input[2]]
+                    scale = scale * scales[node.input[0]]
+                    nodes.append(parameters(f"{node.name}/bias", bias, scale, 2**31 - 1))
+                    node.input[2] = f"{node.name}/bias"
+            for k, tensor in enumerate(node.input):
+                if tensor in scales:
+                    node.input[k] = f"{tensor}/dq"
+            nodes.append(node)
+            nodes += [n for tensor in node.output if tensor in scales for n in pair(tensor)]
+        read = {tensor for node in nodes for tensor in node.input}
+        kept = [tensor for tensor in made.graph.initializer if tensor.name in read]
+        graph = helper.make_graph(
+            nodes, made.graph.name, made.graph.input, made.graph.output, [*kept, *added]
+        )
+        made.graph.CopyFrom(graph)
+        return made
 
 
 def _prepared(source: Path) -> Any:
-    """The model at an opset that has per-channel scales, every node with a name of its own."""
+    """The model at an opset that has a scale for each channel, each node with its own name."""
     import onnx
 
     model = onnx.load(source)
     if opset(source) < OPSET:
         model = onnx.version_converter.convert_version(model, OPSET)
     for k, node in enumerate(model.graph.node):
-        node.name = f"{k}:{node.op_type}"
-    if not _convolutions(model):
-        raise ModelError(f"{source} has no convolutions to quantise")
+        node.name = f"{node.op_type}.{k}"
     return model
 
 
-def _convolutions(model: Any) -> list[str]:
-    return [node.name for node in model.graph.node if node.op_type == "Conv"]
+def _scale(low: float, high: float) -> tuple[np.float32, np.uint8]:
+    """Scale and zero point of uint8 for a range that holds 0."""
+    scale = np.float32(max(high - low, 1e-12) / 255)
+    return scale, np.uint8(np.rint(-low / scale).clip(0, 255))
 
 
-def _ranges(model: Any, inputs: Sequence[Floats]) -> dict[Method, Ranges]:
-    """Range of each activation that a convolution reads or gives, by both methods."""
-    import onnx
-
-    constants = {constant.name for constant in model.graph.initializer}
-    wanted: dict[str, None] = {}
-    for node in model.graph.node:
-        if node.op_type == "Conv":
-            wanted |= dict.fromkeys((node.input[0], node.output[0]))
-        elif node.op_type == "Relu":  # its convolution takes over its range
-            wanted |= dict.fromkeys(node.output)
-    names = [name for name in wanted if name not in constants]
-    asked = onnx.ModelProto()
-    asked.CopyFrom(model)
-    del asked.graph.output[:]
-    asked.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    session = _session(asked)
-    source = session.get_inputs()[0].name
-    bounds = np.empty((len(inputs), len(names), 4), np.float32)
-    for row, picture in zip(bounds, inputs, strict=True):
-        for bound, values in zip(row, session.run(names, {source: picture}), strict=True):
-            sample = values.ravel()[:: max(1, values.size // _SAMPLE)]
-            low, high = np.quantile(sample, (1 - PERCENTILE, PERCENTILE))
-            bound[:] = values.min(), values.max(), low, high
-    low, high = bounds[..., 0].min(axis=0), bounds[..., 1].max(axis=0)
-    likely = bounds[..., 2:].mean(axis=0)
-    return {
-        "max": dict(zip(names, zip(low, high, strict=True), strict=True)),
-        "percentile": dict(zip(names, map(tuple, likely), strict=True)),
-    }
+def _least_error(values: Floats, low: float, high: float) -> tuple[float, float]:
+    """The range, a part of low..high, in which uint8 is nearest to the values."""
+    best, least = (low, high), np.inf
+    for shrink in _SHRINKS[::-1]:
+        scale, zero = _scale(low * shrink, high * shrink)
+        offset = np.float32(zero)
+        rounded = ((np.rint(values / scale) + offset).clip(0, 255) - offset) * scale
+        error = float(np.mean(np.square(rounded - values)))
+        if error < least:
+            best, least = (low * shrink, high * shrink), error
+    return best
 
 
-def _qdq(model: Any, ranges: Ranges, keep: Sequence[str], only: Sequence[str] | None = None) -> Any:
-    """The model with convolutions quantised: all but those to keep, or `only` some."""
-    import onnx
-    from onnxruntime.quantization import CalibrationMethod, QuantType
-    from onnxruntime.quantization.calibrate import TensorsData
-    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
-
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    data = TensorsData(CalibrationMethod.MinMax, dict(ranges))
-    with _silent():
-        quantizer = QDQQuantizer(
-            copy,
-            per_channel=True,
-            reduce_range=False,
-            weight_qType=QuantType.QInt8,
-            activation_qType=QuantType.QUInt8,
-            tensors_range=data,
-            nodes_to_quantize=None if only is None else list(only),
-            nodes_to_exclude=list(keep),
-            op_types_to_quantize=["Conv"],
-            extra_options={"ForceQuantizeNoInputCheck": False},
-        )
-        quantizer.quantize_model()
-    return quantizer.model.model
-
-
-def _run(model: Any, inputs: Sequence[Floats]) -> list[list[Floats]]:
-    session = _session(model)
-    source = session.get_inputs()[0].name
-    return [session.run(None, {source: picture}) for picture in inputs]
-
-
-def _session(model: Any) -> Any:
+def _outputs(model: Any, inputs: Sequence[Floats]) -> Iterator[list[Floats]]:
+    """What a model gives for each input, on onnxruntime."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.log_severity_level = 3
-    return ort.InferenceSession(
+    options.log_severity_level = 3  # errors only
+    session = ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-
-
-@contextlib.contextmanager
-def _silent() -> Any:
-    """Keep the quantiser's advice off the terminal."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
+    name = session.get_inputs()[0].name
+    for values in inputs:
+        yield session.run(None, {name: values})
