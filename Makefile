@@ -6,10 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 CPP_BUILD := build/cpp
+CLANG ?= clang++-16
+FUZZ_SECONDS ?= 60
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cpp -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-slow check format bench clean
+.PHONY: help demo test test-cpp test-slow check format bench fuzz clean
 
 help:
 	@echo "make demo       skeletons of two pictures, into $(DEMO)"
@@ -17,6 +19,7 @@ help:
 	@echo "make test-slow  tests that build packages or run for minutes"
 	@echo "make check      formatting, lint and types"
 	@echo "make bench      speed and accuracy tables"
+	@echo "make fuzz       the decoder on made-up input, FUZZ_SECONDS long (clang)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -70,9 +73,22 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(git ls-files 'cpp/*.hpp' 'cpp/*.cpp' 'bench/*.cpp')
 
+# The microbenchmarks need Google Benchmark (Debian: libbenchmark-dev).
 bench: $(VENV)/installed-dev
-	$(BIN)/python bench/bench_decode.py
+	$(BIN)/python bench/bench_decode.py --reference
 	$(BIN)/python bench/bench_accuracy.py
+	cmake -S . -B build/bench -DOPENPOSE_BUILD_BENCH=ON
+	cmake --build build/bench --parallel 2
+	build/bench/bench/micro/openpose_scratch
+	build/bench/bench/micro/openpose_stages
+
+# New inputs that reach new code go to build/; one worth keeping is moved to cpp/fuzz/corpus.
+fuzz:
+	cmake -S . -B build/fuzz -DOPENPOSE_BUILD_FUZZ=ON -DCMAKE_CXX_COMPILER=$(CLANG)
+	cmake --build build/fuzz --parallel 2
+	@mkdir -p build/fuzz/corpus
+	build/fuzz/cpp/fuzz/openpose_decode_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
+	  -timeout=20 -print_final_stats=1 build/fuzz/corpus cpp/fuzz/corpus
 
 clean:
 	rm -rf build dist $(VENV)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import tiny_networks
 from openpose_ext.backends import Graph, InputFormat, describe, open_backend
 from openpose_ext.errors import BackendError, ModelError
-from openpose_ext.models.lookup import BODY_NETWORKS, EMBEDDED, find_model
+from openpose_ext.models.lookup import BODY_NETWORKS, EMBEDDED, HAND_NETWORKS, find_model
 from openpose_ext.models.manifest import (
     ORIGINAL_RANGE,
     ROLES,
@@ -56,7 +56,8 @@ def test_what_is_embedded_is_described_and_small() -> None:
     for network in (name for name in files if name.endswith(".onnx")):
         assert f"{network}.toml" in files
         card = files[network.replace(".onnx", ".md")].read_text()
-        for word in ("licence", "Apache-2.0", "AP", "fails"):
+        measure = "PCK" if "hand" in network else "AP"
+        for word in ("licence", "Apache-2.0", measure, "fails"):
             assert word in card
     assert sum(file.stat().st_size for file in files.values()) < 6_000_000
 
@@ -215,12 +216,14 @@ def test_the_registry_is_well_formed() -> None:
             assert int(digest, 16)
 
 
-def test_the_embedded_network_is_the_registered_one() -> None:
-    (entry,) = (entry for entry in registry() if entry.file == "lite_body.onnx")
-    content = find_model("lite").read_bytes()
+@pytest.mark.parametrize("names", [BODY_NETWORKS, HAND_NETWORKS])
+def test_the_embedded_network_is_the_registered_one(names: Mapping[str, tuple[str, ...]]) -> None:
+    file = find_model("lite", names)
+    (entry,) = (entry for entry in registry() if entry.file == file.name)
+    content = file.read_bytes()
     assert entry.hashes["sha256"] == hashlib.sha256(content).hexdigest()
     assert entry.size == len(content)
-    assert entry.manifest == read_manifest(find_model("lite"))
+    assert entry.manifest == read_manifest(file)
 
 
 def test_every_shared_network_is_registered_under_any_name(shared: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ import pytest
 from openpose_ext import cli, weights
 from openpose_ext.errors import ModelError
 from openpose_ext.models import download
-from openpose_ext.models.lookup import find_file, find_model
+from openpose_ext.models.lookup import HAND_NETWORKS, find_file, find_model
 from openpose_ext.models.manifest import registry
 
 CONTENT = bytes(range(256)) * 400
@@ -809,7 +809,8 @@ def test_the_packages_networks_are_listed(place: Place, capsys: pytest.CaptureFi
     assert {"lite", "mobilenet", "openpose"} <= {*heads}
     assert "non-commercial" in heads["openpose"]
     assert weights.main(["path", "lite"]) == 0
-    assert capsys.readouterr().out == f"{find_model('lite')}\n"
+    files = [find_model("lite"), find_model("lite", HAND_NETWORKS)]
+    assert capsys.readouterr().out.splitlines() == [str(file) for file in files]
     assert weights.main(["path", "mobilenet"]) == 3
     assert "fetch it: python -m openpose_ext.weights fetch mobilenet\n" in capsys.readouterr().err
     assert weights.main(["fetch", "openpose"]) == 2

@@ -36,6 +36,7 @@ class UsageError(Exception):
 _COMMANDS = {
     "infer": ("openpose_ext.infer", "find people in pictures"),
     "eval": ("openpose_ext.eval", "score a network on annotated pictures, as COCO does"),
+    "export": ("openpose_ext.export", "convert a network to what engines read, INT8 too"),
     "weights": ("openpose_ext.weights", "list, fetch and find the files of networks"),
 }
 

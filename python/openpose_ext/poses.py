@@ -82,6 +82,10 @@ class Poses:
             if array.flags.writeable:
                 array.setflags(write=False)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()  # arrays leave a pickle writable
+
     @classmethod
     def empty(cls, size: tuple[int, int], topology: Topology = COCO_18) -> Poses:
         """Nobody in a picture of (width, height)."""

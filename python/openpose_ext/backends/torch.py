@@ -90,7 +90,7 @@ def load_script(file: Path) -> Any:
         # TorchScript still is what others hand over; its successor reads none of it.
         warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
         try:
-            return torch.jit.load(file, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            return torch.jit.load(file, map_location="cpu").eval()
         except (RuntimeError, ValueError) as error:
             raise BackendError(f"torch cannot read {file}: {reason(error)}") from error
 

@@ -49,6 +49,8 @@ OPSET = 10  # the card's compiler reads no newer one
 TOLERANCE = 1e-4
 TOLERANCE_F16 = 1e-2
 
+_HAND_CROP = 368  # pixels; the side that the hand network was trained at
+
 # (N, H, W) of the random pictures a network of any size is compared on.
 _SIZES = ((1, 184, 184), (2, 64, 120))
 
@@ -81,13 +83,13 @@ class Source:
             listed = [found] if isinstance(found, torch.Tensor) else found
             return {name: one.numpy() for name, one in zip(names, listed, strict=True)}
 
-        topology = {"body": "coco_18", "hand": "hand_21"}[kind]
         manifest = Manifest(
             kind,
-            topology,
+            {"body": "coco_18", "hand": "hand_21"}[kind],
             {name: name for name in names},
             replace(ORIGINAL_RANGE, size=size),
             licence=ORIGINAL_LICENCE,
+            crop=_HAND_CROP if kind == "hand" else None,
         )
         return cls(maps, manifest)
 
@@ -109,7 +111,7 @@ def to_torchscript(network: BodyNet | HandNet, file: Path, size: tuple[int, int]
     with warnings.catch_warnings():
         # Deprecated, and yet what C++ programs and older code load.
         warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
-        traced = torch.jit.trace(network, torch.zeros(1, 3, *size[::-1]))  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(network, torch.zeros(1, 3, *size[::-1]))
         traced.save(str(file))
 
 

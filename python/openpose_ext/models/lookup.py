@@ -37,8 +37,14 @@ BODY_NETWORKS: Mapping[str, tuple[str, ...]] = {
         "human-pose-estimation-0001-fp32.onnx",
         "human-pose-estimation-0001.xml",
     ),
-    "openpose": ("body_pose_model.onnx",),
+    "openpose": ("body_pose_model.onnx", "body_pose_model.pth"),
     "body25": ("body25.onnx",),
+}
+
+HAND_NETWORKS: Mapping[str, tuple[str, ...]] = {
+    "lite": ("lite_hand.onnx",),
+    "landmark": ("hand_landmark_full.tflite", "hand_landmark_lite.tflite"),
+    "openpose": ("hand_pose_model.onnx", "hand_pose_model.pth"),
 }
 
 

@@ -60,7 +60,7 @@ ORIGINAL_RANGE = InputFormat(mean=(128.0, 128.0, 128.0), divisor=(256.0, 256.0, 
 
 _REGISTRY = Path(__file__).with_name("registry.toml")
 _FIRST_LINE = "# openpose_ext manifest 1"
-_PLAIN_KEYS = ("kind", "topology", "stride", "output_layout", "licence")
+_PLAIN_KEYS = ("kind", "topology", "stride", "output_layout", "licence", "crop", "min_score")
 _INPUT_KEYS = ("layout", "channels", "mean", "divisor")
 
 
@@ -75,6 +75,9 @@ class Manifest:
     output_layout  "NCHW" or "NHWC"
     stride         network pixels a map cell
     licence        of the weights
+    crop           side of the square that a hand is brought to, pixels, for a hand network that
+                   takes any size but knows hands of one; None where that is not so
+    min_score      hands of a lower score are taken for none; None takes the default of the kind
 
     Raises ValueError for anything else.
     """
@@ -86,6 +89,8 @@ class Manifest:
     output_layout: str = "NCHW"
     stride: int = 8
     licence: str = "unknown"
+    crop: int | None = None
+    min_score: float | None = None
 
     def __post_init__(self) -> None:
         choices = {
@@ -100,6 +105,12 @@ class Manifest:
                 )
         if not isinstance(self.stride, int) or self.stride < 1:
             raise ValueError(f"stride must be a whole number of pixels, not {self.stride!r}")
+        if self.crop is not None and (
+            not isinstance(self.crop, int) or self.crop < 1 or self.crop % self.stride
+        ):
+            raise ValueError(f"crop must be a multiple of the stride {self.stride}: {self.crop!r}")
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
+            raise ValueError(f"min_score must lie in 0 to 1, not {self.min_score!r}")
         if not self.outputs:
             raise ValueError("outputs must name at least one output")
         for name, role in self.outputs.items():
@@ -353,7 +364,11 @@ def _to_toml(manifest: Manifest) -> str:
     source = manifest.input
     lines = [
         _FIRST_LINE,
-        *(f"{key} = {text(getattr(manifest, key))}" for key in _PLAIN_KEYS),
+        *(
+            f"{key} = {text(value)}"
+            for key in _PLAIN_KEYS
+            if (value := getattr(manifest, key)) is not None
+        ),
         "",
         "[input]",
         *(f"{key} = {text(getattr(source, key))}" for key in _INPUT_KEYS),

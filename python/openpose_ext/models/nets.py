@@ -176,7 +176,7 @@ def _module(block: _Block, thin: int) -> nn.Sequential:
     return module
 
 
-class BodyNet(nn.Module):
+class BodyNet(nn.Module):  # type: ignore[misc]
     """The body network of OpenPose's COCO model: 18 parts, 19 limbs.
 
     relu_heat  a ReLU on the last heat maps. pytorch-openpose has one by mistake, Caffe and
@@ -205,7 +205,7 @@ class BodyNet(nn.Module):
         return paf, heat
 
 
-class HandNet(nn.Module):
+class HandNet(nn.Module):  # type: ignore[misc]
     """The hand network of OpenPose: 21 points of a right hand.
 
     thin  as in `BodyNet`
@@ -241,7 +241,7 @@ def load_body(path: str | PathLike[str], *, relu_heat: bool = False) -> BodyNet:
 
 
 def load_hand(path: str | PathLike[str]) -> HandNet:
-    """The hand network with the weights of a file such as `hand_pose_model.pth`; see `load_body`."""
+    """The hand network with the weights of such as `hand_pose_model.pth`; see `load_body`."""
     file = Path(path)
     return _filled(lambda thin: HandNet(thin=thin), _read(file), file, "hand")
 
@@ -315,7 +315,8 @@ def _filled(
         raise ModelError(f"{file} does not hold the original {kind} network: {'; '.join(problems)}")
     state = {full: weights[key].float() for key, (full, _) in expected.items()}
     made.load_state_dict(state, assign=True)
-    return made.eval().requires_grad_(False)
+    made.eval().requires_grad_(False)
+    return made
 
 
 def _thinness(weights: Mapping[str, Tensor]) -> int:

@@ -1,24 +1,27 @@
-"""A network as pictures in and maps out: here alone the manifest is applied."""
+"""A network as pictures in and maps or points out: here alone the manifest is applied."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from os import PathLike
-from typing import NamedTuple, Self, TypeVar
+from typing import ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.backends import Backend, BackendInfo, Outputs, open_backend
 from openpose_ext.errors import ModelError
-from openpose_ext.models.lookup import find_model
+from openpose_ext.models.convert import converted
+from openpose_ext.models.lookup import BODY_NETWORKS, HAND_NETWORKS, find_model
 from openpose_ext.models.manifest import TOPOLOGIES, Manifest, read_manifest
 
-__all__ = ["BodyMaps", "BodyNetwork"]
+__all__ = ["HAND_CROP", "BodyMaps", "BodyNetwork", "HandMaps", "HandNetwork", "HandPoints"]
 
 Maps = npt.NDArray[np.float32]
 T = TypeVar("T")
+
+HAND_CROP = 368  # network pixels; the original hand network was trained on squares of this side
 
 
 class BodyMaps(NamedTuple):
@@ -32,15 +35,36 @@ class BodyMaps(NamedTuple):
     paf: Maps
 
 
-class BodyNetwork:
-    """A body network on an engine. Thread-safe; close it, or use it as a context manager.
+class HandMaps(NamedTuple):
+    """The maps of a batch of hands.
 
-    topology    what the channels mean
-    stride      network pixels a map cell
-    fixed_size  (width, height) of the only input it takes, or None
-
-    Raises ModelError if the network's outputs do not fit its manifest.
+    heat  (N, 22, h, w) float32: points of HAND_21, and the background last
     """
+
+    heat: Maps
+
+
+class HandPoints(NamedTuple):
+    """The points of a batch of hands, as a network of landmarks gives them.
+
+    points    (N, 21, 2) float32: x, y in pixels of the input, pixel centres at integers
+    presence  (N,) float32 in 0..1: whether there is a hand at all; 1 where the network has no say
+    right     (N,) float32 in 0..1: whether it is a person's right hand, or None
+    """
+
+    points: Maps
+    presence: Maps
+    right: Maps | None
+
+
+class _Network:
+    """An engine, and a manifest that says what goes in and comes out."""
+
+    kind: ClassVar[str]
+    names: ClassVar[Mapping[str, tuple[str, ...]]]
+    # The sets of roles that will do, the first that is there being used.
+    families: ClassVar[tuple[tuple[str, ...], ...]]
+    extras: ClassVar[tuple[str, ...]] = ()  # used where they are there
 
     def __init__(self, backend: Backend, manifest: Manifest) -> None:
         self._backend = backend
@@ -53,7 +77,7 @@ class BodyNetwork:
     @classmethod
     def open(
         cls,
-        body: str | PathLike[str],
+        model: str | PathLike[str],
         *,
         backend: str = "auto",
         device: str = "cpu",
@@ -63,12 +87,15 @@ class BodyNetwork:
     ) -> Self:
         """Find, describe and open a network by its name or file.
 
-        Raises as `find_model`, `read_manifest` and `open_backend` do.
+        Weights of the original networks, found by name, are converted once for the faster
+        engines. Raises as `find_model`, `converted`, `read_manifest` and `open_backend` do.
         """
-        file = find_model(body)
+        file = find_model(model, cls.names)
+        if model in cls.names and file.suffix == ".pth" and backend != "torch":
+            file = converted(file)
         manifest = read_manifest(file, backend=backend)
-        if manifest.kind != "body":
-            raise ModelError(f"{file} is a {manifest.kind} network, not a body network")
+        if manifest.kind != cls.kind:
+            raise ModelError(f"{file} is a {manifest.kind} network, not a {cls.kind} network")
         opened = open_backend(
             file,
             backend,
@@ -88,21 +115,6 @@ class BodyNetwork:
     def info(self) -> BackendInfo:
         return self._backend.info
 
-    def run(self, batch: npt.NDArray[np.uint8]) -> BodyMaps:
-        """The maps, the caller's own, of a batch (N, H, W, 3) uint8 BGR.
-
-        H and W must be multiples of the stride. Raises ValueError for another batch, ModelError
-        if the maps are none of this manifest, BackendError if the engine fails.
-        """
-        self._check(batch)
-        return self._maps(self._backend.run(batch), batch.shape)
-
-    def submit(self, batch: npt.NDArray[np.uint8], then: Callable[[BodyMaps], T]) -> Future[T]:
-        """The future of `then(maps)`; see `Backend.submit`: the maps end when `then` returns."""
-        self._check(batch)
-        shape = batch.shape
-        return self._backend.submit(batch, lambda outputs: then(self._maps(outputs, shape)))
-
     def close(self) -> None:
         self._backend.close()
 
@@ -121,9 +133,9 @@ class BodyNetwork:
                     f"not {height} and {width}"
                 )
 
-    def _maps(self, outputs: Outputs, shape: tuple[int, ...]) -> BodyMaps:
-        """Which output is what, channels second."""
-        maps = {role: outputs[name] for role, name in self._by_role.items()}
+    def _maps_by_role(self, outputs: Outputs, shape: tuple[int, ...]) -> dict[str, Maps]:
+        """The outputs that are maps, channels second, checked against the batch's shape."""
+        maps = {role: outputs[name] for role, name in self._by_role.items() if self._channels(role)}
         if self._manifest.output_layout == "NHWC":
             maps = {role: array.transpose(0, 3, 1, 2) for role, array in maps.items()}
         expected = (shape[0], shape[1] // self.stride, shape[2] // self.stride)
@@ -135,49 +147,152 @@ class BodyNetwork:
                     f"picture of {shape}; {self._manifest.topology} with stride {self.stride} "
                     f"needs {self._channels(role)} channels of {expected[1]} x {expected[2]}"
                 )
-        return self._split(maps)
+        return maps
 
-    def _split(self, maps: dict[str, Maps]) -> BodyMaps:
-        heat_channels = self._channels("heat")
-        if "heat+paf" in maps:
-            both = maps["heat+paf"]
-            return BodyMaps(both[:, :heat_channels], both[:, heat_channels:])
-        if "paf+heat" in maps:
-            both = maps["paf+heat"]
-            return BodyMaps(both[:, -heat_channels:], both[:, :-heat_channels])
-        return BodyMaps(maps["heat"], maps["paf"])
-
-    def _channels(self, role: str) -> int:
-        """How many channels the topology asks of an output."""
+    def _channels(self, role: str) -> int | None:
+        """How many channels the topology asks of an output; None for what are no maps."""
         heat, paf = len(self.topology.parts) + 1, self.topology.paf_count
-        return {"heat": heat, "paf": paf}.get(role, heat + paf)
+        both = heat + paf
+        return {"heat": heat, "paf": paf, "heat+paf": both, "paf+heat": both}.get(role)
 
     def _outputs_by_role(self) -> dict[str, str]:
         """The outputs that are used, checked against what the file has."""
         info, manifest = self._backend.info, self._manifest
         by_role = {role: name for name, role in manifest.outputs.items()}
-        roles = next(
-            (r for r in (("heat", "paf"), ("heat+paf",), ("paf+heat",)) if {*r} <= {*by_role}),
-            None,
-        )
+        roles = next((r for r in self.families if {*r} <= {*by_role}), None)
         if roles is None:
+            *others, last = (" and ".join(family) for family in self.families)
             raise ModelError(
-                f"the manifest of {info.model} names {', '.join(by_role)}; a body network needs "
-                "heat and paf, heat+paf or paf+heat"
+                f"the manifest of {info.model} names {', '.join(by_role)}; a {self.kind} network "
+                f"needs {', '.join(others)} or {last}"
             )
         axis = 1 if manifest.output_layout == "NCHW" else 3
-        for role in roles:
-            name = by_role[role]
+        used = [*roles, *(role for role in self.extras if role in by_role)]
+        for role in used:
+            name, channels = by_role[role], self._channels(role)
             shape = info.outputs.get(name)
             if shape is None:
                 raise ModelError(
                     f"the manifest of {info.model} calls {name!r} its {role}, but its outputs "
                     f"are {', '.join(info.outputs)}"
                 )
-            if len(shape) == 4 and shape[axis] not in (None, self._channels(role)):
+            if channels and len(shape) == 4 and shape[axis] not in (None, channels):
                 raise ModelError(
                     f"{info.model} has {shape[axis]} channels in {name!r}; {role} of "
-                    f"{manifest.topology} needs {self._channels(role)} (parts + background, two "
+                    f"{manifest.topology} needs {channels} (parts + background, two "
                     "a limb). Did the export drop some, or is it another topology?"
                 )
-        return {role: by_role[role] for role in roles}
+        return {role: by_role[role] for role in used}
+
+
+class BodyNetwork(_Network):
+    """A body network on an engine. Thread-safe; close it, or use it as a context manager.
+
+    topology    what the channels mean
+    stride      network pixels a map cell
+    fixed_size  (width, height) of the only input it takes, or None
+
+    Raises ModelError if the network's outputs do not fit its manifest.
+    """
+
+    kind = "body"
+    names = BODY_NETWORKS
+    families = (("heat", "paf"), ("heat+paf",), ("paf+heat",))
+
+    def run(self, batch: npt.NDArray[np.uint8]) -> BodyMaps:
+        """The maps, the caller's own, of a batch (N, H, W, 3) uint8 BGR.
+
+        H and W must be multiples of the stride. Raises ValueError for another batch, ModelError
+        if the maps are none of this manifest, BackendError if the engine fails.
+        """
+        self._check(batch)
+        return self._maps(self._backend.run(batch), batch.shape)
+
+    def submit(self, batch: npt.NDArray[np.uint8], then: Callable[[BodyMaps], T]) -> Future[T]:
+        """The future of `then(maps)`; see `Backend.submit`: the maps end when `then` returns."""
+        self._check(batch)
+        shape = batch.shape
+        return self._backend.submit(batch, lambda outputs: then(self._maps(outputs, shape)))
+
+    def _maps(self, outputs: Outputs, shape: tuple[int, ...]) -> BodyMaps:
+        """Which output is what, channels second."""
+        maps = self._maps_by_role(outputs, shape)
+        if "heat" in maps:
+            return BodyMaps(maps["heat"], maps["paf"])
+        heat_channels = len(self.topology.parts) + 1
+        if "heat+paf" in maps:
+            both = maps["heat+paf"]
+            return BodyMaps(both[:, :heat_channels], both[:, heat_channels:])
+        both = maps["paf+heat"]
+        return BodyMaps(both[:, -heat_channels:], both[:, :-heat_channels])
+
+
+class HandNetwork(_Network):
+    """A network for the crops of right hands. Thread-safe; close it, or use it in `with`.
+
+    topology    HAND_21
+    stride      network pixels a map cell
+    fixed_size  (width, height) of the only input it takes, or None
+    crop        side of the square that a hand is brought to, network pixels
+    min_score   hands of a lower score are taken for none; None where the manifest is silent
+    regresses   whether it gives points, not maps: those want the crop turned upright
+
+    Raises ModelError if the network's outputs do not fit its manifest, or it is no square.
+    """
+
+    kind = "hand"
+    names = HAND_NETWORKS
+    families = (("heat",), ("landmarks",))
+    extras = ("presence", "handedness")
+
+    def __init__(self, backend: Backend, manifest: Manifest) -> None:
+        super().__init__(backend, manifest)
+        self.regresses = "landmarks" in self._by_role
+        self.min_score = manifest.min_score
+        if self.fixed_size is None:
+            self.crop = manifest.crop or HAND_CROP
+        else:
+            self.crop, height = self.fixed_size
+            if self.crop != height:
+                raise ModelError(
+                    f"{self.info.model} takes hands of {self.crop} x {height} pixels; hands are "
+                    "cut out as squares"
+                )
+
+    def run(self, batch: npt.NDArray[np.uint8]) -> HandMaps | HandPoints:
+        """What it sees in a batch (N, H, W, 3) uint8 BGR of right hands; the caller's own.
+
+        `HandPoints` where `regresses`, else `HandMaps`. Raises ValueError for another batch,
+        ModelError if the answers are none of this manifest, BackendError if the engine fails.
+        """
+        self._check(batch)
+        outputs = self._backend.run(batch)
+        if not self.regresses:
+            return HandMaps(self._maps_by_role(outputs, batch.shape)["heat"])
+        count = len(batch)
+        points = self._table(outputs, "landmarks", count)
+        if points.shape[1] not in (2 * len(self.topology.parts), 3 * len(self.topology.parts)):
+            raise ModelError(
+                f"{self.info.model} gives {points.shape[1]} numbers for a hand; x, y or x, y, z "
+                f"of {len(self.topology.parts)} points are needed"
+            )
+        found = points.reshape(count, len(self.topology.parts), -1)[..., :2]
+        presence = np.ones(count, np.float32)
+        if "presence" in self._by_role:
+            presence = self._table(outputs, "presence", count)[:, 0]
+        right = None
+        if "handedness" in self._by_role:
+            right = self._table(outputs, "handedness", count)[:, 0]
+        # These networks count from the first pixel's edge, not from its centre: the points of a
+        # crop and of its mirror image add up to its width.
+        return HandPoints(found - np.float32(0.5), presence, right)
+
+    def _table(self, outputs: Outputs, role: str, count: int) -> Maps:
+        """An output of numbers by hand, (N, n)."""
+        found = outputs[self._by_role[role]]
+        if len(found) != count or found.size == 0:
+            raise ModelError(
+                f"{self.info.model} gives {self._by_role[role]!r} of {found.shape} for "
+                f"{count} hands"
+            )
+        return found.reshape(count, -1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.backends import InputFormat
-from openpose_ext.errors import ModelError
+from openpose_ext.errors import BackendError, ModelError
 from openpose_ext.models.convert import network_input, opset
 
 __all__ = ["OPSET", "Quantised", "quantise"]
@@ -42,7 +43,7 @@ _SHRINKS = np.linspace(0.3, 1.0, 29)
 # Counts of convolutions left in float that are tried, and the share of the error that each must
 # take away to be worth its time.
 _FLOAT_LAYERS = (1, 2, 3, 4, 6, 8)
-_WORTH = 0.1
+_WORTH = 0.08
 
 # Operations whose output holds no value that their input does not.
 _SAME_VALUES = ("MaxPool",)
@@ -72,8 +73,14 @@ def quantise(
     pictures      (1, H, W, 3) uint8 BGR each, of sizes that the network takes: 16 or more
     input_format  what the network expects
 
-    Raises ModelError if there are fewer than two pictures or no convolutions.
+    Raises ModelError if there are fewer than two pictures or no convolutions, BackendError if
+    onnxruntime is missing.
     """
+    missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise BackendError(
+            f'INT8 needs {" and ".join(missing)}: pip install "openpose_ext[onnxruntime]"'
+        )
     if len(pictures) < 2:
         raise ModelError(f"INT8 needs pictures to calibrate with; {len(pictures)} are not enough")
     held_out = min(_HELD_OUT, len(pictures) // 2)
@@ -229,7 +236,9 @@ class _Network:
 
         made = onnx.ModelProto()
         made.CopyFrom(self.model)
-        nodes = [n for source in made.graph.input if source.name in scales for n in pair(source.name)]
+        nodes = [
+            n for source in made.graph.input if source.name in scales for n in pair(source.name)
+        ]
         for node in made.graph.node:
             if node.name in wanted:
                 weight = self._constants[node.input[1]]

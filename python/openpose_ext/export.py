@@ -1,0 +1,315 @@
+"""`python -m openpose_ext.export`: networks as TorchScript, ONNX, OpenVINO IR and INT8."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from openpose_ext.backends import open_backend
+from openpose_ext.cli import Exit, UsageError, exit_code
+from openpose_ext.errors import ModelError, OutputError, SourceError
+from openpose_ext.flags import parse, positive
+from openpose_ext.models.convert import (
+    OPSET,
+    TOLERANCE,
+    TOLERANCE_F16,
+    Source,
+    checked,
+    opset,
+    require_torch,
+    to_ir,
+    to_onnx,
+    to_torchscript,
+)
+from openpose_ext.models.manifest import Manifest, read_manifest, write_manifest
+from openpose_ext.outputs.files import make_folder
+from openpose_ext.preprocess import Preprocessing
+from openpose_ext.sources.pictures import find_pictures, read_picture
+
+__all__ = ["main"]
+
+FORMATS = ("torchscript", "onnx", "ir", "int8")
+
+# (width, height) that the seed converts its networks at.
+_SEED_SIZE = {"body": (184, 184), "hand": (368, 368)}
+
+# Pictures of the calibration folder that are used: 40 gave AP 0.480 to 0.492, 72 0.487 to 0.496.
+_PICTURES = 72
+_ROUNDS = 7  # runs whose median is the time of a network
+
+_EXAMPLES = """\
+examples:
+  python -m openpose_ext.export body --weights body_pose_model.pth -o out --format onnx ir
+  python -m openpose_ext.export hand --weights hand_pose_model.pth -o out --format onnx --dynamic
+  python -m openpose_ext.export body --weights body_pose_model.pth -o out --dynamic \\
+      --format int8 --calibrate pictures
+  python -m openpose_ext.export body --weights model.onnx -o out --format ir int8 \\
+      --calibrate pictures
+
+files, each with its manifest <file>.toml:
+  torchscript  body.torchscript.pt
+  onnx         body.onnx
+  ir           body.xml, body_fp16.xml (weights as fp16), each with its .bin
+  int8         body_int8.onnx; with ir: body_int8.xml, too
+
+Every file is run and compared with what it was made from; if it differs too much, nothing is
+written. INT8 calibrates on pictures such as the network will see: people for body, hands for hand.
+
+exit codes: 0 done; 2 usage; 3 network, engine, a failed comparison; 4 output; 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code (see `cli.Exit`)."""
+    return exit_code(lambda: _export(sys.argv[1:] if argv is None else argv))
+
+
+@dataclass
+class _Made:
+    """Files on the way, and what is to be said of each.
+
+    folder  where they are made, beside their place
+    """
+
+    folder: Path
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+    reports: dict[str, str] = field(default_factory=dict)
+
+    def add(self, source: Source, name: str, tolerance: float | None, what: str = "") -> None:
+        """Check a file that was made from the source; ModelError if it differs too much."""
+        manifest = replace(source.manifest, outputs=self._outputs(source.manifest, name))
+        found = checked(source, self.folder / name, manifest, tolerance)
+        by_engine = ", ".join(f"{share:.1e} on {engine}" for engine, share in found.items())
+        self.manifests[name] = manifest
+        self.reports[name] = f"{what}largest difference / range: {by_engine or 'not compared'}"
+
+    def publish(self, target: Path) -> None:
+        """Give the files their places; a network's manifest and weights come before it."""
+        for name, manifest in self.manifests.items():
+            write_manifest(manifest, target / name)
+            weights = Path(name).with_suffix(".bin")
+            for part in (weights.name, name) if name.endswith(".xml") else (name,):
+                os.replace(self.folder / part, target / part)
+
+    @staticmethod
+    def _outputs(manifest: Manifest, name: str) -> dict[str, str]:
+        """TorchScript's outputs have numbers for names."""
+        if not name.endswith(".pt"):
+            return dict(manifest.outputs)
+        return {str(k): role for k, role in enumerate(manifest.outputs.values())}
+
+
+def _export(argv: Sequence[str]) -> int:
+    args = parse(_parser(), argv, booleans=("dynamic",))
+    _check(args)
+    pictures = _calibration_files(args.calibrate) if "int8" in args.format else []
+    target = Path(args.output)
+    make_folder(target)
+    try:
+        with tempfile.TemporaryDirectory(dir=target, prefix=".") as folder:
+            made = _Made(Path(folder))
+            _make(args, made, pictures)
+            made.publish(target)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written to: {error.strerror}") from error
+    for name, report in made.reports.items():
+        print(f"{target / name}: {report}", flush=True)
+    return Exit.DONE
+
+
+def _make(args: argparse.Namespace, made: _Made, pictures: Sequence[Path]) -> None:
+    kind, weights = args.kind, Path(args.weights)
+    onnx_file = made.folder / f"{kind}.onnx"
+    if weights.suffix.lower() == ".onnx":
+        source, onnx_file = _from_onnx(kind, weights), weights
+    else:
+        source = _from_weights(args, made, onnx_file)
+    size = source.manifest.input.size
+    shape = "any size" if size is None else f"1 x 3 x {size[1]} x {size[0]}"
+    if "onnx" in args.format:
+        made.add(source, f"{kind}.onnx", TOLERANCE, f"opset {opset(onnx_file)}, {shape}; ")
+    if "ir" in args.format:
+        for name, half in ((f"{kind}.xml", False), (f"{kind}_fp16.xml", True)):
+            to_ir(onnx_file, made.folder / name, half=half)
+            made.add(source, name, TOLERANCE_F16 if half else TOLERANCE, f"{shape}; ")
+    if "int8" in args.format:
+        _make_int8(args, made, source, onnx_file, pictures)
+
+
+def _from_weights(args: argparse.Namespace, made: _Made, onnx_file: Path) -> Source:
+    """A .pth as ONNX, which the other formats are made from, and as TorchScript if wanted."""
+    require_torch(args.weights)
+    from openpose_ext.models.nets import load_network
+
+    kind, network = load_network(args.weights)
+    if kind != args.kind:
+        raise ModelError(f"{args.weights} holds the {kind} network, not {args.kind}")
+    seed_size = _SEED_SIZE[kind]
+    size = None if args.dynamic else tuple(args.size[::-1]) if args.size else seed_size
+    source = Source.original(kind, network, size)
+    if "torchscript" in args.format:
+        name = f"{kind}.torchscript.pt"
+        to_torchscript(network, made.folder / name, size or seed_size)
+        made.add(source, name, TOLERANCE)
+    to_onnx(kind, network, onnx_file, size, opset_version=args.opset or OPSET)
+    return source
+
+
+def _from_onnx(kind: str, file: Path) -> Source:
+    manifest = read_manifest(file)
+    if manifest.kind != kind:
+        raise ModelError(f"{file} is a {manifest.kind} network, not {kind}")
+
+    def maps(batch: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+        with open_backend(file, input_format=manifest.input, precision="f32") as backend:
+            return backend.run(batch)
+
+    return Source(maps, manifest)
+
+
+def _make_int8(
+    args: argparse.Namespace,
+    made: _Made,
+    source: Source,
+    onnx_file: Path,
+    pictures: Sequence[Path],
+) -> None:
+    from openpose_ext.models.quantise import quantise
+
+    name = f"{args.kind}_int8.onnx"
+    manifest = source.manifest
+    batches = _batches(pictures, manifest)
+    result = quantise(onnx_file, made.folder / name, batches, manifest.input)
+    kept = ", ".join(result.float_layers) or "none"
+    what = (
+        f"{result.layers - len(result.float_layers)} of {result.layers} convolutions in INT8, "
+        f"in float: {kept}; RMS error {result.error:.3f} of the maps' deviation; "
+    )
+    made.add(source, name, None, what)
+    slow, fast = _times([onnx_file, made.folder / name], manifest, batches[0])
+    made.reports[name] += f"; {fast:.1f} ms instead of {slow:.1f} in float32, one thread"
+    if "ir" in args.format:
+        to_ir(made.folder / name, made.folder / f"{args.kind}_int8.xml")
+        made.add(source, f"{args.kind}_int8.xml", None)
+
+
+def _batches(files: Sequence[Path], manifest: Manifest) -> list[npt.NDArray[np.uint8]]:
+    """The pictures as the network will see them; those that cannot be read are left out."""
+    size = manifest.input.size
+    prepare = Preprocessing(stride=manifest.stride, fixed_size=size)
+    batches = []
+    silent = not sys.stderr.isatty()
+    for file in tqdm(files, unit="picture", disable=silent, leave=False):
+        try:
+            picture = read_picture(file)
+        except SourceError as error:
+            print(f"openpose-ext: {error}; it is left out", file=sys.stderr)
+            continue
+        batches.append(prepare(picture)[0][None])
+    return batches
+
+
+def _times(files: Sequence[Path], manifest: Manifest, batch: npt.NDArray[np.uint8]) -> list[float]:
+    """Milliseconds of each file on one thread, median; they take turns."""
+    times: list[list[float]] = [[] for _ in files]
+    backends: list[Any] = []
+    try:
+        for file in files:
+            backends.append(
+                open_backend(file, input_format=manifest.input, precision="f32", threads=1)
+            )
+        for round_ in range(_ROUNDS + 1):
+            for backend, own in zip(backends, times, strict=True):
+                start = time.perf_counter()
+                backend.run(batch)
+                if round_:  # the first prepares for this size
+                    own.append(1e3 * (time.perf_counter() - start))
+    finally:
+        for backend in backends:
+            backend.close()
+    return [float(np.median(own)) for own in times]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m openpose_ext.export",
+        usage="%(prog)s {body,hand} --weights FILE -o DIR --format FORMAT ... [option ...]",
+        description="Convert a network to what engines read, and check every file.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("kind", choices=("body", "hand"), help="what the network looks for")
+    add("--weights", metavar="FILE", help="an original network (.pth), or .onnx for ir and int8")
+    add("-o", "--output", metavar="DIR", help="folder of the files")
+    add("--format", nargs="+", choices=FORMATS, metavar="FORMAT", help=", ".join(FORMATS))
+    add(
+        "--size",
+        nargs=2,
+        type=positive,
+        metavar=("H", "W"),
+        help="the only size it shall take, pixels (default 184 184 for body, 368 368 for hand)",
+    )
+    add("--dynamic", action="store_true", help="any number and size of pictures")
+    add("--opset", type=positive, metavar="N", help=f"of .onnx (default {OPSET}; INT8 has 13)")
+    add("--calibrate", metavar="DIR", help="pictures that INT8 takes its ranges from")
+    return parser
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise UsageError for what is missing or contradicts itself."""
+    missing = [
+        flag
+        for flag, value in (
+            ("--weights FILE", args.weights),
+            ("-o DIR", args.output),
+            ("--format FORMAT", args.format),
+        )
+        if not value
+    ]
+    if missing:
+        raise UsageError(f"{' and '.join(missing)} must be given; --help shows examples")
+    suffix = Path(args.weights).suffix.lower()
+    if suffix not in (".pth", ".onnx"):
+        raise UsageError(f"--weights {args.weights}: a .pth or .onnx file is needed")
+    if not os.path.isfile(args.weights):
+        raise ModelError(f"there is no network file {args.weights}")
+    if suffix == ".onnx":
+        if {"torchscript", "onnx"} & {*args.format}:
+            raise UsageError(f"{args.weights} is ONNX: --format can be ir and int8")
+        if args.size or args.dynamic or args.opset:
+            raise UsageError("--size, --dynamic and --opset are for .pth; an .onnx file keeps its")
+    if args.size and args.dynamic:
+        raise UsageError("--size and --dynamic contradict each other; give one of them")
+    if args.size and any(n % 8 for n in args.size):
+        raise UsageError(f"--size {args.size[0]} {args.size[1]}: both must be multiples of 8")
+    if "int8" in args.format and not args.calibrate:
+        raise UsageError("--format int8 needs --calibrate DIR, a folder of pictures")
+
+
+def _calibration_files(folder: str) -> list[Path]:
+    """Pictures spread over the whole folder."""
+    if not os.path.isdir(folder):
+        raise UsageError(f"--calibrate {folder} is no folder")
+    try:
+        files = [Path(picture.path) for picture in find_pictures([folder]).pictures]
+    except ValueError as error:
+        raise UsageError(error) from error
+    step = max(1, len(files) // _PICTURES)
+    return files[::step][:_PICTURES]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

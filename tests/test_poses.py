@@ -1,0 +1,181 @@
+"""`Poses`: choosing people, comparing them, sending them elsewhere."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from dataclasses import FrozenInstanceError, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import openpose_ext as op
+
+
+def some_people(people: int = 4, *, hands: bool = True, ids: bool = True) -> op.Poses:
+    """Return random people with everything that `Poses` may hold."""
+    rng = np.random.default_rng(people)
+    return op.Poses(
+        keypoints=rng.random((people, 18, 3), np.float32),
+        scores=np.sort(rng.random(people, np.float32))[::-1],
+        filled=rng.random((people, 18)) < 0.2,
+        topology=op.COCO_18,
+        size=(640, 480),
+        hands=rng.random((people, 2, 21, 3), np.float32) if hands else None,
+        ids=np.arange(100, 100 + people) if ids else None,
+        timings={"decode": 0.5},
+    )
+
+
+def arrays_of(poses: op.Poses) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the arrays by name."""
+    names = ("keypoints", "scores", "filled", "hands", "ids")
+    return {name: array for name in names if (array := getattr(poses, name)) is not None}
+
+
+CHOICES = {
+    "slice": slice(1, 3),
+    "steps": slice(None, None, 2),
+    "backwards": slice(None, None, -1),
+    "nobody": slice(2, 2),
+    "beyond the end": slice(3, 99),
+    "indices": [2, 0],
+    "negative indices": [-1],
+    "an index twice": [1, 1, 1],
+    "no index": [],
+    "mask": np.array([True, False, False, True]),
+    "list of bools": [False, True, True, False],
+    "empty mask": np.zeros(4, bool),
+    "array of indices": np.array([3, 1], np.uint8),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("with_extras", [True, False])
+def test_people_are_chosen_with_all_that_belongs_to_them(choice: str, with_extras: bool) -> None:
+    poses = some_people(hands=with_extras, ids=with_extras)
+    rows = np.arange(4)[CHOICES[choice]]
+    chosen = poses[CHOICES[choice]]
+    assert len(chosen) == len(rows)
+    for name, array in arrays_of(poses).items():
+        np.testing.assert_array_equal(getattr(chosen, name), array[rows])
+    assert arrays_of(chosen).keys() == arrays_of(poses).keys()
+    assert (chosen.size, chosen.topology) == (poses.size, poses.topology)
+    assert chosen.timings == poses.timings
+
+
+@pytest.mark.parametrize("index", [0, 3, -1, -4, np.int64(2)])
+def test_one_index_gives_one_person_still_as_poses(index: int) -> None:
+    poses = some_people()
+    person = poses[index]
+    assert isinstance(person, op.Poses)
+    assert person.keypoints.shape == (1, 18, 3)
+    np.testing.assert_array_equal(person.keypoints[0], poses.keypoints[index])
+
+
+@pytest.mark.parametrize("index", [4, -5, 1000])
+def test_a_person_who_is_not_there_is_an_index_error(index: int) -> None:
+    with pytest.raises(IndexError, match="of 4"):
+        some_people()[index]
+
+
+def test_a_mask_of_another_length_is_refused() -> None:
+    with pytest.raises(IndexError):
+        some_people()[np.ones(3, bool)]
+
+
+def test_iteration_gives_one_person_at_a_time() -> None:
+    poses = some_people()
+    people = list(poses)
+    assert [len(person) for person in people] == [1] * 4
+    np.testing.assert_array_equal(
+        np.concatenate([person.keypoints for person in people]), poses.keypoints
+    )
+    assert list(op.Poses.empty((3, 4))) == []
+
+
+def test_nobody_has_shapes_too() -> None:
+    poses = op.Poses.empty((640, 480), op.BODY_25)
+    assert len(poses) == 0
+    assert poses.keypoints.shape == (0, 25, 3)
+    assert len(poses[:]) == len(poses[[]]) == len(poses[np.zeros(0, bool)]) == 0
+
+
+def assert_read_only(poses: op.Poses) -> None:
+    """Check that neither attributes nor arrays can be changed."""
+    for name, array in arrays_of(poses).items():
+        assert not array.flags.writeable, name
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+        with pytest.raises(FrozenInstanceError):
+            setattr(poses, name, array)
+
+
+def test_arrays_are_read_only_however_they_came() -> None:
+    poses = some_people()
+    for one in (poses, poses[1:], poses[[0]], poses[0], replace(poses, ids=None)):
+        assert_read_only(one)
+    heat, paf = np.zeros((19, 4, 4), np.float32), np.zeros((38, 4, 4), np.float32)
+    assert_read_only(op.decode_body(heat, paf))
+    assert_read_only(op.decode_body(heat, paf, mode="reference"))
+
+
+def test_people_travel_to_other_processes() -> None:
+    poses = some_people()
+    for other in (pickle.loads(pickle.dumps(poses)), copy.copy(poses), copy.deepcopy(poses)):
+        assert other.allclose(poses, pixels=0, score=0)
+        assert other.timings == poses.timings
+        assert_read_only(other)
+    decoded = op.decode_body(np.zeros((19, 4, 4), np.float32), np.zeros((38, 4, 4), np.float32))
+    assert pickle.loads(pickle.dumps(decoded)).allclose(decoded)
+
+
+def moved(poses: op.Poses, name: str, by: float, column: int = 0) -> op.Poses:
+    """Return a copy with one number of an array changed."""
+    array = getattr(poses, name).copy()
+    array.reshape(-1)[column] += by
+    return replace(poses, **{name: array})
+
+
+def test_allclose_tells_what_differs() -> None:
+    poses = some_people()
+    assert poses.allclose(replace(poses, timings={}))
+    assert poses.allclose(moved(poses, "keypoints", 5e-4))
+    assert not poses.allclose(moved(poses, "keypoints", 5e-3))
+    assert poses.allclose(moved(poses, "keypoints", 5e-3), pixels=0.01)
+    assert not poses.allclose(moved(poses, "keypoints", 5e-4, column=2))
+    assert poses.allclose(moved(poses, "keypoints", 5e-4, column=2), score=0.01)
+    assert not poses.allclose(moved(poses, "scores", 0.01))
+    assert not poses.allclose(moved(poses, "hands", 0.01))
+    assert not poses.allclose(moved(poses, "ids", 1))
+    assert not poses.allclose(replace(poses, filled=~poses.filled))
+    assert not poses.allclose(replace(poses, size=(640, 481)))
+    assert not poses.allclose(replace(poses, hands=None))
+    assert not poses.allclose(replace(poses, ids=None))
+    assert not replace(poses, ids=None).allclose(poses)
+    assert not poses.allclose(poses[:3])
+    assert not poses.allclose(poses[::-1]), "the order counts"
+    assert not op.Poses.empty((1, 1)).allclose(op.Poses.empty((1, 1), op.BODY_25))
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("keypoints", np.zeros((4, 25, 3), np.float32)),
+        ("keypoints", np.zeros((4, 18, 2), np.float32)),
+        ("keypoints", np.zeros((4, 18, 3))),
+        ("scores", np.zeros(3, np.float32)),
+        ("scores", np.zeros((4, 1), np.float32)),
+        ("filled", np.zeros((4, 18), np.uint8)),
+        ("hands", np.zeros((4, 21, 3), np.float32)),
+        ("ids", np.zeros(4, np.float32)),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(name: str, wrong: np.ndarray[Any, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        replace(some_people(), **{name: wrong})
+
+
+def test_repr_is_a_line() -> None:
+    assert repr(some_people()) == "Poses(4 people, coco_18, 640x480)"
