@@ -97,13 +97,21 @@ def test_the_archives_hold_what_they_should(archives: dict[str, Path]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sdist", "wheel"])
-def test_an_archive_installs_into_an_empty_environment(
-    archives: dict[str, Path], kind: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("kind", "before"),
+    [
+        ("sdist", []),
+        ("wheel", []),
+        ("wheel", ["opencv-python"]),  # writes the same folder cv2 as our headless one
+    ],
+)
+def test_an_archive_installs_into_an_environment_of_its_own(
+    archives: dict[str, Path], kind: str, before: list[str], tmp_path: Path
 ) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", archives[kind], cwd=tmp_path)
+    for what in (*before, archives[kind]):
+        run(python, "-m", "pip", "install", "--quiet", what, cwd=tmp_path)
     where = run(python, "-c", FIRST_STEPS, cwd=tmp_path)
     assert str(tmp_path) in where
     assert "infer" in run(tmp_path / "env" / "bin" / "openpose-ext", "--help", cwd=tmp_path)
