@@ -233,7 +233,7 @@ def test_float16_is_decoded_as_its_float32() -> None:
 @pytest.mark.parametrize("dtype", ["float64", "int32", "uint8", "bool", "complex64", "object"])
 @pytest.mark.parametrize("name", ["heat", "paf"])
 def test_other_types_are_refused_with_what_to_do(name: str, dtype: str) -> None:
-    maps = dict(zip(("heat", "paf"), empty_maps(4, 5), strict=True))
+    maps: dict[str, Any] = dict(zip(("heat", "paf"), empty_maps(4, 5), strict=True))
     maps[name] = maps[name].astype(dtype)
     with pytest.raises(TypeError, match=rf"{name} .*float32.*{dtype}.*astype\(numpy\.float32\)"):
         op.decode_body(**maps)
@@ -261,7 +261,7 @@ def read_only(maps: Floats) -> Floats:
     return copy
 
 
-LAYOUTS: dict[str, Callable[[Floats], Floats]] = {
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
     "channels backwards": lambda maps: maps[::-1].copy()[::-1],
     "rows backwards": lambda maps: maps[:, ::-1].copy()[:, ::-1],
     "columns backwards": lambda maps: maps[:, :, ::-1].copy()[:, :, ::-1],
@@ -301,7 +301,7 @@ def test_maps_are_never_written_to() -> None:
         maps[rng.random(maps.shape) < 0.05] = np.nan
     before = heat.tobytes(), paf.tobytes()
     for mode in ("fast", "reference"):
-        op.decode_body(heat, paf, mode=mode)  # type: ignore[arg-type]
+        op.decode_body(heat, paf, mode=mode)
     assert (heat.tobytes(), paf.tobytes()) == before
 
 
@@ -463,7 +463,7 @@ def lit_pair(row: int, column: int, height: int, width: int) -> tuple[op.Topolog
     return topology, (heat, paf)
 
 
-PAIR = {"min_parts": 1, "min_score": 0.0}
+PAIR: dict[str, Any] = {"min_parts": 1, "min_score": 0.0}
 
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (4, 6), (8, 12), (0, 12), (8, 0)])
@@ -588,7 +588,8 @@ def test_a_chain_of_seventy_parts_is_one_person() -> None:
 )
 def test_options_out_of_range_are_named(name: str, values: list[object]) -> None:
     for value in values:
-        options = replace(FAST, **{name: value})
+        changed: dict[str, Any] = {name: value}
+        options = replace(FAST, **changed)
         with pytest.raises(ValueError, match=name):
             op.decode_body(*empty_maps(4, 5), options=options)
 
@@ -597,8 +598,9 @@ def test_options_out_of_range_are_named(name: str, values: list[object]) -> None
     ("name", "value"), [("peak_threshold", "0.1"), ("min_parts", 2.5), ("max_peaks", None)]
 )
 def test_options_of_another_type_are_refused(name: str, value: object) -> None:
+    changed: dict[str, Any] = {name: value}
     with pytest.raises(TypeError):
-        op.decode_body(*empty_maps(4, 5), options=replace(FAST, **{name: value}))
+        op.decode_body(*empty_maps(4, 5), options=replace(FAST, **changed))
 
 
 def test_options_have_the_names_and_defaults_of_the_core() -> None:
@@ -730,8 +732,14 @@ def test_the_assignment_refuses_what_has_no_optimum() -> None:
 # Many threads
 
 
+def three_pictures() -> list[Maps]:
+    """Return a crowd, nobody, and the crowd without legs."""
+    heat, paf = crowd()
+    return [(heat, paf), empty_maps(20, 30), (heat[:, :30].copy(), paf[:, :30].copy())]
+
+
 def test_threads_do_not_disturb_each_other() -> None:
-    several = [crowd(), empty_maps(20, 30), tuple(maps[:, :30].copy() for maps in crowd())]
+    several = three_pictures()
     expected = [op.decode_body(*maps) for maps in several]
     assert [len(poses) for poses in expected][:2] == [3, 0]
     with ThreadPoolExecutor(8) as pool:
@@ -742,7 +750,7 @@ def test_threads_do_not_disturb_each_other() -> None:
 
 @pytest.mark.parametrize("threads", [None, 1, 3, 16])
 def test_many_at_once_are_those_of_one_by_one(threads: int | None) -> None:
-    several = [crowd(), empty_maps(20, 30), tuple(maps[:, :30].copy() for maps in crowd())] * 5
+    several = three_pictures() * 5
     geometry = op.Geometry(
         picture=(200, 150), network=(480, 368), content=(480, 360), factor=(2.4, 2.4)
     )
@@ -764,7 +772,7 @@ def test_one_bad_picture_among_many_fails_the_call() -> None:
     with pytest.raises(ValueError, match="paf has 7 channels"):
         decode_bodies([good, (heat, paf[:7]), good])
     with pytest.raises(TypeError, match="float64"):
-        decode_bodies([good, (heat.astype(np.float64), paf)])  # type: ignore[list-item]
+        decode_bodies([good, (heat.astype(np.float64), paf)])
     with pytest.raises(ValueError, match="threads"):
         decode_bodies([good], threads=-1)
 

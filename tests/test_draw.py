@@ -128,5 +128,61 @@ def test_what_is_no_bgr_picture_is_refused(picture: np.ndarray) -> None:
 
 
 def test_an_unknown_style_is_refused() -> None:
-    with pytest.raises(ValueError, match="style must be 'openpose', not 'cubist'"):
+    with pytest.raises(
+        ValueError, match="style must be one of openpose, controlnet, seed, not 'cubist'"
+    ):
         draw(black(), Poses.empty(SIZE), style="cubist")
+
+
+def hand_of(points: dict[int, tuple[float, ...]]) -> np.ndarray:
+    """(1, 2, 21, 3): the points of a left hand."""
+    hands = np.zeros((1, 2, 21, 3), np.float32)
+    for part, point in points.items():
+        hands[0, 0, part] = point
+    return hands
+
+
+ARM = {"Neck": (60, 100), "RShoulder": (120, 100), "RElbow": (200, 100)}
+FINGER = hand_of({0: (60, 160, 0.9), 5: (100, 160, 0.9), 6: (140, 160, 0.1)})
+
+
+def test_controlnet_draws_dim_limbs_below_bright_parts_on_black() -> None:
+    picture = np.full((SIZE[1], SIZE[0], 3), 200, np.uint8)
+    drawn = draw(picture, poses(person(ARM), hands=FINGER), style="controlnet")
+    assert not drawn[0, 0].any(), "the picture is not seen"
+    # In RGB: limb 0 is red, limb 2 orange, at 0.6 of their light; parts in full.
+    assert drawn[100, 90, ::-1].tolist() == [153, 0, 0]
+    assert drawn[100, 160, ::-1].tolist() == [153, 102, 0]
+    assert drawn[100, 60, ::-1].tolist() == [255, 85, 0]
+    assert drawn[100, 120, ::-1].tolist() == [255, 170, 0]
+    # Four pixels to either side.
+    assert drawn[104, 90].any()
+    assert not drawn[106, 90].any()
+    assert drawn[160, 80, ::-1].tolist() == [203, 255, 0], "the hand's fifth edge"
+    assert drawn[160, 60, ::-1].tolist() == [0, 0, 255]
+    assert not drawn[160, 120].any(), "a weak point ends no edge"
+
+
+def test_the_seed_blends_limbs_over_parts_and_exchanges_red_and_blue() -> None:
+    picture = np.full((SIZE[1], SIZE[0], 3), 100, np.uint8)
+    drawn = draw(picture, poses(person(ARM), hands=FINGER), style="seed")
+    assert drawn[0, 0].tolist() == [100, 100, 100]
+    blended = 0.4 * 100 + 0.6 * np.array([255, 0, 0])
+    assert np.abs(drawn[100, 90] - blended).max() <= 1
+    # The disc of the neck, in the triple's order, lies below the limb that begins there.
+    assert (
+        np.abs(drawn[100, 61] - (0.4 * np.array([255, 85, 0]) + 0.6 * np.array([255, 0, 0]))).max()
+        <= 1
+    )
+    assert drawn[160, 80].tolist() == [203, 255, 0]
+    assert drawn[160, 60].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("style", ["controlnet", "seed"])
+def test_the_other_styles_draw_any_skeleton_and_nobody(style: str) -> None:
+    body = poses(person(ARM, BODY_25), topology=BODY_25)
+    same = poses(person(ARM))
+    assert (draw(black(), body, style=style) == draw(black(), same, style=style)).all()
+    assert not draw(black(), Poses.empty(SIZE), style=style).any()
+    far = person({"Neck": (-1e30, 50), "Nose": (1e9, 1e9), "RShoulder": (50, 50)})
+    assert draw(black(), poses(far), style=style)[50, 50].any()

@@ -230,7 +230,8 @@ def test_a_network_of_fixed_size_gets_its_size(cache: None, tmp_path: Path) -> N
         ({"options": DecodeOptions(peak_threshold=2)}, ValueError, "peak_threshold"),
         ({"mode": "reference", "options": DecodeOptions()}, ValueError, "no meaning in mode"),
         ({"body": "heavy"}, ModelError, "lite, mobilenet"),
-        ({"body": None}, TypeError, "not NoneType"),
+        ({"body": None}, ValueError, "a body network, a hand network, or both"),
+        ({"body": 3}, TypeError, "not int"),
     ],
 )
 def test_arguments_out_of_range_are_refused_before_any_picture(
@@ -263,3 +264,118 @@ def test_after_closing_calls_are_refused(cache: None, picture: np.ndarray) -> No
     estimator.close()
     with pytest.raises(BackendError, match="closed"):
         estimator(picture)
+
+
+# --- hands ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def with_hands(cache: None) -> Iterator[PoseEstimator]:
+    with PoseEstimator(height=184, hand="lite", precision="f32") as estimator:
+        yield estimator
+
+
+def arms(picture: np.ndarray) -> np.ndarray:
+    """Somebody whose arms are in the picture: the astronaut, made smaller."""
+    return cv2.copyMakeBorder(
+        cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA), 20, 20, 60, 60, 0
+    )
+
+
+def test_people_have_hands_where_a_hand_network_is_given(
+    with_hands: PoseEstimator, lite: PoseEstimator, picture: np.ndarray
+) -> None:
+    people = with_hands(picture)
+    assert lite(picture).hands is None
+    assert lite.hand_info is None
+    assert len(people)
+    assert people.hands is not None
+    assert people.hands.shape == (len(people), 2, 21, 3)
+    assert people.hands.dtype == np.float32
+    assert np.isfinite(people.hands).all()
+    scores = people.hands[..., 2]
+    assert ((scores == 0) | ((scores > 0.05) & (scores <= 1))).all()
+    assert (people.hands[scores == 0] == 0).all()
+    assert list(people.timings) == ["preprocess", "network", "decode", "hands"]
+    assert with_hands.info.model.name == "lite_body.onnx"
+    assert with_hands.hand_info is not None
+    assert with_hands.hand_info.model.name == "lite_hand.onnx"
+
+
+def test_hands_do_not_change_the_bodies_and_nobody_has_none(
+    with_hands: PoseEstimator, picture: np.ndarray
+) -> None:
+    with PoseEstimator(height=184, precision="f32") as without:
+        np.testing.assert_array_equal(without(picture).keypoints, with_hands(picture).keypoints)
+    empty = with_hands(np.full((120, 160, 3), 90, np.uint8))
+    assert empty.hands is not None
+    assert empty.hands.shape == (0, 2, 21, 3)
+
+
+def test_batches_and_stages_have_the_same_hands(
+    with_hands: PoseEstimator, picture: np.ndarray
+) -> None:
+    pictures = [picture, arms(picture), *turned(picture, 3)]
+    for one, people in zip(pictures, with_hands.batch(pictures), strict=True):
+        assert people.allclose(with_hands(one), pixels=0, score=0)
+    assert with_hands.stages(picture).people.allclose(with_hands(picture), pixels=0, score=0)
+
+
+def test_hands_are_found_in_boxes_without_a_body(cache: None, shared: Path) -> None:
+    file = shared / "data" / "media" / "pytorch_openpose_hand.jpg"
+    for body in (None, "none"):
+        with PoseEstimator(body, hand="lite", precision="f32") as estimator:
+            assert estimator.info.model.name == "lite_hand.onnx"
+            (hand,) = estimator.hands(file, [[0, 0, 200, 200]])
+            assert hand.shape == (21, 3)
+            # The wrist and the tips of thumb and little finger, read off the picture by eye.
+            expected = [(97, 175), (165, 98), (44, 48)]
+            assert np.abs(hand[[0, 4, 20], :2] - expected).max() < 12
+            with pytest.raises(ValueError, match="no body network: only `hands`"):
+                estimator(file)
+
+
+def test_boxes_need_a_hand_network(lite: PoseEstimator, picture: np.ndarray) -> None:
+    with pytest.raises(ValueError, match='no hand network; make it with hand="lite"'):
+        lite.hands(picture, [[0, 0, 90, 90]])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"hand": "fingers"}, ModelError, "lite, landmark, openpose"),
+        ({"hand": "lite_body.onnx"}, ModelError, "no network file"),
+        ({"hand": "lite", "hand_scales": ()}, ValueError, "hand_scales must be positive"),
+        ({"hand": "lite", "hand_scales": (1, -1)}, ValueError, "hand_scales must be positive"),
+        ({"hand": "lite", "max_batch": 0}, ValueError, "max_batch must be at least 1"),
+        ({"hand": "lite", "body": "heavy"}, ModelError, "lite, mobilenet"),
+        ({"body": "none"}, ValueError, "a body network, a hand network, or both"),
+    ],
+)
+def test_hand_arguments_out_of_range_are_refused(
+    cache: None, wrong: dict[str, object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        PoseEstimator(**wrong)  # type: ignore[arg-type]
+
+
+def test_engines_find_the_same_hands(cache: None, shared: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    file = shared / "data" / "media" / "pytorch_openpose_hand.jpg"
+    found = []
+    for engine in ("openvino", "onnxruntime"):
+        options = {"hand": "lite", "backend": engine, "precision": "f32"}
+        with PoseEstimator(None, hand_scales=(1.0, 1.2), **options) as estimator:  # type: ignore
+            found.append(estimator.hands(file, [[0, 0, 200, 200]], ["left"]))
+    assert found[0].any()
+    np.testing.assert_allclose(found[0], found[1], atol=0.05)
+
+
+def test_calls_from_many_threads_find_the_same_hands(
+    with_hands: PoseEstimator, picture: np.ndarray
+) -> None:
+    pictures = turned(picture, 8)
+    expected = [with_hands(one) for one in pictures]
+    with ThreadPoolExecutor(4) as threads:
+        for people, single in zip(threads.map(with_hands, pictures), expected, strict=True):
+            assert people.allclose(single, pixels=0, score=0)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,29 @@ def test_a_picture_without_people_still_has_its_files(
     assert (drawn == 90).all()
 
 
+def test_hands_are_written_and_drawn(odd: Path, tmp_path: Path) -> None:
+    """With the embedded networks: a person from the waist up, both arms seen."""
+    picture = tmp_path / "a.png"
+    skimage = pytest.importorskip("skimage.data")
+    Image.fromarray(skimage.astronaut()).save(picture)
+    done = command(picture, "-o", tmp_path / "out", "--hand", "--precision", "f32")
+    assert done.returncode == 0, done.stderr
+    assert ", hands " in done.stdout
+    poses = read_openpose(tmp_path / "out/a_keypoints.json")
+    text = read_txt(tmp_path / "out/a.txt")
+    assert text.hands is not None
+    assert text.hands.shape == (len(text), 2, 21, 3)
+    if poses.hands is not None:
+        np.testing.assert_allclose(poses.hands, text.hands, atol=2e-3)
+    people = json.loads((tmp_path / "out/a_keypoints.json").read_text())["people"]
+    assert people
+    for person in people:
+        for side in ("left", "right"):
+            assert len(person[f"hand_{side}_keypoints_2d"]) == 63
+    lines = [line.split()[0] for line in (tmp_path / "out/a.txt").read_text().splitlines()[1:]]
+    assert lines == ["body", "left_hand", "right_hand"] * len(people)
+
+
 def test_help_shows_examples_and_loads_without_a_picture() -> None:
     shown = command("--help")
     assert shown.returncode == 0
@@ -347,6 +371,26 @@ def test_what_is_drawn(place: Path) -> None:
     assert (rendered("--nodisable_blending")[-1, -1] == 90).all()
 
 
+def test_hands_are_drawn_above_their_own_threshold(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = infer.PoseEstimator.__call__
+
+    def with_hands(self: Standin, picture: np.ndarray) -> Poses:
+        hands = np.zeros((self.people, 2, 21, 3), np.float32)
+        hands[0, 1, 5:7] = [(22, 5, 0.5), (34, 5, 0.5)]
+        return replace(found(self, picture), hands=hands)
+
+    monkeypatch.setattr(infer.PoseEstimator, "__call__", with_hands)
+
+    def at_the_finger(*words: str) -> list[int]:
+        assert run_here("in/a.png", "--hand", "--write_images", "i", *words) == 0
+        return np.asarray(opened("i/a_rendered.png"))[5, 28].tolist()
+
+    assert at_the_finger() == [150, 150, 0], "the index finger is yellow"
+    assert at_the_finger("--hand_render_threshold", "0.6") == [90, 90, 90]
+
+
 def test_without_drawing_no_pictures_are_written_unless_asked_for(place: Path) -> None:
     assert run_here("in/a.png", "-o", "out", "--render_pose", "0", "--display", "0") == 0
     assert written() == ["out/a.txt", "out/a_keypoints.json"]
@@ -418,6 +462,23 @@ def test_results_beside_the_pictures(place: Path, capsys: pytest.CaptureFixture[
         (["--net-resolution", "656x368"], {"height": 368, "max_pixels": 656 * 368}),
         (["--height", "256", "--threads", "2"], {"height": 256, "threads": 2}),
         (["--mode", "reference", "--fit", "stretch"], {"mode": "reference", "fit": "stretch"}),
+        ([], {"hand": None}),
+        (["--hand", "landmark"], {"hand": "landmark"}),
+        (["--hand", "my.onnx"], {"hand": "my.onnx"}),
+        (["--hand=hands/my.onnx"], {"hand": "hands/my.onnx"}),
+        *((["--hand", word], {"hand": "lite"}) for word in ("true", "1", "lite")),
+        *((["--hand", word], {"hand": None}) for word in ("false", "0", "none")),
+        (["--hand=false"], {"hand": None}),
+        (["--nohand"], {"hand": None}),
+        (["--hand", "--threads", "1"], {"hand": "lite", "threads": 1}),
+        (["--hand", "in/a.png"], {"hand": "lite"}),
+        (["--hand", "in"], {"hand": "lite"}),
+        (["--hand", "in/*.png"], {"hand": "lite"}),
+        (["--hand", "landmrk"], {"hand": "landmrk"}),
+        (
+            ["--hand", "--hand_scale_number", "3", "--hand_scale_range", "0.5"],
+            {"hand_scales": (1 / 0.75, 1.0, 1 / 1.25)},
+        ),
         (
             ["--backend", "onnxruntime", "--device", "cuda:0", "--precision", "f16"],
             {"backend": "onnxruntime", "device": "cuda:0", "precision": "f16"},
@@ -455,8 +516,9 @@ def test_network_flags_reach_the_estimator(
         (["in", "--write_json", "in/a.png"], "it is a file, not a folder"),
         (["clip.mp4"], "videos are not read yet"),
         (["rtsp://camera/1"], "addresses are not read yet"),
-        (["in", "--hand", "true"], "--hand: hands are not looked for yet"),
-        (["in", "--hand", "lite"], "--hand: hands are not looked for yet"),
+        (["in", "--hand", "--hand_detector", "3"], "hands are looked for where arms end"),
+        (["in", "--hand", "--hand_scale_range", "2"], "--hand_scale_range must lie in 0 to 2"),
+        (["in", "--hand", "--hand_scale_number", "0"], "not a whole number above 0"),
         (["in", "--video", "clip.avi"], "--video: videos and cameras are not read yet"),
         (["in", "--camera", "0"], "--camera: videos and cameras are not read yet"),
         (["in", "--identification"], "--identification: people are not followed"),

@@ -30,7 +30,13 @@ from openpose_ext.models.manifest import (
     sniff,
     write_manifest,
 )
-from openpose_ext.models.network import BodyNetwork
+from openpose_ext.models.network import (
+    HAND_CROP,
+    BodyNetwork,
+    HandMaps,
+    HandNetwork,
+    HandPoints,
+)
 from openpose_ext.topology import BODY_25, COCO_18
 
 pytest.importorskip("onnx")
@@ -551,6 +557,119 @@ def test_hand_landmarks_are_no_body_network(shared: Path) -> None:
     file = shared / "weights" / "hand_landmark_lite.tflite"
     with pytest.raises(ModelError, match="is a hand network"):
         BodyNetwork.open(file)
+
+
+HAND = Manifest("hand", "hand_21", {"maps": "heat"})
+
+
+def tiny_hand(
+    folder: Path, manifest: Manifest, channels: dict[str, int], **options: object
+) -> HandNetwork:
+    file = tiny_networks.write(folder / "tiny.onnx", channels, **options)  # type: ignore[arg-type]
+    write_manifest(manifest, file)
+    return HandNetwork.open(file, precision="f32")
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_a_hand_networks_maps_are_its_22_channels(tmp_path: Path, layout: str) -> None:
+    batch = noise(3, 24, 32, 3)
+    manifest = replace(HAND, output_layout=layout, crop=64, min_score=0.3)
+    with tiny_hand(tmp_path, manifest, {"maps": 22}, output_layout=layout) as network:
+        assert (network.crop, network.min_score, network.regresses) == (64, 0.3, False)
+        maps = network.run(batch)
+        with pytest.raises(ValueError, match="multiples of the stride 8"):
+            network.run(noise(1, 20, 32, 3))
+    assert isinstance(maps, HandMaps)
+    assert_close(maps.heat, tiny_networks.answer(batch, 22))
+
+
+def test_a_hand_networks_crop_is_368_or_its_only_size(tmp_path: Path) -> None:
+    with tiny_hand(tmp_path, HAND, {"maps": 22}) as network:
+        assert (network.crop, network.min_score) == (HAND_CROP, None)
+    only = replace(HAND, input=InputFormat(size=(64, 64)))
+    with tiny_hand(
+        tmp_path, only, {"maps": 22}, size=(1, 64, 64), output_size=(1, 8, 8)
+    ) as network:
+        assert (network.crop, network.fixed_size) == (64, (64, 64))
+    wide = replace(HAND, input=InputFormat(size=(96, 64)))
+    with pytest.raises(ModelError, match="96 x 64 pixels; hands are cut out as squares"):
+        tiny_hand(tmp_path, wide, {"maps": 22}, size=(1, 64, 96), output_size=(1, 8, 12))
+
+
+def test_hand_landmarks_come_with_presence_and_side(shared: Path) -> None:
+    files = [shared / "weights" / f"hand_landmark_{kind}.tflite" for kind in ("full", "lite")]
+    picture = cv2.imread(str(shared / "data" / "media" / "pytorch_openpose_hand.jpg"))
+    crop = cv2.resize(picture, (224, 224), interpolation=cv2.INTER_CUBIC)
+    # A thumb at the right of an upright hand whose back is seen: a left hand.
+    batch = np.stack([crop, crop[:, ::-1], np.full_like(crop, 128)])
+    for file in files:
+        with HandNetwork.open(file, precision="f32") as network:
+            assert (network.regresses, network.crop) == (True, 224)
+            hands = network.run(batch)
+        assert isinstance(hands, HandPoints)
+        assert hands.points.shape == (3, 21, 2)
+        assert hands.presence.shape == (3,)
+        assert (hands.presence[:2] > 0.9).all()
+        assert hands.presence[2] < 0.1
+        assert hands.right is not None
+        assert abs(hands.right[0] - hands.right[1]) > 0.5
+        # Mirrored about the middle of the pixels.
+        assert np.abs(hands.points[0, :, 0] + hands.points[1, :, 0] - 223).mean() < 4
+
+
+@pytest.mark.parametrize(
+    ("manifest", "channels", "message"),
+    [
+        (HAND, {"maps": 21}, "has 21 channels in 'maps'; heat of hand_21 needs 22"),
+        (HAND, {"heat": 22}, "calls 'maps' its heat, but its outputs are heat"),
+        (
+            replace(HAND, outputs={"maps": "presence"}),
+            {"maps": 22},
+            "a hand network needs heat or landmarks",
+        ),
+        (BODY, {"pafs": 38, "heat": 19}, "is a body network, not a hand network"),
+    ],
+)
+def test_networks_that_are_no_hand_networks_are_refused(
+    tmp_path: Path, manifest: Manifest, channels: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        tiny_hand(tmp_path, manifest, channels)
+
+
+def test_answers_that_are_no_landmarks_are_refused(tmp_path: Path) -> None:
+    manifest = replace(HAND, outputs={"maps": "landmarks"})
+    with (
+        tiny_hand(tmp_path, manifest, {"maps": 7}) as network,
+        pytest.raises(ModelError, match="gives 7 numbers for a hand; x, y or x, y, z of 21"),
+    ):
+        network.run(noise(2, 8, 8, 3))
+
+
+def test_every_hand_network_name_is_found_or_says_what_to_do(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_model("lite", HAND_NETWORKS) == EMBEDDED / "lite_hand.onnx"
+    with pytest.raises(ModelError, match=r"weights fetch landmark; or put hand_landmark_full"):
+        find_model("landmark", HAND_NETWORKS)
+    with pytest.raises(ModelError, match="lite, landmark, openpose"):
+        find_model("fingers", HAND_NETWORKS)
+    monkeypatch.setenv("OPENPOSE_EXT_MODELS", str(shared / "weights"))
+    assert find_model("landmark", HAND_NETWORKS).name == "hand_landmark_full.tflite"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"crop": 100}, "crop must be a multiple of the stride 8: 100"),
+        ({"crop": 0}, "crop must be"),
+        ({"crop": 1.5}, "crop must be"),
+        ({"min_score": 2.0}, "min_score must lie in 0 to 1"),
+    ],
+)
+def test_a_manifest_of_no_hand_is_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(HAND, **wrong)  # type: ignore[arg-type]
 
 
 def test_the_tensorflow_graph_needs_openvino(shared: Path) -> None:

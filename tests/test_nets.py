@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from openpose_ext.errors import ModelError
+from original_networks import THIN, random, write
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -19,23 +21,10 @@ from openpose_ext.models.nets import (  # noqa: E402
     save_weights,
 )
 
-THIN = 16
-
-
-def random(network: torch.nn.Module, seed: int = 1) -> torch.nn.Module:
-    """Draw weights that keep a picture's contrast through all the layers."""
-    torch.manual_seed(seed)
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            torch.nn.init.normal_(module.bias, 0, 0.1)
-    return network.eval().requires_grad_(False)
-
 
 @pytest.fixture
 def body(tmp_path: Path) -> Path:
-    save_weights(random(BodyNet(thin=THIN)), tmp_path / "body.pth")
-    return tmp_path / "body.pth"
+    return write(tmp_path / "body.pth")
 
 
 def convolutions(network: torch.nn.Module) -> dict[str, torch.nn.Conv2d]:

@@ -34,7 +34,7 @@ def arrays_of(poses: op.Poses) -> dict[str, np.ndarray[Any, Any]]:
     return {name: array for name in names if (array := getattr(poses, name)) is not None}
 
 
-CHOICES = {
+CHOICES: dict[str, Any] = {
     "slice": slice(1, 3),
     "steps": slice(None, None, 2),
     "backwards": slice(None, None, -1),
@@ -173,8 +173,9 @@ def test_allclose_tells_what_differs() -> None:
     ],
 )
 def test_arrays_that_do_not_fit_are_named(name: str, wrong: np.ndarray[Any, Any]) -> None:
+    changed: dict[str, Any] = {name: wrong}
     with pytest.raises(ValueError, match=f"{name} must be"):
-        replace(some_people(), **{name: wrong})
+        replace(some_people(), **changed)
 
 
 def test_repr_is_a_line() -> None:

@@ -115,6 +115,13 @@ TEST(Assembly, NeverGivesAPersonASecondPeakOfAPart) {
     ASSERT_EQ(found.people, 1);
     EXPECT_EQ(row(found, 0), (std::vector<int>{0, 1, 2}));
     EXPECT_EQ(found.count[0], 3);
+
+    // And the wrist leads back to a second shoulder.
+    const Assembly back =
+        join(peaks_with({2, 1, 1}), topology, {{{0, 0, .9f}}, {{0, 0, .8f}}, {{1, 0, .7f}}});
+    ASSERT_EQ(back.people, 1);
+    EXPECT_EQ(row(back, 0), (std::vector<int>{0, 2, 3}));
+    EXPECT_EQ(back.count[0], 3);
 }
 
 TEST(Assembly, StrongPeaksBreakTheTieOfEqualLimbs) {

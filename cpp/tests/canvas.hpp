@@ -39,7 +39,9 @@ public:
                 const float dx = static_cast<float>(column) - x;
                 const float dy = static_cast<float>(row) - y;
                 float& cell = at(channel, row, column);
-                cell = std::max(cell, height * std::exp(-(dx * dx + dy * dy) / spread));
+                const float value = height * std::exp(-(dx * dx + dy * dy) / spread);
+                // Tails would lead whoever climbs here from anywhere.
+                if (value > 1e-4f) cell = std::max(cell, value);
             }
         }
     }

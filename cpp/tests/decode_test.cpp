@@ -126,17 +126,61 @@ TEST(Decode, FindsManyAndPutsTheBestFirst) {
     }
 }
 
+TEST(Decode, RanksSmallPeopleBelowTheirEvidence) {
+    // Twice the heat, but a third of the size.
+    Picture picture(46, 60);
+    picture.draw(42, 9, 32);
+    for (float& cell : picture.heat.cells()) cell *= 0.7f;
+    picture.draw(15, 9, 10);
+    Decoder decoder;
+    const People& people = decoder.decode(picture.heat.view(), picture.paf.view(), picture.topology,
+                                          identity(picture.heat.view()), {});
+    ASSERT_EQ(people.count, 2);
+    EXPECT_NEAR(keypoint(people, 0, 1)[0], 42, 0.1);
+    EXPECT_NEAR(keypoint(people, 1, 1)[0], 15, 0.1);
+    // What each would score without regard to size.
+    double evidence[2] = {0, 0};
+    for (int part = 0; part < kParts; ++part) {
+        const Peak* peaks = decoder.peaks().of(part);
+        ASSERT_EQ(decoder.peaks().count(part), 2);
+        for (int i = 0; i < 2; ++i) evidence[peaks[i].x < 30 ? 1 : 0] += peaks[i].score;
+    }
+    for (std::size_t l = 0; l < picture.topology.limbs.size(); ++l) {
+        const Peak* from = decoder.peaks().of(picture.topology.limbs[l].a);
+        for (const Connection& pair : decoder.connections()[l]) {
+            evidence[from[pair.a].x < 30 ? 1 : 0] += pair.score;
+        }
+    }
+    EXPECT_GT(evidence[1], evidence[0]);
+}
+
+TEST(Decode, ScoresSeenPartsAboveFilledOnesWhateverTheThreshold) {
+    Picture picture(46, 40);
+    picture.draw(19, 9, 28);
+    for (float& cell : picture.heat.cells()) cell *= 0.04f;
+    DecodeOptions options;
+    options.peak_threshold = 0.02;
+    options.fill = false;
+    const People people = decode(picture, options);
+    expect_sound(people, kParts, {1, 0, 1, 0, 40, 46});
+    ASSERT_EQ(people.count, 1);
+    for (int part = 0; part < kParts; ++part) EXPECT_GT(keypoint(people, 0, part)[2], kFilledScore);
+}
+
 TEST(Decode, KeepsTheBestPeopleUnderTheCap) {
     Picture picture(46, 100);
     for (const float x : {12.0f, 34.0f, 56.0f}) picture.draw(x, 10, 0.4f * x);
     DecodeOptions options;
     const People all = decode(picture, options);
     ASSERT_EQ(all.count, 3);
-    options.max_people = 2;
-    const People best = decode(picture, options);
-    ASSERT_EQ(best.count, 2);
-    EXPECT_TRUE(std::equal(best.scores.begin(), best.scores.end(), all.scores.begin()));
-    EXPECT_TRUE(std::equal(best.keypoints.begin(), best.keypoints.end(), all.keypoints.begin()));
+    for (const int most : {1, 2}) {
+        options.max_people = most;
+        const People best = decode(picture, options);
+        ASSERT_EQ(best.count, most);
+        EXPECT_TRUE(std::equal(best.scores.begin(), best.scores.end(), all.scores.begin()));
+        EXPECT_TRUE(
+            std::equal(best.keypoints.begin(), best.keypoints.end(), all.keypoints.begin()));
+    }
 }
 
 TEST(Decode, FindsThePartsOfAPersonCutByTheEdge) {
@@ -358,6 +402,8 @@ TEST(Decode, SaysWhatDoesNotFit) {
     EXPECT_NE(complaint_of(Canvas(2, 8, 9), paf, topology).find("heat has 2 channels"),
               std::string::npos);
     EXPECT_NE(complaint_of(heat, Canvas(3, 8, 9), topology).find("paf has 3 channels"),
+              std::string::npos);
+    EXPECT_NE(complaint_of(heat, Canvas(5, 8, 9), topology).find("paf has 5 channels"),
               std::string::npos);
     EXPECT_NE(complaint_of(heat, Canvas(4, 8, 10), topology).find("8 x 10"), std::string::npos);
     EXPECT_NE(complaint_of(Canvas(3, 0, 9), Canvas(4, 0, 9), topology), "");

@@ -123,6 +123,71 @@ TEST(Fill, FollowsAChainOfMissingParts) {
     }
 }
 
+TEST(Fill, FollowsAChainBackFromItsEnd) {
+    // Each part is known only after the one behind it: a round a part.
+    Scene scene(4);
+    std::vector<Peak> parts;
+    for (int k = 0; k < 4; ++k) {
+        parts.push_back({5 + 8 * static_cast<float>(k), 10, .8f});
+        scene.heat.blob(k, parts[k].x, parts[k].y, 0.05f);
+    }
+    for (int l = 0; l < 3; ++l) {
+        scene.paf.field(scene.topology.limbs[l], parts[l], parts[l + 1], 0.5f);
+    }
+    const auto found =
+        scene.filled(peaks_of({{}, {}, {}, {parts[3]}}), people(4, {{-1, -1, -1, 0}}));
+    for (int k = 0; k < 3; ++k) EXPECT_NEAR(found[k].x, parts[k].x, 0.05) << k;
+}
+
+TEST(Fill, NeedsAFieldAlongTheStraightLine) {
+    // The way goes right, then down; nothing runs from its start to its end.
+    Scene scene(2);
+    const Limb& limb = scene.topology.limbs[0];
+    scene.paf.field(limb, {5, 5, 1}, {25, 5, 1}, 0.9f, 0.5f);
+    scene.paf.field(limb, {25, 5, 1}, {25, 30, 1}, 0.9f, 0.5f);
+    scene.heat.blob(1, 25, 30, 0.08f);
+    const Peaks peaks = peaks_of({{{5, 5, 1}}, {}});
+    EXPECT_EQ(scene.filled(peaks, people(2, {{0, -1}}))[1].score, 0);
+    scene.paf.field(limb, {5, 5, 1}, {25, 30, 1}, 0.9f, 0.5f);
+    EXPECT_GT(scene.filled(peaks, people(2, {{0, -1}}))[1].score, 0);
+}
+
+TEST(Fill, ClimbsFromBesideTheWayToTheMaximum) {
+    Scene scene(2);
+    scene.paf.field(scene.topology.limbs[0], {10, 10, 1}, {20, 10, 1}, 0.9f, 3.5f);
+    scene.heat.blob(1, 20, 13, 0.08f, 1.5f);
+    const auto found = scene.filled(peaks_of({{{10, 10, 1}}, {}}), people(2, {{0, -1}}));
+    EXPECT_NEAR(found[1].x, 20, 0.05);
+    EXPECT_NEAR(found[1].y, 13, 0.05);
+}
+
+TEST(Fill, EndsWhereTheFieldHasALongGap) {
+    Scene scene(2);
+    const Limb& limb = scene.topology.limbs[0];
+    scene.paf.field(limb, {5, 10, 1}, {30, 10, 1}, 0.9f, 0.5f);
+    scene.heat.blob(1, 30, 10, 0.08f);
+    const Peaks peaks = peaks_of({{{5, 10, 1}}, {}});
+    scene.paf.at(limb.paf_x, 10, 15) = 0;
+    EXPECT_GT(scene.filled(peaks, people(2, {{0, -1}}))[1].score, 0) << "one cell is no end";
+    for (int x = 15; x < 21; ++x) scene.paf.at(limb.paf_x, 10, x) = 0;
+    EXPECT_EQ(scene.filled(peaks, people(2, {{0, -1}}))[1].score, 0);
+}
+
+TEST(Fill, PrefersTheStrongerFieldToEqualHeat) {
+    for (const bool first_is_stronger : {true, false}) {
+        Scene scene(3);
+        scene.topology.limbs = {{0, 2, 0, 1}, {1, 2, 2, 3}};
+        const Peak zero{8, 10, 0.8f};
+        const Peak one{8, 30, 0.8f};
+        scene.heat.blob(2, 18, 10, 0.05f);
+        scene.heat.blob(2, 18, 30, 0.05f);
+        scene.paf.field(scene.topology.limbs[0], zero, {18, 10, 0}, first_is_stronger ? 0.9f : .3f);
+        scene.paf.field(scene.topology.limbs[1], one, {18, 30, 0}, 0.6f);
+        const auto found = scene.filled(peaks_of({{zero}, {one}, {}}), people(3, {{0, 1, -1}}));
+        EXPECT_NEAR(found[2].y, first_is_stronger ? 10 : 30, 0.05);
+    }
+}
+
 TEST(Fill, PrefersTheCandidateOfMoreHeatAndField) {
     // Part 2 is joined to 0 and to 1; the fields lead to two places.
     for (const bool first_is_stronger : {true, false}) {

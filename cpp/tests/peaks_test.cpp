@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "canvas.hpp"
@@ -70,6 +71,31 @@ TEST(Peaks, AStrongerSideNeighbourLeavesOne) {
     const Peaks peaks = find(heat);
     ASSERT_EQ(peaks.count(0), 1);
     EXPECT_EQ(peaks.all[0].score, 0.6f);
+}
+
+TEST(Peaks, AStrongerDiagonalNeighbourLeavesOne) {
+    for (const int dy : {-1, 1}) {
+        for (const int dx : {-1, 1}) {
+            Canvas heat(1, 5, 5);
+            heat.at(0, 2, 2) = 0.5f;
+            heat.at(0, 2 + dy, 2) = heat.at(0, 2, 2 + dx) = 0.49f;  // no dip between the two
+            heat.at(0, 2 + dy, 2 + dx) = 0.6f;
+            const Peaks peaks = find(heat);
+            ASSERT_EQ(peaks.count(0), 1);
+            EXPECT_EQ(peaks.all[0].score, 0.6f);
+        }
+    }
+}
+
+TEST(Peaks, OfTwoEqualNeighboursTheFirstIsTheOne) {
+    for (const auto& [dy, dx] : {std::pair{0, 1}, {1, -1}, {1, 0}, {1, 1}}) {
+        Canvas heat(1, 5, 5);
+        heat.at(0, 2, 2) = heat.at(0, 2 + dy, 2 + dx) = 0.5f;
+        const Peaks peaks = find(heat);
+        ASSERT_EQ(peaks.count(0), 1) << dy << ", " << dx;
+        EXPECT_NEAR(peaks.all[0].x, 2, 0.5) << dy << ", " << dx;
+        EXPECT_NEAR(peaks.all[0].y, 2, 0.5) << dy << ", " << dx;
+    }
 }
 
 TEST(Peaks, APlateauGivesOne) {

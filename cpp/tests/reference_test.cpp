@@ -166,13 +166,17 @@ TEST(ReferenceLimbs, NeedNineOfTenSamples) {
 }
 
 TEST(ReferenceLimbs, AreSampledAtTheNearestPixels) {
-    // From (0, 0) to (18, 4): steps of two columns and 4 / 9 of a row.
+    // From (0, 0) to (18, 4): steps of two columns and 4 / 9 of a row; then the same by columns.
     const int rows[] = {0, 0, 1, 1, 2, 2, 3, 3, 4, 4};
-    Canvas paf(2, 40, 40);
-    for (int t = 0; t < 10; ++t) paf.at(0, rows[t], 2 * t) = 1;
-    const auto links = link(paf, candidates_at({{{0, 0, 1}}, {{18, 4, 1}}}));
-    ASSERT_EQ(links.size(), 1U);
-    EXPECT_NEAR(links[0].score, 18 / std::hypot(18.0, 4.0), 1e-12);
+    Canvas flat(2, 40, 40);
+    Canvas steep(2, 40, 40);
+    for (int t = 0; t < 10; ++t) flat.at(0, rows[t], 2 * t) = steep.at(1, 2 * t, rows[t]) = 1;
+    const auto across = link(flat, candidates_at({{{0, 0, 1}}, {{18, 4, 1}}}));
+    const auto down = link(steep, candidates_at({{{0, 0, 1}}, {{4, 18, 1}}}));
+    ASSERT_EQ(across.size(), 1U);
+    ASSERT_EQ(down.size(), 1U);
+    EXPECT_NEAR(across[0].score, 18 / std::hypot(18.0, 4.0), 1e-12);
+    EXPECT_NEAR(down[0].score, 18 / std::hypot(18.0, 4.0), 1e-12);
 }
 
 TEST(ReferenceLimbs, LongerThanHalfThePictureLoseByThePrior) {
@@ -218,9 +222,10 @@ constexpr int kCount = kParts + 1;
 class Crowd {
 public:
     // `counts` candidates of each part that has any.
-    explicit Crowd(const std::vector<std::pair<int, int>>& counts) : links_(19) {
+    explicit Crowd(const std::vector<std::pair<int, int>>& counts, double score = 0.5)
+        : links_(19) {
         std::vector<std::vector<Candidate>> parts(kParts);
-        for (const auto& [part, count] : counts) parts[part].assign(count, {0, 0, 0.5});
+        for (const auto& [part, count] : counts) parts[part].assign(count, {0, 0, score});
         candidates_ = candidates_at(parts);
     }
 
@@ -265,6 +270,12 @@ TEST(ReferencePeople, NeedFourPartsAndTheMeanScore) {
     three.join(0, 0, 0, .9).join(2, 0, 0, .8);
     EXPECT_EQ(three.rows(3).size(), 1U);
     EXPECT_EQ(three.rows(4).size(), 0U);
+    // (4 * 0.25 + 3 * s) / 4 must reach 0.4.
+    for (const double score : {.19, .21}) {
+        Crowd weak({{1, 1}, {2, 1}, {3, 1}, {4, 1}}, 0.25);
+        weak.join(0, 0, 0, score).join(2, 0, 0, score).join(3, 0, 0, score);
+        EXPECT_EQ(weak.rows(4).size(), score > 0.2 ? 1U : 0U) << score;
+    }
 }
 
 TEST(ReferencePeople, PiecesAreJoinedByAnEar) {

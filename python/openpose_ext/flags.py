@@ -8,29 +8,37 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import glob
 import math
+import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from openpose_ext.backends import ENGINES
+from openpose_ext.models.lookup import HAND_NETWORKS
 from openpose_ext.preprocess import HEIGHT
 
 __all__ = [
     "DEFAULT_BODY",
+    "DEFAULT_HAND",
     "NETWORK_BOOLEANS",
     "OPENPOSE_FLAGS",
     "OpenPoseFlag",
     "Treatment",
+    "add_hand_flags",
     "add_network_flags",
     "add_openpose_flags",
+    "hand_flags",
     "network_flags",
     "parse",
     "positive",
 ]
 
 DEFAULT_BODY = "lite"
+DEFAULT_HAND = "lite"  # of a bare --hand
 
 
 class Treatment(Enum):
@@ -69,8 +77,6 @@ class OpenPoseFlag:
 
 
 _VIDEO = "videos and cameras are not read yet, only pictures"
-_HANDS = "hands are not looked for yet"
-_NO_HANDS = "hands are not looked for"
 _FACES = "faces are not looked for"
 _HEATMAPS = "heat maps are not written yet"
 _OPAQUE = "skeletons are drawn without transparency"
@@ -128,11 +134,13 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("heatmaps_scale", "2", _NEUTRAL, "heat maps are not written"),
     OpenPoseFlag("part_candidates", "false", _REFUSED, "candidates are not written yet"),
     # Hand and face
-    OpenPoseFlag("hand", "0", _REFUSED, _HANDS, ("false", "none")),
-    OpenPoseFlag("hand_detector", "0", _NEUTRAL, _NO_HANDS),
-    OpenPoseFlag("hand_net_resolution", "368x368", _NEUTRAL, _NO_HANDS),
-    OpenPoseFlag("hand_scale_number", "1", _NEUTRAL, _NO_HANDS),
-    OpenPoseFlag("hand_scale_range", "0.4", _NEUTRAL, _NO_HANDS),
+    OpenPoseFlag("hand", "0", _OPTION, "--hand NAME or FILE; 1 is the default network"),
+    OpenPoseFlag("hand_detector", "0", _REFUSED, "hands are looked for where arms end"),
+    OpenPoseFlag(
+        "hand_net_resolution", "368x368", _NEUTRAL, "hand networks have sizes of their own"
+    ),
+    OpenPoseFlag("hand_scale_number", "1", _OPTION, "the same"),
+    OpenPoseFlag("hand_scale_range", "0.4", _OPTION, "the same"),
     OpenPoseFlag("face", "false", _REFUSED, _FACES),
     OpenPoseFlag("face_detector", "0", _NEUTRAL, _FACES),
     OpenPoseFlag("face_net_resolution", "368x368", _NEUTRAL, _FACES),
@@ -143,12 +151,12 @@ OPENPOSE_FLAGS = (
     # Rendering
     OpenPoseFlag("render_pose", "-1", _OPTION, "0 draws nothing"),
     OpenPoseFlag("render_threshold", "0.05", _OPTION, "the same"),
-    OpenPoseFlag("hand_render_threshold", "0.2", _NEUTRAL, _NO_HANDS),
+    OpenPoseFlag("hand_render_threshold", "0.2", _OPTION, "the same"),
     OpenPoseFlag("face_render_threshold", "0.4", _NEUTRAL, _FACES),
     OpenPoseFlag("alpha_pose", "0.6", _REFUSED, _OPAQUE, ("1",)),
     OpenPoseFlag("alpha_heatmap", "0.7", _NEUTRAL, "heat maps are not drawn"),
-    OpenPoseFlag("hand_alpha_pose", "0.6", _NEUTRAL, _NO_HANDS),
-    OpenPoseFlag("hand_alpha_heatmap", "0.7", _NEUTRAL, _NO_HANDS),
+    OpenPoseFlag("hand_alpha_pose", "0.6", _REFUSED, _OPAQUE, ("1",)),
+    OpenPoseFlag("hand_alpha_heatmap", "0.7", _NEUTRAL, "heat maps are not drawn"),
     OpenPoseFlag("disable_blending", "false", _OPTION, "the same"),
     OpenPoseFlag("part_to_show", "0", _REFUSED, "heat maps are not drawn"),
     OpenPoseFlag("display", "-1", _REFUSED, _WINDOW, ("0",)),
@@ -221,6 +229,61 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
 def network_flags(args: argparse.Namespace) -> dict[str, Any]:
     """What those flags ask of `PoseEstimator`, without body and height."""
     return {name: getattr(args, name) for name in _NETWORK_FLAGS}
+
+
+def add_hand_flags(group: argparse._ArgumentGroup) -> None:
+    """Add the flags that say which network looks for hands, and how."""
+    add = group.add_argument
+    add(
+        "--hand",
+        nargs="?",
+        const="true",
+        default="none",
+        metavar="NAME|FILE",
+        help=f"look for hands, too, with this network: {', '.join(HAND_NETWORKS)}, or a file "
+        f"(alone: {DEFAULT_HAND}; default none)",
+    )
+    add(
+        "--hand_scale_number",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="look at each hand in N squares, and average (1)",
+    )
+    add(
+        "--hand_scale_range",
+        type=float,
+        default=0.4,
+        metavar="RANGE",
+        help="of those squares' sides: 0.4 is 0.8 to 1.2 (0.4)",
+    )
+
+
+def hand_flags(args: argparse.Namespace) -> dict[str, Any]:
+    """What those flags ask of `PoseEstimator`. Raises ValueError for squares without a side."""
+    hand = args.hand
+    if hand.lower() in _TRUE:
+        hand = DEFAULT_HAND
+    if hand.lower() in (*_FALSE, "none"):
+        return {"hand": None}
+    number, span = args.hand_scale_number, args.hand_scale_range
+    if not 0 <= span < 2:
+        raise ValueError(f"--hand_scale_range must lie in 0 to 2, not {span}")
+    if number == 1:
+        return {"hand": hand}
+    # OpenPose scales the square; in a larger one the hand looks smaller.
+    sides = (1 - span / 2 + span * index / (number - 1) for index in range(number))
+    return {"hand": hand, "hand_scales": tuple(1 / side for side in sides)}
+
+
+def _names_a_hand_network(word: str) -> bool:
+    """Whether a word after `--hand` is its value, and not an input: OpenPose's flag has none."""
+    if word.lower() in (*_TRUE, *_FALSE, "none", *HAND_NETWORKS):
+        return True
+    suffix = os.path.splitext(word)[1].lower()
+    if suffix:
+        return any(suffix in engine.suffixes for engine in ENGINES.values())
+    return not (os.path.exists(word) or os.path.dirname(word) or glob.has_magic(word))
 
 
 def _scales(text: str) -> tuple[float, ...]:
@@ -298,6 +361,11 @@ def _normalised(argv: Sequence[str], booleans: Collection[str]) -> list[str]:
         name = name.replace("-", "_")
         if name.removeprefix("no") in booleans and name not in booleans:
             continue
+        if name == "nohand":
+            name, equals, value = "hand", "=", "none"
+        if name == "hand" and not equals:
+            takes = bool(words) and not words[0].startswith("-") and _names_a_hand_network(words[0])
+            equals, value = "=", words.pop(0) if takes else "true"
         if name in booleans and not equals and words and words[0] in ("true", "false"):
             equals, value = "=", words.pop(0)
         if name in booleans and value.lower() in _FALSE:

@@ -18,14 +18,16 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from openpose_ext.cli import Exit, UsageError, exit_code
-from openpose_ext.draw import draw
+from openpose_ext.draw import HAND_THRESHOLD, draw
 from openpose_ext.errors import SourceError
 from openpose_ext.estimator import PoseEstimator
 from openpose_ext.flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
+    add_hand_flags,
     add_network_flags,
     add_openpose_flags,
+    hand_flags,
     network_flags,
     parse,
     positive,
@@ -53,6 +55,7 @@ examples:
   python -m openpose_ext.infer "day*/*.png" list.txt      a pattern, and a list of paths
   python -m openpose_ext.infer photos --write_json json   OpenPose JSON only, to json/
   python -m openpose_ext.infer photos --body mobilenet --height 256
+  python -m openpose_ext.infer photos --hand landmark     hands, too
 
 exit codes: 0 done; 1 some inputs failed; 2 usage; 3 network or engine; 4 output; 130 interrupted
 
@@ -74,6 +77,7 @@ class Outputs:
     body25     JSON in BODY_25's order, whatever the network
     skeletons  draw them at all
     threshold  parts that score above it are drawn
+    hand_threshold  points of hands that score above it are drawn
     black      draw on black instead of on the picture
     people     how many of the best are kept, None for all
     """
@@ -83,6 +87,7 @@ class Outputs:
     body25: bool
     skeletons: bool
     threshold: float
+    hand_threshold: float
     black: bool
     people: int | None
 
@@ -160,7 +165,12 @@ def _write(
         with tally.timed("draw"):
             canvas = np.zeros_like(picture) if outputs.black else picture
             if outputs.skeletons:
-                canvas = draw(canvas, poses, threshold=outputs.threshold)
+                canvas = draw(
+                    canvas,
+                    poses,
+                    threshold=outputs.threshold,
+                    hand_threshold=outputs.hand_threshold,
+                )
         with tally.timed("write"):
             write_picture(files["images"], canvas)
     with tally.timed("write"):
@@ -195,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--net_resolution", metavar="WxH", help="OpenPose's; -1x368 is --height 368")
     add("--scale_number", type=positive, default=1, metavar="N", help="OpenPose's; see --scales")
     add("--scale_gap", type=float, default=0.25, metavar="GAP", help="between those scales (0.25)")
+    add_hand_flags(group)
 
     group = parser.add_argument_group("results", "Without --write_...: all three, to OUT.")
     add = group.add_argument
@@ -216,6 +227,13 @@ def _parser() -> argparse.ArgumentParser:
         default=FILLED_SCORE,
         metavar="SCORE",
         help="draw parts above it (default %(default)s)",
+    )
+    add(
+        "--hand_render_threshold",
+        type=float,
+        default=HAND_THRESHOLD,
+        metavar="SCORE",
+        help="draw points of hands above it (default %(default)s)",
     )
     add("--render_pose", type=int, default=-1, metavar="N", help="0: draw nothing")
     add("--disable_blending", action="store_true", help="draw on black")
@@ -263,6 +281,7 @@ def _outputs(args: argparse.Namespace) -> Outputs:
         body25=args.json_format == "body25",
         skeletons=args.render_pose != 0,
         threshold=args.render_threshold,
+        hand_threshold=args.hand_render_threshold,
         black=args.disable_blending,
         people=args.number_people_max if args.number_people_max > 0 else None,
     )
@@ -270,7 +289,10 @@ def _outputs(args: argparse.Namespace) -> Outputs:
 
 def _network(args: argparse.Namespace) -> dict[str, Any]:
     """What `PoseEstimator` is to be made with."""
-    options = network_flags(args) | _scales(args)
+    try:
+        options = network_flags(args) | _scales(args) | hand_flags(args)
+    except ValueError as error:
+        raise UsageError(error) from error
     if args.net_resolution is None:
         return options | {"body": _body(args), "height": args.height or HEIGHT}
     if args.height is not None:

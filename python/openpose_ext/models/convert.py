@@ -140,6 +140,7 @@ def to_onnx(
         # The exporter's successor writes nothing older than opset 18 without conversion.
         for message in ("You are using the legacy TorchScript-based ONNX", "The feature will be r"):
             warnings.filterwarnings("ignore", message, DeprecationWarning)
+        warnings.filterwarnings("error", "Exporting to ONNX opset version .* is not supported")
         try:
             torch.onnx.export(
                 network,
@@ -151,7 +152,7 @@ def to_onnx(
                 output_names=list(names),
                 dynamic_axes=axes if size is None else None,
             )
-        except (ValueError, RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
+        except (ValueError, RuntimeError, UserWarning) as error:
             raise ModelError(f"torch cannot write opset {opset_version}: {error}") from error
     if opset(file) != opset_version:
         raise ModelError(f"torch wrote opset {opset(file)} instead of {opset_version}")
@@ -181,13 +182,12 @@ def to_ir(source: Path, file: Path, *, half: bool = False) -> None:
 
 def difference(found: Maps, expected: Maps) -> float:
     """The largest difference between maps, in shares of the range of each output."""
-    worst = 0.0
+    shares = []
     for name, truth in expected.items():
         if found[name].shape != truth.shape:
             raise ModelError(f"{name} is {found[name].shape} instead of {truth.shape}")
-        span = float(np.ptp(truth)) or 1.0
-        worst = max(worst, float(np.abs(found[name] - truth).max()) / span)
-    return worst
+        shares.append(np.abs(found[name] - truth).max() / (np.ptp(truth) or 1.0))
+    return float(np.max(shares))  # NaN where a map has one, unlike Python's max
 
 
 def checked(
@@ -211,10 +211,11 @@ def checked(
         if file.suffix not in engine.suffixes or not all(map(find_spec, engine.packages)):
             continue
         with open_backend(file, name, input_format=manifest.input, precision="f32") as backend:
-            found[name] = max(
+            shares = [
                 difference(_by_role(backend.run(batch), manifest), truth)
                 for batch, truth in zip(batches, expected, strict=True)
-            )
+            ]
+        found[name] = float(np.max(shares))
         # Written so that a difference that is no number is refused, too.
         if tolerance is not None and not found[name] <= tolerance:
             raise ModelError(
