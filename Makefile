@@ -11,12 +11,13 @@ FUZZ_SECONDS ?= 60
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cpp -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-slow check format bench fuzz clean
+.PHONY: help demo test test-cpp test-slow test-torch check format bench fuzz clean
 
 help:
 	@echo "make demo       skeletons of two pictures, into $(DEMO)"
 	@echo "make test       C++ and Python tests"
 	@echo "make test-slow  tests that build packages or run for minutes"
+	@echo "make test-torch tests that need torch, which it installs"
 	@echo "make check      formatting, lint and types"
 	@echo "make bench      speed and accuracy tables"
 	@echo "make fuzz       the decoder on made-up input, FUZZ_SECONDS long (clang)"
@@ -46,6 +47,12 @@ test: $(VENV)/installed-dev test-cpp
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# The tests that need torch; the others leave them out. The constraint keeps its size bearable.
+test-torch: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pytest tests/test_nets.py tests/test_export.py tests/test_torch_backend.py \
+	  tests/test_compat.py
 
 # GoogleTest is the system's; without it the Python tests still run.
 test-cpp: $(VENV)/installed-dev

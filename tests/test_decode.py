@@ -748,16 +748,32 @@ def test_threads_do_not_disturb_each_other() -> None:
             assert_equal(task.result(), expected[i % 3])
 
 
+def half_size(heat: np.ndarray) -> op.Geometry:
+    """Return the geometry of maps of a picture half as large as the network input."""
+    network = (heat.shape[2] * 8, heat.shape[1] * 8)
+    picture = (network[0] // 2, network[1] // 2)
+    return op.Geometry(picture=picture, network=network, content=network, factor=(2.0, 2.0))
+
+
+def test_the_geometry_of_another_picture_is_refused() -> None:
+    small, large = empty_maps(20, 30), empty_maps(20, 31)
+    geometry = half_size(small[0])
+    for mode in ("fast", "reference"):
+        with pytest.raises(ValueError, match="31 x 20 cells are not those of a network input"):
+            op.decode_body(*large, geometry=geometry, mode=mode)
+    with pytest.raises(ValueError, match="31 x 20 cells are not those of a network input"):
+        decode_bodies([small, large], geometries=[geometry, geometry])
+    with pytest.raises(ValueError, match="2 pairs of maps, but 1 geometries"):
+        decode_bodies([small, large], geometries=[geometry])
+
+
 @pytest.mark.parametrize("threads", [None, 1, 3, 16])
 def test_many_at_once_are_those_of_one_by_one(threads: int | None) -> None:
     several = three_pictures() * 5
-    geometry = op.Geometry(
-        picture=(200, 150), network=(480, 368), content=(480, 360), factor=(2.4, 2.4)
-    )
-    geometries = [geometry] * len(several)
+    geometries = [half_size(heat) for heat, _ in several]
     options = op.DecodeOptions(max_people=2)
     found = decode_bodies(several, geometries=geometries, options=options, threads=threads)
-    for maps, poses in zip(several, found, strict=True):
+    for maps, poses, geometry in zip(several, found, geometries, strict=True):
         assert_equal(poses, op.decode_body(*maps, geometry=geometry, options=options))
     for maps, poses in zip(several, decode_bodies(several, threads=threads), strict=True):
         assert_equal(poses, op.decode_body(*maps))

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+import original_networks
 import tiny_networks
 from openpose_ext.backends import InputFormat
 from openpose_ext.decode import DecodeOptions
@@ -379,3 +380,22 @@ def test_calls_from_many_threads_find_the_same_hands(
     with ThreadPoolExecutor(4) as threads:
         for people, single in zip(threads.map(with_hands, pictures), expected, strict=True):
             assert people.allclose(single, pixels=0, score=0)
+
+
+def test_the_original_hand_network_is_found_by_its_name(
+    cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: np.ndarray
+) -> None:
+    for package in ("torch", "onnxruntime"):
+        pytest.importorskip(package)
+    monkeypatch.setenv("OPENPOSE_EXT_MODELS", str(tmp_path))
+    original_networks.write(tmp_path / "hand_pose_model.pth", "hand")
+    found = []
+    for engine in ("openvino", "onnxruntime"):
+        with PoseEstimator(
+            None, hand="openpose", backend=engine, precision="f32", hand_scales=(0.5, 1.0)
+        ) as estimator:
+            found.append(estimator.hands(picture, [[100, 100, 90, 90]] * 2, ["left", "right"]))
+    assert found[0].shape == (2, 21, 3)
+    # Random maps have many maxima of nearly one height, but few of the points may change places.
+    near = np.isclose(found[0], found[1], atol=0.05).all(axis=-1)
+    assert near.mean() > 0.9

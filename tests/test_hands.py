@@ -174,14 +174,16 @@ def test_a_square_of_the_inputs_size_is_a_slice() -> None:
 
 
 def test_the_network_sees_a_mirrored_hand_as_it_sees_the_hand() -> None:
-    picture = cv2.GaussianBlur(noise(200, 300), (0, 0), 6)
+    smooth = cv2.GaussianBlur(noise(200, 300), (0, 0), 6)
+    picture = cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX)
     mirrored = np.ascontiguousarray(picture[:, ::-1])
     for side, angle in ((80.0, 0.0), (80.0, 33.0), (250.0, -120.0), (170.0, 90.0)):
         view = View((120.25, 90.5), side, 64, angle)
         twin = View((299 - 120.25, 90.5), side, 64, -angle, mirrored=True)
         apart = view.cut(picture).astype(int) - twin.cut(mirrored)
-        # Large squares are averaged over areas that begin elsewhere in a mirrored picture.
-        assert np.abs(apart).max() <= 4
+        # Large squares are averaged over areas that begin elsewhere in a mirrored picture, and hold
+        # more or less of the grey beyond its edge.
+        assert np.abs(apart).max() <= (1 if side < 96 else 20)
         points = np.array([[3.0, 50.0], [60.0, 1.5]])
         there, back = view.to_picture(points), twin.to_picture(points)
         np.testing.assert_allclose(back[:, 0], 299 - there[:, 0], atol=1e-9)

@@ -84,7 +84,13 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.slow
 def test_the_archives_hold_what_they_should(archives: dict[str, Path]) -> None:
     names = zipfile.ZipFile(archives["wheel"]).namelist()
-    wanted = ("py.typed", "_core.pyi", "models/registry.toml", "models/embedded/lite_body.onnx")
+    wanted = (
+        "py.typed",
+        "_core.pyi",
+        "models/registry.toml",
+        "models/embedded/lite_body.onnx",
+        "models/embedded/lite_hand.onnx",
+    )
     for name in wanted:
         assert f"openpose_ext/{name}" in names
     assert not [

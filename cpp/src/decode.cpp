@@ -33,7 +33,8 @@ float size_of(const Peaks& peaks, const int* seen, int parts) {
         top = std::min(top, peak.y);
         bottom = std::max(bottom, peak.y);
     }
-    return std::sqrt((right - left) * (bottom - top));
+    // A part takes up a cell, so people in one row or column have a size, too.
+    return std::sqrt((right - left + 1) * (bottom - top + 1));
 }
 
 // Scores in [0, 1]: evidence over what a complete, perfect person has, times the size's factor.
@@ -42,6 +43,14 @@ void score_people(const Peaks& peaks, const Topology& topology, Assembly& assemb
     for (int person = 0; person < assembly.people; ++person) {
         const float size = size_of(peaks, &assembly.peak[person * assembly.parts], assembly.parts);
         assembly.score[person] *= size / (size + kSmall) / complete;
+    }
+}
+
+void check(const Placement& placement) {
+    const bool finite = std::isfinite(placement.scale_x) && std::isfinite(placement.shift_x) &&
+                        std::isfinite(placement.scale_y) && std::isfinite(placement.shift_y);
+    if (!finite || placement.width < 1 || placement.height < 1) {
+        throw std::invalid_argument("the placement needs finite numbers and a picture of a pixel");
     }
 }
 
@@ -112,6 +121,7 @@ const People& Decoder::decode(MapView heat, MapView paf, const Topology& topolog
                               const Placement& placement, const DecodeOptions& options) {
     topology.check();
     options.check();
+    check(placement);
     check_maps(heat.channels, heat.height, heat.width, paf.channels, paf.height, paf.width,
                topology);
 

@@ -6,6 +6,12 @@
 
 namespace openpose {
 
+namespace {
+
+constexpr int kChannels = 1 << 20;  // more than any network has, and far from overflow
+
+}  // namespace
+
 int Topology::paf_channels() const {
     int channels = 0;
     for (const Limb& limb : limbs) channels = std::max({channels, limb.paf_x + 1, limb.paf_y + 1});
@@ -24,9 +30,10 @@ void Topology::check() const {
                                         ") does not join two of " + std::to_string(parts) +
                                         " parts");
         }
-        if (limb.paf_x < 0 || limb.paf_y < 0) {
-            throw std::invalid_argument("limb " + std::to_string(l) +
-                                        " has a negative PAF channel");
+        if (std::min(limb.paf_x, limb.paf_y) < 0 || std::max(limb.paf_x, limb.paf_y) >= kChannels) {
+            throw std::invalid_argument("limb " + std::to_string(l) + " has PAF channels " +
+                                        std::to_string(limb.paf_x) + ", " +
+                                        std::to_string(limb.paf_y));
         }
     }
 }

@@ -115,6 +115,8 @@ def decode_body(
     """
     if geometry is None:
         geometry = _geometry_of(heat, stride)
+    else:
+        _check_geometry(heat, geometry)
     if mode == "fast":
         keypoints, scores, filled = _core.decode(
             heat,
@@ -150,6 +152,11 @@ def decode_bodies(
     """
     if geometries is None:
         geometries = [_geometry_of(heat, stride) for heat, _ in maps]
+    elif len(geometries) != len(maps):
+        raise ValueError(f"{len(maps)} pairs of maps, but {len(geometries)} geometries")
+    else:
+        for (heat, _), geometry in zip(maps, geometries, strict=True):
+            _check_geometry(heat, geometry)
     jobs = [
         (heat, paf, geometry.maps_to_picture, geometry.picture)
         for (heat, paf), geometry in zip(maps, geometries, strict=True)
@@ -243,6 +250,20 @@ def _geometry_of(heat: Floats, stride: int) -> Geometry:
     if np.ndim(heat) != 3:
         raise ValueError(f"heat must be (channels, height, width), not {np.shape(heat)}")
     return _geometry_of_maps(heat.shape[2], heat.shape[1], stride)
+
+
+def _check_geometry(heat: Floats, geometry: Geometry) -> None:
+    """Raise ValueError if the maps are not of the geometry's network input, to within a cell."""
+    if np.ndim(heat) != 3:
+        raise ValueError(f"heat must be (channels, height, width), not {np.shape(heat)}")
+    _, height, width = heat.shape
+    stride = geometry.stride
+    columns, rows = geometry.network
+    if abs(width * stride - columns) >= stride or abs(height * stride - rows) >= stride:
+        raise ValueError(
+            f"maps of {width} x {height} cells are not those of a network input of {columns} x "
+            f"{rows} pixels at stride {stride}; is the geometry that of another picture?"
+        )
 
 
 def _decode_by_reference(

@@ -84,7 +84,7 @@ class PoseEstimator:
     hand_scales  each hand is looked at this many times as large, and what is seen is averaged
     max_batch   hands a run of their network at most; None takes as many as eight of 368 x 368
                 pixels, which bounds the memory
-    mode        "fast", or "reference": pytorch-openpose's rules on the same maps
+    mode        "fast", or "reference": pytorch-openpose's rules on the same maps of the body
     options     `DecodeOptions`, None for the mode's own
 
     Pictures are (H, W, 3) uint8 BGR arrays, paths or PIL images, of any size. Calls are

@@ -51,8 +51,8 @@ _OF_ARM = 0.5
 
 MIN_SIDE = 20.0  # picture pixels; in a smaller square fingers are a pixel wide: the hand is absent
 
-# Network input pixels run at once by default: eight hands of the original network's size. One of
-# its activations at that size takes 555 MB; ten hands at scale 2 would take 2.8 GB.
+# Network input pixels run at once by default: eight hands of the original network's size. Its
+# first activation takes 277 MB of them; ten hands at scale 2 would take 1.4 GB.
 BATCH_PIXELS = 8 * 368 * 368
 
 # Hands that score less are absent. Presence: MediaPipe's own bound. Maps: the mean of the points.

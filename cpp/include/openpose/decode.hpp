@@ -52,9 +52,9 @@ struct People {
 /// threads at once.
 class Decoder {
 public:
-    /// heat has at least topology.parts maps (a background behind them is ignored), paf at least
-    /// topology.paf_channels(), both of one height and width.
-    /// Throws std::invalid_argument if not, or if an option is out of range.
+    /// heat has topology.parts maps, perhaps a background behind them, which is not read; paf has
+    /// topology.paf_channels(); both are of one height and width.
+    /// Throws std::invalid_argument if not, or if an option or the placement is out of range.
     /// The result stays valid until the next call.
     const People& decode(MapView heat, MapView paf, const Topology& topology,
                          const Placement& placement, const DecodeOptions& options);

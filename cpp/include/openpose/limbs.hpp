@@ -48,7 +48,7 @@ struct LimbScratch {
 ///     longer than half the picture.
 /// Samples between cells rank the pairs of small people better (AP + 0.002 on average, + 0.01 at
 /// height 256); the test they do not change. Coincident peaks have no direction and are not joined.
-/// Values that are not finite count as zero.
+/// Samples that are not finite count as zero.
 ///
 /// Cost: the field halfway for every pair; the samples for those few that pass.
 void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeOptions& options,

@@ -35,9 +35,8 @@ struct PeakScratch {
 ///
 /// A peak is a cell above `peak_threshold` that no neighbour (of eight) exceeds; of equal
 /// neighbours the first in raster order is taken, so a plateau gives one peak, not one a cell.
-/// A cell that only a diagonal neighbour exceeds is a second peak where the map dips between the
-/// two: coarse maps of a crowd need it. Cells outside the map and values that are not finite
-/// count as zero. At most `max_peaks` of a part are kept, the strongest ones.
+/// Cells outside the map and values that are not finite count as zero. At most `max_peaks` of a
+/// part are kept, the strongest ones.
 ///
 /// Cost: one pass over the maps; the neighbours are looked at only above the threshold.
 void find_peaks(MapView heat, int parts, const DecodeOptions& options, PeakScratch& scratch,
