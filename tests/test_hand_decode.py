@@ -121,3 +121,9 @@ def test_what_is_no_hand_is_refused() -> None:
         op.decode_hand(np.zeros((22, 4, 4), np.float32), mode="slow")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="channels, height, width"):
         op.decode_hand(np.zeros((4, 4), np.float32))
+
+
+def test_the_geometry_of_other_maps_is_refused() -> None:
+    geometry = Geometry((100, 60), (200, 120), (200, 120), (2.0, 2.0))
+    with pytest.raises(ValueError, match="maps of 9 x 9 cells are not those of"):
+        op.decode_hand(np.zeros((22, 9, 9), np.float32), geometry=geometry)

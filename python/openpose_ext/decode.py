@@ -204,6 +204,8 @@ def decode_hand(
     """
     if geometry is None:
         geometry = _geometry_of(heat, 8)
+    else:
+        _check_geometry(heat, geometry)
     if mode == "fast":
         return _core.decode_hand(heat, geometry.maps_to_picture, geometry.picture)
     if mode == "reference":
