@@ -219,7 +219,12 @@ def test_the_licence_is_shown_before_the_first_byte(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown: list[str] = []
-    place.offer(sends(then=lambda: shown.append(capsys.readouterr().err)))
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        shown.append(capsys.readouterr().err)
+        sends()(request)
+
+    place.offer(answer)
     assert place.run("fetch", "net") == 0
     assert shown == ["openpose-ext: licence of net.pth: Apache-2.0\n"]
     assert place.run("fetch", "net") == 0
