@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -33,3 +34,12 @@ def workload(shared: Path) -> ModuleType:
     sys.modules[spec.name] = module  # where dataclasses and pickle look for it
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Let Ctrl-C reach the commands under test, which inherit what the test run does with it.
+
+    A shell starts its background jobs with SIGINT ignored.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -188,6 +188,38 @@ def test_engines_find_the_same_people(cache: None, picture: np.ndarray, shared: 
     assert found[0].allclose(found[1], pixels=0.05, score=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("int8-qdq", "openvino"), ("int8-qdq", "onnxruntime")),
+        (("fp32", "openvino"), ("fp32", "onnxruntime")),
+        (("int8-qdq", "openvino"), ("fp32", "openvino")),
+    ],
+    ids=["int8 on two engines", "fp32 on two engines", "int8 and fp32"],
+)
+def test_95_of_100_parts_are_found_within_two_pixels(
+    cache: None, shared: Path, one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pictures = sorted((shared / "data" / "media").glob("*.jpg"))
+    found = []
+    for precision, engine in (one, other):
+        file = shared / "weights" / f"human-pose-estimation-0001-{precision}.onnx"
+        with PoseEstimator(file, backend=engine, precision="f32") as estimator:
+            found.append([estimator(picture).keypoints for picture in pictures])
+    parts = sum(int((people[..., 2] > 0.05).sum()) for people in found[0])
+    same = sum(map(parts_within_two_pixels, *found))
+    assert parts > 500
+    assert same >= 0.95 * parts
+
+
+def parts_within_two_pixels(people: np.ndarray, others: np.ndarray) -> int:
+    """Seen parts that the most similar of the other people has at the same place."""
+    near = np.linalg.norm(people[:, None, :, :2] - others[None, :, :, :2], axis=3) <= 2
+    seen = (people[:, None, :, 2] > 0.05) & (others[None, :, :, 2] > 0.05)
+    return int((near & seen).sum(axis=2).max(axis=1, initial=0).sum())
+
+
 def test_what_runs_is_told(lite: PoseEstimator) -> None:
     assert lite.info.model.name == "lite_body.onnx"
     assert lite.info.precision in ("f32", "bf16", "f16")

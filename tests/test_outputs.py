@@ -268,6 +268,29 @@ def test_coco_results(topology: Topology, order: tuple[int, ...]) -> None:
             )
 
 
+def test_coco_whole_body_stands_beside_where_hands_were_looked_for() -> None:
+    body = np.zeros((1, 25, 3), np.float32)
+    body[0, BODY_25.parts.index("Nose")] = 5, 6, 0.5
+    body[0, BODY_25.parts.index("LHeel")] = 7.125, 8, 0.25
+    hands = np.zeros((1, 2, 21, 3), np.float32)
+    hands[0, 0, 20] = 1.5, 2.5, 0.75  # the left hand's last point
+    hands[0, 1, 0] = 3.5, 4.5, 1.0
+    poses = Poses(
+        body, np.ones(1, np.float32), np.zeros((1, 25), np.bool_), BODY_25, (20, 20), hands
+    )
+    (result,) = to_coco(poses, 3)
+    lengths = {
+        "keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21,
+    }  # fmt: skip
+    assert {key: len(result[key]) / 3 for key in lengths} == lengths
+    assert result["foot_kpts"] == [0] * 6 + [7.12, 8, 0.25] + [0] * 9
+    assert result["lefthand_kpts"] == [0] * 60 + [1.5, 2.5, 0.75]
+    assert result["righthand_kpts"] == [3.5, 4.5, 1.0] + [0] * 60
+    assert not any(result["face_kpts"])
+    json.dumps(result)
+    assert to_coco(replace(poses, hands=None), 3)[0].keys().isdisjoint({"foot_kpts", "face_kpts"})
+
+
 def test_coco_leaves_out_people_it_has_no_part_of() -> None:
     keypoints = np.zeros((2, 18, 3), np.float32)
     keypoints[0, 1] = 5, 5, 1  # a neck alone

@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from openpose_ext.poses import Poses
 
-__all__ = ["COCO_PARTS", "to_coco"]
+__all__ = ["COCO_PARTS", "FOOT_PARTS", "to_coco"]
 
 # COCO's 17 parts, in its order, by our names. Neck, MidHip and feet are not among them.
 COCO_PARTS = (
     "Nose", "LEye", "REye", "LEar", "REar", "LShoulder", "RShoulder", "LElbow", "RElbow",
     "LWrist", "RWrist", "LHip", "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle",
 )  # fmt: skip
+
+# COCO-WholeBody's feet, in its order, by our names.
+FOOT_PARTS = ("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
+_FACE_POINTS = 68  # of COCO-WholeBody; none is looked for
 
 _PERSON = 1
 
@@ -24,7 +29,8 @@ def to_coco(poses: Poses, image_id: int) -> list[dict[str, Any]]:
 
     Found parts, filled ones among them, have v = 1, missing ones are 0, 0, 0. Coordinates are
     pixels with pixel centres at integers, to a hundredth. A person with none of the 17 parts is
-    left out.
+    left out. Where hands were looked for, the keys of COCO-WholeBody stand beside: `lefthand_kpts`
+    and `righthand_kpts` 21 * (x, y, score), `foot_kpts` 6 * (x, y, score), `face_kpts` zeros.
 
     Raises ValueError if the skeleton lacks one of the 17 parts.
     """
@@ -42,7 +48,34 @@ def to_coco(poses: Poses, image_id: int) -> list[dict[str, Any]]:
             "category_id": _PERSON,
             "keypoints": person.round(2).ravel().tolist(),
             "score": float(score),
+            **_whole_body(poses, index),
         }
-        for person, score, seen in zip(points, poses.scores, found, strict=True)
+        for index, (person, score, seen) in enumerate(zip(points, poses.scores, found, strict=True))
         if seen.any()
     ]
+
+
+def _whole_body(poses: Poses, person: int) -> dict[str, list[float]]:
+    """What COCO-WholeBody has beside the body, where hands were looked for."""
+    if poses.hands is None:
+        return {}
+    names = poses.topology.parts
+    feet = np.zeros((len(FOOT_PARTS), 3))
+    for row, name in enumerate(FOOT_PARTS):
+        if name in names:
+            feet[row] = poses.keypoints[person, names.index(name)]
+    left, right = poses.hands[person]
+    return {
+        "foot_kpts": _flat(feet),
+        "face_kpts": [0.0] * (3 * _FACE_POINTS),
+        "lefthand_kpts": _flat(left),
+        "righthand_kpts": _flat(right),
+    }
+
+
+def _flat(points: npt.NDArray[np.floating]) -> list[float]:
+    """x, y to a hundredth of a pixel and the score to a thousandth, point after point."""
+    rounded = points.astype(np.float64)
+    rounded[:, :2] = rounded[:, :2].round(2)
+    rounded[:, 2] = rounded[:, 2].round(3)
+    return [float(value) for value in rounded.ravel()]
