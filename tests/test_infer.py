@@ -459,6 +459,7 @@ def test_results_beside_the_pictures(place: Path, capsys: pytest.CaptureFixture[
         (["--model_pose", "COCO"], {"body": "openpose"}),
         (["--model_pose=BODY_25"], {"body": "body25"}),
         (["--net_resolution", "-1x256"], {"height": 256}),
+        (["--normalise", "128,256"], {"normalise": (128.0, 256.0)}),
         (["--net-resolution", "656x368"], {"height": 368, "max_pixels": 656 * 368}),
         (["--height", "256", "--threads", "2"], {"height": 256, "threads": 2}),
         (["--mode", "reference", "--fit", "stretch"], {"mode": "reference", "fit": "stretch"}),

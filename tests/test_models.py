@@ -362,6 +362,18 @@ def test_an_unknown_range_is_guessed_with_a_warning(tmp_path: Path) -> None:
     assert read_manifest(known).input == InputFormat()
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["unknown", "written down"])
+def test_a_range_that_is_given_overrides_all_others(tmp_path: Path, known: bool) -> None:
+    file = tiny_networks.write(tmp_path / "a.onnx", {"maps": 57})
+    if known:
+        write_manifest(Manifest("body", "coco_18", {"maps": "heat+paf"}, ORIGINAL_RANGE), file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing is guessed, so nothing is warned of
+        given = read_manifest(file, normalise=(10, 2)).input
+    assert (given.mean, given.divisor) == ((10, 10, 10), (2, 2, 2))
+    assert given.layout == ORIGINAL_RANGE.layout
+
+
 def test_a_network_that_is_not_there_has_no_manifest(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no network file .*a\.onnx"):
         read_manifest(tmp_path / "a.onnx")

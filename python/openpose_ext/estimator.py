@@ -74,6 +74,8 @@ class PoseEstimator:
     device      in the engine's own words: "cpu", "GPU", "cuda:0"
     precision   "auto" (the engine's choice, see `info`), "f32", "bf16" or "f16"
     threads     bound on the engine's threads, None for its own choice
+    normalise   (mean, divisor) of a body network whose manifest is missing or wrong: it sees
+                (pixel - mean) / divisor; (128, 256) is the original's
     height      network pixels: the height a picture is brought to
     fit         "pad" keeps the aspect ratio, "stretch" does not
     max_pixels  bound of the network input's width x height, for very long pictures; None takes
@@ -103,6 +105,7 @@ class PoseEstimator:
         device: str = "cpu",
         precision: str = "auto",
         threads: int | None = None,
+        normalise: tuple[float, float] | None = None,
         height: int = HEIGHT,
         fit: Fit = "pad",
         max_pixels: int | None = None,
@@ -138,7 +141,9 @@ class PoseEstimator:
                 self._hands = opened.enter_context(finder)
             self._network: BodyNetwork | None = None
             if body is not None:
-                self._network = opened.enter_context(BodyNetwork.open(body, **engine))
+                self._network = opened.enter_context(
+                    BodyNetwork.open(body, normalise=normalise, **engine)
+                )
                 preprocessings = _for_network(preprocessings, self._network)
             self._opened = opened.pop_all()
         self._preprocessings = preprocessings

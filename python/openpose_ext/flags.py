@@ -181,7 +181,7 @@ OPENPOSE_FLAGS = (
 
 # Flags that `PoseEstimator` takes as they are. Not body and height, which have other names too.
 _NETWORK_FLAGS = (
-    "backend", "device", "precision", "threads", "fit", "scales", "mirror", "mode",
+    "backend", "device", "precision", "threads", "normalise", "fit", "scales", "mirror", "mode",
 )  # fmt: skip
 # Those of them without a value.
 NETWORK_BOOLEANS = ("mirror",)
@@ -203,6 +203,13 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
         help="of the arithmetic; auto is the engine's choice",
     )
     add("--threads", type=positive, metavar="N", help="of the engine (default: its choice)")
+    add(
+        "--normalise",
+        type=_normalisation,
+        metavar="MEAN,DIVISOR",
+        help="what the body network expects, where its manifest is missing or wrong: 128,256 for "
+        "the original networks, 0,1 for those that normalise themselves",
+    )
     add("--height", type=positive, metavar="H", help=f"of the input, pixels (default {HEIGHT})")
     add(
         "--fit",
@@ -284,6 +291,16 @@ def _names_a_hand_network(word: str) -> bool:
     if suffix:
         return any(suffix in engine.suffixes for engine in ENGINES.values())
     return not (os.path.exists(word) or os.path.dirname(word) or glob.has_magic(word))
+
+
+def _normalisation(text: str) -> tuple[float, float]:
+    try:
+        mean, divisor = map(float, text.split(","))
+    except ValueError:
+        mean = divisor = math.nan
+    if not math.isfinite(mean) or not math.isfinite(divisor) or divisor == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a mean and a divisor such as 128,256")
+    return mean, divisor
 
 
 def _scales(text: str) -> tuple[float, ...]:

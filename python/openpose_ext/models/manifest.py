@@ -169,36 +169,49 @@ def manifest_file(model_file: Path) -> Path:
     return model_file.with_name(f"{model_file.name}.toml")
 
 
-def read_manifest(model_file: Path, *, backend: str = "auto") -> Manifest:
+def read_manifest(
+    model_file: Path, *, backend: str = "auto", normalise: tuple[float, float] | None = None
+) -> Manifest:
     """What a network's file means, from the first that knows.
 
-    `<file>.toml`; the registry, by the file's hash; the graph itself, as `backend` reads it. A
+    `<file>.toml`; the registry, by the file's hash; the graph itself, as `backend` reads it.
+    `normalise`, a mean and a divisor of all channels, overrides the range that any of them says; a
     range that nothing says is taken as x / 256 - 0.5, with a warning.
 
     Raises ModelError if the manifest is broken or nothing fits the graph, and as `describe` does.
     """
+    manifest, says_range = _manifest_of(model_file, backend)
+    if normalise is not None:
+        mean, divisor = normalise
+        given = replace(manifest.input, mean=(mean,) * 3, divisor=(divisor,) * 3)
+        return replace(manifest, input=given)
+    if not says_range:
+        warnings.warn(
+            f"nothing says which range of values {model_file} expects; taking x / 256 - 0.5. A "
+            f"wrong range makes weak maps: write it to {manifest_file(model_file)}, or give it "
+            "with --normalise",
+            stacklevel=2,
+        )
+    return manifest
+
+
+def _manifest_of(model_file: Path, backend: str) -> tuple[Manifest, bool]:
+    """The manifest, and whether anything says the range of values."""
     beside = manifest_file(model_file)
     if beside.is_file():
-        return _parsed_file(beside)
+        return _parsed_file(beside), True
     if not model_file.is_file():
         raise ModelError(f"there is no network file {model_file}")
     known = _registered(model_file)
     if known is not None:
-        return known
+        return known, True
     graph = describe(model_file, backend)
     try:
-        sniffed = sniff(graph)
+        return sniff(graph), graph.normalises
     except ValueError as error:
         raise ModelError(
             f"{model_file} fits no pose network: {error}. Write what it is to {beside}"
         ) from error
-    if not graph.normalises:
-        warnings.warn(
-            f"nothing says which range of values {model_file} expects; taking x / 256 - 0.5. A "
-            f"wrong range makes weak maps: write it to {beside}",
-            stacklevel=2,
-        )
-    return sniffed
 
 
 def write_manifest(manifest: Manifest, model_file: Path) -> Path:

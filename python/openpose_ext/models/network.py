@@ -84,8 +84,11 @@ class _Network:
         precision: str = "auto",
         threads: int | None = None,
         streams: int = 1,
+        normalise: tuple[float, float] | None = None,
     ) -> Self:
         """Find, describe and open a network by its name or file.
+
+        `normalise` overrides the manifest's range; see `read_manifest`.
 
         Weights of the original networks, found by name, are converted once for the faster
         engines. Raises as `find_model`, `converted`, `read_manifest` and `open_backend` do.
@@ -93,7 +96,7 @@ class _Network:
         file = find_model(model, cls.names)
         if model in cls.names and file.suffix == ".pth" and backend != "torch":
             file = converted(file)
-        manifest = read_manifest(file, backend=backend)
+        manifest = read_manifest(file, backend=backend, normalise=normalise)
         if manifest.kind != cls.kind:
             raise ModelError(f"{file} is a {manifest.kind} network, not a {cls.kind} network")
         opened = open_backend(
