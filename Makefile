@@ -84,6 +84,8 @@ format: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python bench/bench_decode.py --reference
 	$(BIN)/python bench/bench_accuracy.py
+	$(BIN)/python bench/bench_hands.py
+	$(BIN)/python bench/bench_compat.py
 	cmake -S . -B build/bench -DOPENPOSE_BUILD_BENCH=ON
 	cmake --build build/bench --parallel 2
 	build/bench/bench/micro/openpose_scratch
