@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <functional>
 #include <limits>
 
 #include "openpose/multiversion.hpp"
+#include "strongest.hpp"
 
 namespace openpose {
 
@@ -93,25 +93,6 @@ bool is_peak(const Neighbourhood& n) {
            c >= n.v[2][0] && c >= n.v[2][1] && c >= n.v[2][2];
 }
 
-// Drops the weakest of all[first, end) beyond `most`; the others keep their order. Of equal scores
-// the first stay.
-void keep_strongest(std::vector<Peak>& all, int first, int most, std::vector<float>& scores) {
-    const int count = static_cast<int>(all.size()) - first;
-    if (count <= most) return;
-    scores.clear();
-    for (int i = first; i < first + count; ++i) scores.push_back(all[i].score);
-    std::nth_element(scores.begin(), scores.begin() + (most - 1), scores.end(),
-                     std::greater<float>());
-    const float weakest = scores[most - 1];
-    int ties = most - static_cast<int>(std::count_if(
-                          all.begin() + first, all.end(),
-                          [weakest](const Peak& peak) { return peak.score > weakest; }));
-    const auto dropped = [weakest, &ties](const Peak& peak) {
-        return peak.score < weakest || (peak.score == weakest && ties-- <= 0);
-    };
-    all.erase(std::remove_if(all.begin() + first, all.end(), dropped), all.end());
-}
-
 }  // namespace
 
 Peak refine(MapView heat, int part, int y, int x) {
@@ -138,7 +119,8 @@ void find_peaks(MapView heat, int parts, const DecodeOptions& options, PeakScrat
                 if (n.v[1][1] > threshold && is_peak(n)) peaks.all.push_back(refine(n, y, x));
             }
         }
-        keep_strongest(peaks.all, peaks.begin.back(), options.max_peaks, scratch.scores);
+        keep_strongest(peaks.all, static_cast<std::size_t>(peaks.begin.back()),
+                       static_cast<std::size_t>(options.max_peaks));
         peaks.begin.push_back(static_cast<int>(peaks.all.size()));
     }
 }

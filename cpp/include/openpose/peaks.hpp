@@ -28,7 +28,6 @@ struct Peaks {
 /// Scratch of `find_peaks`, reused from call to call.
 struct PeakScratch {
     std::vector<std::int32_t> columns;
-    std::vector<float> scores;
 };
 
 /// Finds the peaks of the first `parts` maps, in raster order within a part.

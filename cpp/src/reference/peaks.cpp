@@ -1,33 +1,8 @@
-#include <algorithm>
-#include <functional>
-
+#include "../strongest.hpp"
 #include "openpose/reference.hpp"
 #include "smoother.hpp"
 
 namespace openpose::reference {
-
-namespace {
-
-// Keeps the strongest `most` of all[first, end), in their order; of equal scores the first.
-void keep_strongest(std::vector<Candidate>& all, std::size_t first, std::size_t most) {
-    if (all.size() - first <= most) return;
-    std::vector<double> scores;
-    for (std::size_t i = first; i < all.size(); ++i) scores.push_back(all[i].score);
-    std::nth_element(scores.begin(), scores.begin() + static_cast<std::ptrdiff_t>(most - 1),
-                     scores.end(), std::greater<double>());
-    const double weakest = scores[most - 1];
-    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first);
-    auto ties = static_cast<std::ptrdiff_t>(most) -
-                std::count_if(begin, all.end(),
-                              [weakest](const Candidate& c) { return c.score > weakest; });
-    all.erase(std::remove_if(begin, all.end(),
-                             [weakest, &ties](const Candidate& c) {
-                                 return c.score < weakest || (c.score == weakest && ties-- <= 0);
-                             }),
-              all.end());
-}
-
-}  // namespace
 
 template <class T>
 void find_peaks(Maps<T> heat, int parts, const DecodeOptions& options, Candidates& candidates) {
