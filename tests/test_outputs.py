@@ -23,40 +23,14 @@ from openpose_ext.outputs.openpose_json import read_openpose, to_openpose, write
 from openpose_ext.outputs.pictures import can_write, write_picture
 from openpose_ext.outputs.txt import format_txt, read_txt, write_txt
 from openpose_ext.poses import Poses
-from openpose_ext.sources.pictures import PictureFile
+from openpose_ext.sources.listing import InputFile
 from openpose_ext.topology import BODY_25, COCO_18, HAND_21, Topology
-
-SIZE = (640, 480)
+from random_people import SIZE, people
 
 
 def opened(file: str | Path) -> Image.Image:
     """A picture as Pillow reads it; the file is closed."""
     return Image.open(io.BytesIO(Path(file).read_bytes()))
-
-
-def people(
-    count: int, topology: Topology = COCO_18, *, hands: bool = False, ids: bool = False
-) -> Poses:
-    """Random people: a third of the parts missing, some filled."""
-    rng = np.random.default_rng(count)
-
-    def points(*shape: int) -> np.ndarray:
-        made = rng.uniform((0, 0, 0.06), (*SIZE, 1), (*shape, 3)).astype(np.float32)
-        made[rng.random(shape) < 0.33] = 0
-        return made
-
-    keypoints = points(count, len(topology.parts))
-    filled = (rng.random(keypoints.shape[:2]) < 0.2) & (keypoints[..., 2] > 0)
-    keypoints[filled, 2] *= np.float32(0.05)
-    return Poses(
-        keypoints=keypoints,
-        scores=np.sort(rng.random(count, np.float32))[::-1].copy(),
-        filled=filled,
-        topology=topology,
-        size=SIZE,
-        hands=points(count, 2, 21) if hands else None,
-        ids=np.arange(count) + 7 if ids else None,
-    )
 
 
 # OpenPose JSON -------------------------------------------------------------------------------
@@ -257,7 +231,8 @@ def test_coco_results(topology: Topology, order: tuple[int, ...]) -> None:
     results = json.loads(json.dumps(to_coco(poses, 42)))
     assert len(results) == 4
     for k, result in enumerate(results):
-        assert result.keys() == {"image_id", "category_id", "keypoints", "score"}
+        feet = {"foot_kpts"} if topology is BODY_25 else set()
+        assert result.keys() == {"image_id", "category_id", "keypoints", "score"} | feet
         assert (result["image_id"], result["category_id"]) == (42, 1)
         assert result["score"] == pytest.approx(float(poses.scores[k]))
         for j, part in enumerate(order):
@@ -268,7 +243,7 @@ def test_coco_results(topology: Topology, order: tuple[int, ...]) -> None:
             )
 
 
-def test_coco_whole_body_stands_beside_where_hands_were_looked_for() -> None:
+def test_coco_whole_body_stands_beside_where_feet_or_hands_were_looked_for() -> None:
     body = np.zeros((1, 25, 3), np.float32)
     body[0, BODY_25.parts.index("Nose")] = 5, 6, 0.5
     body[0, BODY_25.parts.index("LHeel")] = 7.125, 8, 0.25
@@ -288,7 +263,9 @@ def test_coco_whole_body_stands_beside_where_hands_were_looked_for() -> None:
     assert result["righthand_kpts"] == [3.5, 4.5, 1.0] + [0] * 60
     assert not any(result["face_kpts"])
     json.dumps(result)
-    assert to_coco(replace(poses, hands=None), 3)[0].keys().isdisjoint({"foot_kpts", "face_kpts"})
+    (without,) = to_coco(replace(poses, hands=None), 3)
+    assert without["foot_kpts"] == result["foot_kpts"]
+    assert without.keys().isdisjoint({"face_kpts", "lefthand_kpts", "righthand_kpts"})
 
 
 def test_coco_leaves_out_people_it_has_no_part_of() -> None:
@@ -487,11 +464,11 @@ def test_pictures_that_a_format_cannot_hold_are_named(tmp_path: Path) -> None:
 )
 def test_names_of_results(files: list[str], expected: list[str]) -> None:
     """Folders are kept; what would collide keeps its suffix, then gets its root in front."""
-    pictures = [PictureFile(Path(file), Path(file.split("/")[0])) for file in files]
+    pictures = [InputFile(Path(file), Path(file.split("/")[0])) for file in files]
     assert [name.as_posix() for name in output_names(pictures)] == expected
 
 
 def test_results_that_cannot_be_told_apart_are_refused() -> None:
-    pictures = [PictureFile(Path(p, "x/a.jpg"), Path(p, "x")) for p in ("one", "two")]
+    pictures = [InputFile(Path(p, "x/a.jpg"), Path(p, "x")) for p in ("one", "two")]
     with pytest.raises(ValueError, match=r"one/x/a.jpg and two/x/a.jpg would write the same"):
         output_names(pictures)

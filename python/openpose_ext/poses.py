@@ -4,34 +4,94 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.topology import COCO_18, Topology
 
-__all__ = ["FILLED_SCORE", "Frame", "Poses"]
+if TYPE_CHECKING:
+    import pandas as pd
+    import supervision as sv
+
+__all__ = ["FILLED_SCORE", "Frame", "Pixels", "Poses"]
+
+Picture = npt.NDArray[np.uint8]
 
 # Scores of filled parts lie in (0, FILLED_SCORE], those of seen parts above it. It is OpenPose's
 # own render threshold, so its readers, and our drawing, skip what was not seen.
 FILLED_SCORE = 0.05
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """A picture on its way through the pipeline.
+class Pixels(Protocol):
+    """Where a frame's pixels come from, if they are made only when asked for.
 
-    image   (H, W, 3) uint8, BGR
-    source  where it comes from: a path or an address
-    index   0 for a picture, the frame's number for a video
-    time    seconds since the start of the source
+    Methods may be called from several threads at once.
     """
 
-    image: npt.NDArray[np.uint8]
-    source: str
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the picture."""
+
+    def picture(self) -> Picture:
+        """The picture: (H, W, 3) uint8 BGR, new memory."""
+
+    def at_size(self, width: int, height: int) -> Picture:
+        """The picture made larger or smaller: (height, width, 3) uint8 BGR."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What a source yields: a picture, or one of many.
+
+    pixels  (H, W, 3) uint8 BGR, or what makes such a picture when it is asked for
+    source  where it comes from: a path or an address, as found
+    index   its number in the source, 0 first; frames that are left out count
+    time    seconds since the start of the source, None for a picture
+    poses   the people in it where they are known already, as in OpenPose's own files
+    """
+
+    pixels: Picture | Pixels
+    source: str = ""
     index: int = 0
-    time: float = 0.0
+    time: float | None = None
+    poses: Poses | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the picture."""
+        if isinstance(self.pixels, np.ndarray):
+            return self.pixels.shape[1], self.pixels.shape[0]
+        return self.pixels.size
+
+    @property
+    def image(self) -> Picture:
+        """The picture, (H, W, 3) uint8 BGR: made at first use and kept; not to be changed."""
+        if isinstance(self.pixels, np.ndarray):
+            return self.pixels
+        if "_made" not in self.__dict__:
+            # Two threads may both come here; they make the same picture.
+            self.__dict__["_made"] = self.pixels.picture()
+        made: Picture = self.__dict__["_made"]
+        return made
+
+    def at_size(self, width: int, height: int) -> Picture:
+        """The picture at another size, (height, width, 3) uint8 BGR.
+
+        A frame of a video is resized on its way out of the video's own format, without the
+        full-size picture: cheaper, and not bit-equal to resizing `image`.
+        """
+        if not isinstance(self.pixels, np.ndarray):
+            return self.pixels.at_size(width, height)
+        from openpose_ext.preprocess import resized
+
+        return resized(self.pixels, (width, height))
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        when = "" if self.time is None else f", {self.time:.3f} s"
+        return f"Frame({self.source!r}, {self.index}{when}, {width}x{height})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +104,7 @@ class Poses:
     scores     (P,) float32, higher is better, comparable across pictures
     filled     (P, K) bool: parts that were followed along the fields, not seen as peaks
     topology   the skeleton: K parts
-    size       (width, height) of the picture
+    size       (width, height) of the picture; (0, 0) where a file does not tell it
     hands      (P, 2, 21, 3) float32, [:, 0] the person's left hand, or None
     ids        (P,) int64, or None
     timings    seconds by stage
@@ -161,6 +221,21 @@ class Poses:
 
         return as_topology(self, topology)
 
+    def most_prominent(self, count: int) -> Poses:
+        """The `count` people who are largest and surest, in their order.
+
+        OpenPose's `--number_people_max`: by score times the root of the area that their seen parts
+        span; of equals the first.
+        """
+        if count >= len(self):
+            return self
+        seen = (self.keypoints[..., 2] > FILLED_SCORE)[..., None]
+        xy = self.keypoints[..., :2]
+        low = np.where(seen, xy, np.inf).min(axis=1, initial=np.inf)
+        high = np.where(seen, xy, -np.inf).max(axis=1, initial=-np.inf)
+        rank = self.scores * np.sqrt(np.maximum(high - low, 0).prod(axis=1))
+        return self[np.sort(np.argsort(-rank, kind="stable")[:count])]
+
     def to_openpose(self) -> dict[str, Any]:
         """OpenPose's JSON 1.3 as a dict; see `outputs.openpose_json`."""
         from openpose_ext.outputs.openpose_json import to_openpose
@@ -172,3 +247,24 @@ class Poses:
         from openpose_ext.outputs.coco_json import to_coco
 
         return to_coco(self, image_id)
+
+    def to_pandas(
+        self, source: str = "", frame: int = 0, time: float | None = None
+    ) -> pd.DataFrame:
+        """A tidy table, one row a part that was found; see `outputs.tables` for the columns.
+
+        Tables of many frames are joined with `pandas.concat`. Raises OutputError if pandas is not
+        installed.
+        """
+        from openpose_ext.outputs.tables import to_pandas
+
+        return to_pandas(self, source, frame, time)
+
+    def to_supervision(self) -> sv.KeyPoints:
+        """The bodies as supervision's `KeyPoints`; see `outputs.supervision`.
+
+        Raises OutputError if supervision is not installed.
+        """
+        from openpose_ext.outputs.supervision import to_supervision
+
+        return to_supervision(self)

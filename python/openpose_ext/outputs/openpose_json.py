@@ -32,14 +32,21 @@ _ALWAYS_EMPTY = (
 )
 _VERSION = 1.3
 _NO_ID = -1
+_LARGEST_SIDE = 1 << 24  # pixels; whole pixels are exact in float32 up to here
 
 
-def to_openpose(poses: Poses) -> dict[str, Any]:
+def to_openpose(
+    poses: Poses, *, candidates: Mapping[str, npt.NDArray[np.float32]] | None = None
+) -> dict[str, Any]:
     """The people as OpenPose's JSON 1.3: `json.dumps` of it is what OpenPose writes.
 
     Key points are flat lists x, y, score in pixels of the picture, missing parts 0, 0, 0; numbers
     are rounded to six significant digits, and whole ones are ints. Without hands their lists are
     empty. The format has no place for person scores, picture size and skeleton's name.
+
+    candidates  what `part_candidates` is to hold, if anything: by part, all peaks that were found,
+                in anyone or not, (n, 3) x, y, score. Names that the skeleton lacks are left out,
+                names that are lacking are empty.
 
     Raises ValueError if a coordinate or score is not finite: JSON has no word for it.
     """
@@ -56,26 +63,39 @@ def to_openpose(poses: Poses) -> dict[str, Any]:
                 **{key: [] for key in _ALWAYS_EMPTY},
             }
         )
-    return {"version": _VERSION, "people": people}
+    content: dict[str, Any] = {"version": _VERSION, "people": people}
+    if candidates is not None:
+        none = np.zeros((0, 3), np.float32)
+        parts = enumerate(poses.topology.parts)
+        content["part_candidates"] = [{str(k): _flat(candidates.get(p, none)) for k, p in parts}]
+    return content
 
 
-def write_openpose(path: str | os.PathLike[str], poses: Poses) -> None:
-    """Write `poses` as an OpenPose JSON file. Raises OutputError if it cannot be written."""
-    write_whole(path, json.dumps(to_openpose(poses), separators=(",", ":")).encode())
+def write_openpose(
+    path: str | os.PathLike[str],
+    poses: Poses,
+    *,
+    candidates: Mapping[str, npt.NDArray[np.float32]] | None = None,
+) -> None:
+    """Write `to_openpose` as a file. Raises OutputError if it cannot be written."""
+    content = to_openpose(poses, candidates=candidates)
+    write_whole(path, json.dumps(content, separators=(",", ":")).encode())
 
 
 def read_openpose(
     path: str | os.PathLike[str],
     *,
-    size: tuple[int, int] = (0, 0),
+    size: tuple[int, int] | None = None,
     topology: Topology = COCO_18,
 ) -> Poses:
     """The people of an OpenPose JSON file, in the file's order.
 
-    Versions 1.0 to 1.3 are read, and the key names of still older files. 18 parts are COCO_18, 25
-    are BODY_25. Faces and 3-D points are not kept.
+    Versions 1.0 to 1.3 are read, the key names of still older files, and the dialect of
+    ControlNet's editors. 18 parts are COCO_18, 25 are BODY_25. Faces, 3-D points and candidates
+    are not kept.
 
-    size      (width, height) of the picture, which the file does not tell
+    size      (width, height) of the picture. OpenPose's files do not tell it, ControlNet's do;
+              where it is neither given nor told, `Poses.size` is (0, 0).
     topology  the skeleton to report where the file has no body to count the parts of
 
     The file has no person scores: `scores` is the mean score of the parts found. Parts that score
@@ -92,12 +112,15 @@ def read_openpose(
         raise SourceError(f"{path} is not OpenPose JSON: {error}") from error
 
 
-def _people(content: Any, size: tuple[int, int], topology: Topology) -> Poses:
+def _people(content: Any, size: tuple[int, int] | None, topology: Topology) -> Poses:
+    if isinstance(content, list) and len(content) == 1:
+        (content,) = content  # ControlNet's: a list of frames
     people = content.get("people") if isinstance(content, dict) else None
     if not isinstance(people, list) or not all(isinstance(p, dict) for p in people):
         raise ValueError("it has no list `people` of objects")
-    bodies = [_points(person, _BODY) for person in people]
-    hands = [[_points(person, key) for key in _HANDS] for person in people]
+    canvas = _canvas(content)
+    bodies = [_points(person, _BODY, canvas) for person in people]
+    hands = [[_points(person, key, canvas) for key in _HANDS] for person in people]
     topology = _topology({len(body) for body in bodies if len(body)}, topology)
     for hand in (hand for pair in hands for hand in pair):
         if len(hand) not in (0, len(HAND_21.parts)):
@@ -113,12 +136,23 @@ def _people(content: Any, size: tuple[int, int], topology: Topology) -> Poses:
         scores=scores.sum(axis=1) / np.maximum(found.sum(axis=1), 1).astype(np.float32),
         filled=found & (scores <= np.float32(FILLED_SCORE)),
         topology=topology,
-        size=size,
+        size=size or canvas or (0, 0),
         hands=flat_hands.reshape(-1, 2, len(HAND_21.parts), 3)
         if any(len(hand) for pair in hands for hand in pair)
         else None,
         ids=ids if (ids != _NO_ID).any() else None,
     )
+
+
+def _canvas(content: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(width, height) that ControlNet's files tell, None if they do not."""
+    told = content.get("canvas_width"), content.get("canvas_height")
+    if told == (None, None):
+        return None
+    sides = [s for s in told if isinstance(s, int) and 0 < s < _LARGEST_SIDE]
+    if len(sides) < 2:
+        raise ValueError(f"its canvas is {told[0]} x {told[1]}")
+    return sides[0], sides[1]
 
 
 def _flat(points: npt.NDArray[np.float32]) -> list[float]:
@@ -129,8 +163,14 @@ def _flat(points: npt.NDArray[np.float32]) -> list[float]:
     return [int(value) if value.is_integer() else value for value in rounded]
 
 
-def _points(person: Mapping[str, Any], key: str) -> npt.NDArray[np.float32]:
-    """(n, 3) of one group; n = 0 if it is absent, null or empty. Missing points are 0, 0, 0."""
+def _points(
+    person: Mapping[str, Any], key: str, canvas: tuple[int, int] | None
+) -> npt.NDArray[np.float32]:
+    """(n, 3) of one group; n = 0 if it is absent, null or empty. Missing points are 0, 0, 0.
+
+    On a canvas, a group of which no point passes 1 is in shares of the sides, as its readers have
+    it.
+    """
     # Before version 1.0 the keys had no `_2d`.
     listed = person.get(key, person.get(key.removesuffix("_2d"))) or []
     try:
@@ -141,6 +181,8 @@ def _points(person: Mapping[str, Any], key: str) -> npt.NDArray[np.float32]:
         raise ValueError(f"{key} is not a flat list x, y, score, ... of finite numbers")
     points = points.reshape(-1, 3)
     points[points[:, 2] <= 0] = 0
+    if canvas is not None and (np.abs(points[:, :2]) <= 1).all():
+        points[:, :2] *= canvas
     return points
 
 

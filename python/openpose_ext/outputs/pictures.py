@@ -21,7 +21,7 @@ def can_write(suffix: str) -> bool:
 
 
 def write_picture(path: str | os.PathLike[str], picture: npt.NDArray[np.uint8]) -> None:
-    """Write an (H, W, 3) uint8 BGR picture in the format that the suffix of `path` names.
+    """Write an (H, W, 3) uint8 BGR or (H, W) gray picture in the format of the suffix.
 
     Raises OutputError if the format cannot hold it (a JPEG's sides end at 65535 pixels, WebP's at
     16383) or the file cannot be written.

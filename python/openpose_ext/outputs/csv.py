@@ -1,0 +1,40 @@
+"""Tables as CSV; `outputs.tables` has the columns."""
+
+from __future__ import annotations
+
+import csv
+import os
+
+import numpy as np
+
+from openpose_ext.outputs.files import FrameWriter
+from openpose_ext.outputs.tables import COLUMNS, columns
+from openpose_ext.poses import Frame, Poses
+
+__all__ = ["CsvWriter"]
+
+
+class CsvWriter(FrameWriter):
+    """Writes a line a part, below a line of the columns' names; UTF-8.
+
+    Numbers are as short as still gives the same float. What is missing is empty.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        with self._file.failing():
+            self._text = self._file.part.open("w", encoding="utf-8", newline="")
+            self._rows = csv.writer(self._text, lineterminator="\n")
+            self._rows.writerow(COLUMNS)
+
+    def _write(self, frame: Frame, poses: Poses) -> None:
+        found = columns(poses, frame.source, frame.index, frame.time).values()
+        # As a Python float, a float32 would have the digits of the nearest double.
+        short = [c.astype(str) if c.dtype == np.float32 else c for c in found]
+        self._rows.writerows(zip(*(column.tolist() for column in short), strict=True))
+
+    def _finish(self) -> None:
+        self._text.close()
+
+    def _release(self) -> None:
+        self._text.close()

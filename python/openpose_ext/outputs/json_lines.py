@@ -1,0 +1,46 @@
+"""All frames of a source in one file: JSON lines, one frame a line.
+
+    {"source":"a.mp4","frame":0,"time":0.0,"size":[640,480],"topology":"coco_18","people":[...]}
+
+`frame` is the frame's number in its source, `time` its seconds, or null for a picture, `size` the
+width and height of the picture, `topology` the skeleton that gives the parts their order. `people`
+are objects as in OpenPose's own files; see `outputs.openpose_json`. The schema is
+`schemas/json_lines.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from openpose_ext.outputs.files import FrameWriter
+from openpose_ext.outputs.openpose_json import to_openpose
+from openpose_ext.poses import Frame, Poses
+
+__all__ = ["JsonLinesWriter"]
+
+
+class JsonLinesWriter(FrameWriter):
+    """Writes a line a frame, as this module's head describes it."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        with self._file.failing():
+            self._lines = self._file.part.open("wb")
+
+    def _write(self, frame: Frame, poses: Poses) -> None:
+        line = {
+            "source": frame.source,
+            "frame": frame.index,
+            "time": frame.time,
+            "size": poses.size,
+            "topology": poses.topology.name,
+            "people": to_openpose(poses)["people"],
+        }
+        self._lines.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+
+    def _finish(self) -> None:
+        self._lines.close()
+
+    def _release(self) -> None:
+        self._lines.close()

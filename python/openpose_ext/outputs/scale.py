@@ -1,0 +1,71 @@
+"""OpenPose's `--keypoint_scale`: key points in other units than pixels of the picture.
+
+Source: OpenPose's flags; what stands here of 0 to 4 is what they do there to points that are found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.geometry import Geometry
+from openpose_ext.poses import Poses
+
+__all__ = ["KEYPOINT_SCALES", "scaled", "scaled_points"]
+
+KEYPOINT_SCALES = {
+    0: "pixels of the picture",
+    1: "pixels of the network's input",
+    2: "pixels of the output, which is as large as the picture",
+    3: "[0, 1]: 0 is the first pixel's centre, 1 the last one's",
+    4: "[-1, 1], likewise",
+}
+
+
+def scaled(poses: Poses, scale: int, geometry: Geometry | None = None) -> Poses:
+    """The same people with key points, hands among them, in the units of `KEYPOINT_SCALES`.
+
+    geometry  how the picture lies in the network's input; only scale 1 needs it
+
+    What comes back is for writers of files: `size` is still the picture's. Raises ValueError for
+    another scale, or if the size of the picture or the geometry is needed and not known.
+    """
+    if scale in (0, 2):
+        return poses
+    hands = poses.hands
+    return replace(
+        poses,
+        keypoints=scaled_points(poses.keypoints, poses.size, scale, geometry),
+        hands=None if hands is None else scaled_points(hands, poses.size, scale, geometry),
+    )
+
+
+def scaled_points(
+    points: npt.NDArray[np.float32],
+    size: tuple[int, int],
+    scale: int,
+    geometry: Geometry | None = None,
+) -> npt.NDArray[np.float32]:
+    """The same of (..., 3) points x, y, score in a picture of (width, height); a copy.
+
+    Points that score 0 are missing and stay 0, 0, 0: in scale 4 that is the picture's centre, so
+    readers have to look at the score. A picture that is one pixel wide has all its points at the
+    first pixel.
+    """
+    if scale not in KEYPOINT_SCALES:
+        raise ValueError(f"keypoint_scale must be 0 to 4, not {scale}")
+    found = points[..., 2] > 0
+    moved = points.copy()
+    if scale == 1:
+        if geometry is None:
+            raise ValueError("keypoint_scale 1 needs the geometry of the network's input")
+        moved[found] = geometry.to_network(points[found])
+    elif scale in (3, 4):
+        if min(size) < 1:
+            raise ValueError(f"keypoint_scale {scale} needs the size of the picture")
+        last = np.maximum(np.array(size, np.float32) - 1, 1)
+        unit = points[found, :2] / last
+        moved[found, :2] = unit if scale == 3 else 2 * unit - 1
+    return moved

@@ -1,0 +1,317 @@
+"""Rendered video: H.264, with the times of the source's frames and its sound."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.stream import VideoStream
+
+from openpose_ext.draw import draw
+from openpose_ext.errors import OutputError, SourceError
+from openpose_ext.outputs.files import FrameWriter
+from openpose_ext.poses import Frame, Poses
+from openpose_ext.sources.video import open_container, video_stream
+
+__all__ = ["VIDEO_SUFFIXES", "VideoWriter"]
+
+Picture = npt.NDArray[np.uint8]
+# A packet, and the second when it is heard.
+_Timed: TypeAlias = "tuple[Fraction, Packet[AudioStream]]"
+
+# What a file may end in, and libav's name of the container. Frames may last differently in all.
+VIDEO_SUFFIXES = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska"}
+
+# The encoders in the order they are taken: hardly to be told from the drawn picture by eye, and
+# fast. PyAV's wheels have the first. A libav built by others may not, and all of them the second.
+_ENCODERS = {
+    "libx264": {"preset": "veryfast", "crf": "20"},
+    "mpeg4": {"flags": "+qscale", "global_quality": str(3 * 118)},  # q is counted in 118ths
+}
+
+# Sound that goes into every container above as it is. Other sound is encoded anew, as AAC.
+_COPIED = ("aac", "mp3", "ac3", "eac3", "alac", "opus")
+
+_DEFAULT_RATE = 30.0
+_SLOWEST, _FASTEST = 0.001, 1000.0  # what files say beyond is no rate
+_LEAST_TICKS = 10_000  # a second: times are kept to 0.1 ms
+
+
+class VideoWriter(FrameWriter):
+    """Writes frames with the people drawn on them as a video.
+
+    path     ends in one of `VIDEO_SUFFIXES`
+    rate     frames a second of the source: how long the last frame lasts, and frames that have no
+             time. None takes 30.
+    sound    the file to take the sound from, usually the source; None for silence
+    threads  of the encoder
+    render   (picture, poses) -> picture: what is drawn
+
+    `write` draws and adds; `add` takes a picture that is drawn already. Pictures keep the times of
+    their frames, counted from the first, and the sound from the first frame to the end of the last
+    comes along. Colours are BT.709, 4:2:0; a side of an odd number of pixels gets one more. Where
+    no picture is added, no file appears.
+
+    Raises ValueError for another suffix, or a picture of another size than the first.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        rate: float | None = None,
+        sound: str | os.PathLike[str] | None = None,
+        threads: int = 1,
+        render: Callable[[Picture, Poses], Picture] = draw,
+    ) -> None:
+        suffix = Path(path).suffix.lower()
+        if suffix not in VIDEO_SUFFIXES:
+            raise ValueError(f"{path}: videos are written as {', '.join(VIDEO_SUFFIXES)}")
+        super().__init__(path)
+        rate = min(max(rate or _DEFAULT_RATE, _SLOWEST), _FASTEST)
+        self._rate = Fraction(rate).limit_denominator(1001)
+        ticks = self._rate.numerator
+        self._tick = Fraction(1, ticks * -(-_LEAST_TICKS // ticks))
+        self._duration = round(1 / self._rate / self._tick)
+        self._threads = threads
+        self._render = render
+        self._sound_file = sound
+        self._sound: _Sound | None = None
+        self._stream: VideoStream | None = None
+        self._start = 0.0
+        self._last = -self._duration  # ticks
+        with self._file.failing(), _os_errors():
+            self._container = av.open(
+                self._file.part,
+                "w",
+                format=VIDEO_SUFFIXES[suffix],
+                options={"movflags": "+faststart"} if suffix != ".mkv" else {},
+            )
+
+    @property
+    def codec(self) -> str | None:
+        """The encoder's name, such as libx264; None before the first picture."""
+        return None if self._stream is None else self._stream.codec_context.codec.name
+
+    @property
+    def sound_lost(self) -> str | None:
+        """Why there is no sound, or not all of it; None if nothing went wrong."""
+        return None if self._sound is None else self._sound.lost
+
+    def add(self, picture: Picture, time: float | None = None) -> None:
+        """Add a picture, (H, W, 3) uint8 BGR, to be seen from `time` on, seconds of the source.
+
+        Raises as the constructor and `write` do.
+        """
+        with self._file.failing(), _os_errors():
+            self._add(picture, time)
+
+    def close(self) -> None:
+        if self._stream is None:
+            self.discard()
+        else:
+            super().close()
+
+    def _write(self, frame: Frame, poses: Poses) -> None:
+        self.add(self._render(frame.image, poses), frame.time)
+
+    def _add(self, picture: Picture, time: float | None) -> None:
+        height, width = picture.shape[:2]
+        if self._stream is None:
+            self._size = width, height
+            self._start = time or 0.0
+            self._stream = self._begin()
+        elif (width, height) != self._size:
+            raise ValueError(
+                f"{self.path} has pictures of {self._size[0]} x {self._size[1]} pixels, "
+                f"not {width} x {height}"
+            )
+        after = self._last + self._duration
+        at = after if time is None else round((time - self._start) / self._tick)
+        # Clocks of cameras may stand still or go back: that frame comes right after.
+        self._last = max(at, self._last + 1)
+
+        frame = av.VideoFrame.from_ndarray(_even(picture), format="bgr24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+        frame.pts, frame.duration, frame.time_base = self._last, self._duration, self._tick
+        self._container.mux(self._stream.encode(frame))
+        self._add_sound(self._last)
+
+    def _begin(self) -> VideoStream:
+        """Open all streams: they have to be there before the first packet."""
+        stream = cast(VideoStream, self._container.add_stream(_encoder(), rate=self._rate))
+        width, height = self._size
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.options = _ENCODERS[context.codec.name]
+        context.thread_count = self._threads
+        context.time_base = self._tick
+        context.color_range = ColorRange.MPEG
+        context.colorspace = Colorspace.ITU709
+        context.color_primaries = ColorPrimaries.BT709
+        context.color_trc = ColorTrc.BT709
+        if self._sound_file is not None:
+            self._sound = _Sound(self._sound_file, self._container, self._start)
+        return stream
+
+    def _add_sound(self, until: int) -> None:
+        if self._sound is not None:
+            self._sound.add(until * self._tick)
+
+    def _finish(self) -> None:
+        with _os_errors():
+            assert self._stream is not None
+            self._container.mux(self._stream.encode(None))
+            self._add_sound(self._last + self._duration)
+            self._release()
+
+    def _release(self) -> None:
+        if self._sound is not None:
+            self._sound.close()
+        with _os_errors():
+            self._container.close()
+
+
+class _Sound:
+    """The first sound track of a file, on its way into another.
+
+    start  where it begins, seconds after the file's first frame
+    lost   why there is no sound, or not all of it, although the file has some
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], container: OutputContainer, start: float
+    ) -> None:
+        self.lost: str | None = None
+        self._container = container
+        self._opened = ExitStack()
+        self._packets: Iterator[_Timed] = iter(())
+        with self._losing():
+            source = self._opened.enter_context(open_container(os.fspath(path)))
+            if source.streams.audio:
+                self._packets = _packets(source, container, Fraction(start))
+        self._next = self._read()
+
+    def add(self, until: Fraction) -> None:
+        """Hand on what begins before `until`, in seconds after `start`."""
+        while self._next is not None and self._next[0] < until:
+            self._container.mux(self._next[1])
+            self._next = self._read()
+
+    def close(self) -> None:
+        self._opened.close()
+
+    def _read(self) -> _Timed | None:
+        with self._losing():
+            return next(self._packets, None)
+        return None
+
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        """Give the sound up, not the video."""
+        try:
+            yield
+        except (av.FFmpegError, OSError, SourceError) as error:
+            self.lost = str(error)
+
+
+def _packets(
+    source: InputContainer, container: OutputContainer, start: Fraction
+) -> Iterator[_Timed]:
+    """The packets of the first sound track that are heard after `start`, which becomes 0.
+
+    The new track is there when this returns, before the first packet is read.
+    """
+    track = source.streams.audio[0]
+    codec = track.codec_context.codec.canonical_name
+    zero = start + _first_time(source)
+    if start > 1:
+        with suppress(av.FFmpegError):  # what cannot be sought is read from its beginning
+            source.seek(int(zero * av.time_base))
+    if codec in _COPIED:
+        return _copied(source, track, container.add_stream_from_template(track), zero)
+    # Old files name no layout, only channels; more than two are mixed down.
+    layout = "mono" if track.layout.nb_channels == 1 else "stereo"
+    encoder = container.add_stream("aac", rate=track.rate, layout=layout)
+    return _encoded(source, track, encoder, zero)
+
+
+def _copied(
+    source: InputContainer, track: AudioStream, copy: AudioStream, zero: Fraction
+) -> Iterator[_Timed]:
+    last = None
+    for packet in source.demux(track):
+        pts, dts, tick = packet.pts, packet.dts, packet.time_base
+        if pts is None or dts is None or (last is not None and dts <= last):
+            continue  # the end, or a clock that goes back, which no container takes
+        last = dts
+        shift = round(zero / tick)
+        if pts + 2 * (packet.duration or 0) <= shift:
+            continue  # the one just before is kept: decoders begin with it, and leave it out
+        packet.pts, packet.dts, packet.stream = pts - shift, dts - shift, copy
+        yield packet.pts * tick, packet
+
+
+def _encoded(
+    source: InputContainer, track: AudioStream, encoder: AudioStream, zero: Fraction
+) -> Iterator[_Timed]:
+    def encode(frame: AudioFrame | None) -> Iterator[_Timed]:
+        for packet in encoder.encode(frame):
+            yield (packet.pts or 0) * packet.time_base, packet
+
+    for frame in source.decode(track):
+        if frame.pts is None or frame.time_base is None:
+            continue
+        begin = frame.pts * frame.time_base - zero
+        if begin + Fraction(frame.samples, frame.sample_rate) > 0:
+            frame.pts = round(begin / frame.time_base)
+            yield from encode(frame)
+    yield from encode(None)
+
+
+def _first_time(source: InputContainer) -> Fraction:
+    """When the first frame is seen, in seconds on the clock of the container."""
+    stream = video_stream(source, source.name)
+    if stream.start_time is None or stream.time_base is None:
+        return Fraction(0)
+    return stream.start_time * stream.time_base
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Turn libav's errors into OSError, as far as they are none."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise OSError(error.errno, error.strerror) from error
+
+
+def _encoder() -> str:
+    for name in _ENCODERS:
+        with suppress(av.codec.codec.UnknownCodecError):
+            av.Codec(name, "w")
+            return name
+    raise OutputError("this build of libav has no encoder for video: pip install av")
+
+
+def _even(picture: Picture) -> Picture:
+    """The picture with sides of an even number of pixels; the last ones are repeated."""
+    height, width = picture.shape[:2]
+    if width % 2 or height % 2:
+        edges = 0, height % 2, 0, width % 2
+        return np.asarray(cv2.copyMakeBorder(picture, *edges, cv2.BORDER_REPLICATE), np.uint8)
+    return np.ascontiguousarray(picture)
