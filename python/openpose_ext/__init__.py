@@ -1,4 +1,4 @@
-"""OpenPose body poses from pictures: install, one call, offline.
+"""OpenPose people of pictures and videos: install, one call, offline.
 
 import openpose_ext as op
 
@@ -26,7 +26,9 @@ from openpose_ext.estimator import PoseEstimator
 from openpose_ext.geometry import Geometry
 from openpose_ext.outputs.openpose_json import read_openpose
 from openpose_ext.poses import Frame, Poses
+from openpose_ext.smooth import OneEuro, TwoPass, smooth_tracks
 from openpose_ext.topology import BODY_25, COCO_18, HAND_21, Topology
+from openpose_ext.track import Tracker
 
 __all__ = [
     "BODY_25",
@@ -37,16 +39,20 @@ __all__ = [
     "Frame",
     "Geometry",
     "ModelError",
+    "OneEuro",
     "OpenPoseExtError",
     "OutputError",
     "PoseEstimator",
     "Poses",
     "SourceError",
     "Topology",
+    "Tracker",
+    "TwoPass",
     "decode_bodies",
     "decode_body",
     "decode_hand",
     "decode_reference",
     "draw",
     "read_openpose",
+    "smooth_tracks",
 ]
