@@ -64,6 +64,12 @@ def test_redundant_limbs_run_from_shoulder_to_ear(topology: op.Topology) -> None
     assert names == [("RShoulder", "REar"), ("LShoulder", "LEar")]
 
 
+def test_feet_hang_on_the_ankles() -> None:
+    names = [op.BODY_25.parts[part] for part in op.BODY_25.feet]
+    assert names == ["LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel"]
+    assert op.COCO_18.feet == ()
+
+
 def test_both_bodies_join_the_same_parts_of_head_and_arms() -> None:
     above_the_hips = set(op.COCO_18.parts[:8]) | set(op.COCO_18.parts[14:])
     joined = [
@@ -104,6 +110,8 @@ def test_skeletons_are_values(topology: op.Topology) -> None:
         ({"mirror": (0, 1, 2)}, "mirror"),
         ({"mirror": (*range(1, 18), 0)}, "in pairs"),
         ({"colours": op.COCO_18.colours[1:]}, "colour"),
+        ({"feet": (18,)}, "feet names a part that is not there"),
+        ({"feet": (-1,)}, "feet names"),
     ],
 )
 def test_what_contradicts_itself_is_refused(change: dict[str, object], message: str) -> None:

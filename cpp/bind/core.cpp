@@ -26,9 +26,10 @@ using Pair = std::pair<int, int>;
 
 Topology make_topology(int parts, const std::vector<Pair>& limbs,
                        const std::optional<std::vector<Pair>>& paf_channels,
-                       const std::vector<int>& redundant) {
+                       const std::vector<int>& redundant, const std::vector<int>& feet) {
     Topology topology;
     topology.parts = parts;
+    topology.feet = feet;
     // Without fields nothing can be joined, whatever the limbs.
     if (paf_channels) {
         if (paf_channels->size() != limbs.size()) {
@@ -372,7 +373,7 @@ PYBIND11_MODULE(_core, module) {
 
     py::class_<Topology>(module, "Topology")
         .def(py::init(&make_topology), py::arg("parts"), py::arg("limbs"), py::arg("paf_channels"),
-             py::arg("redundant"));
+             py::arg("redundant"), py::arg("feet") = std::vector<int>{});
 
     py::class_<DecodeOptions>(module, "DecodeOptions")
         .def(py::init(&make_options), py::kw_only(), py::arg("peak_threshold"),

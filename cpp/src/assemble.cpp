@@ -12,11 +12,12 @@ constexpr float kPeakWeight = 0.1f;
 // Limbs that make a part a junction: the trunk, not an arm or a leg.
 constexpr int kJunction = 3;
 
-// Number of limbs at each part, without the redundant ones.
-void count_limbs(const Topology& topology, std::vector<int>& limbs) {
+// Number of limbs at each part, without the redundant ones and those of the feet.
+void count_limbs(const Topology& topology, const std::vector<std::uint8_t>& foot,
+                 std::vector<int>& limbs) {
     limbs.assign(topology.parts, 0);
     for (const Limb& limb : topology.limbs) {
-        if (limb.redundant) continue;
+        if (limb.redundant || foot[limb.a] || foot[limb.b]) continue;
         ++limbs[limb.a];
         ++limbs[limb.b];
     }
@@ -106,14 +107,21 @@ void assemble(const Peaks& peaks, const Topology& topology,
         assembly.score[person_a] += link.score;
     }
 
-    count_limbs(topology, scratch.limbs);
+    scratch.foot.assign(parts, 0);
+    for (const int foot : topology.feet) scratch.foot[foot] = 1;
+    count_limbs(topology, scratch.foot, scratch.limbs);
     int kept = 0;
     for (int person = 0; person < assembly.people; ++person) {
         const int count = assembly.count[person];
         const int* seen = &assembly.peak[person * parts];
+        int counted = 0;
         bool has_trunk = false;
-        for (int k = 0; k < parts; ++k) has_trunk |= seen[k] >= 0 && scratch.limbs[k] >= kJunction;
-        if (count < options.min_parts + (has_trunk ? 0 : 1)) continue;
+        for (int k = 0; k < parts; ++k) {
+            if (seen[k] < 0 || scratch.foot[k]) continue;
+            ++counted;
+            has_trunk |= scratch.limbs[k] >= kJunction;
+        }
+        if (counted < options.min_parts + (has_trunk ? 0 : 1)) continue;
         if (assembly.score[person] < static_cast<float>(options.min_score * count)) continue;
         std::copy_n(seen, parts, &assembly.peak[kept * parts]);
         assembly.score[kept] = assembly.score[person];

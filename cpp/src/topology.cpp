@@ -36,6 +36,11 @@ void Topology::check() const {
                                         std::to_string(limb.paf_y));
         }
     }
+    for (const int foot : feet) {
+        if (foot >= 0 && foot < parts) continue;
+        throw std::invalid_argument("foot " + std::to_string(foot) + " is none of " +
+                                    std::to_string(parts) + " parts");
+    }
 }
 
 }  // namespace openpose

@@ -209,6 +209,24 @@ TEST(Assembly, ARedundantLimbMakesNoTrunk) {
     EXPECT_EQ(join(peaks_with({1, 1, 1, 0, 0, 0, 0}), topology, connections, options).people, 0);
 }
 
+TEST(Assembly, FeetMakeNobodyAPersonAndNoTrunk) {
+    // A leg 1 - 4 - 5, a foot 6 that hangs on it, and toes 2 and 3 beyond.
+    Topology topology;
+    topology.parts = 7;
+    topology.limbs = {{1, 4, 0, 1}, {4, 5, 2, 3}, {5, 6, 4, 5}, {5, 2, 6, 7}, {2, 3, 8, 9}};
+    const Connections connections(5, {{0, 0, .9f}});
+    const Peaks peaks = peaks_with({0, 1, 1, 1, 1, 1, 1});
+    DecodeOptions options = anybody();
+    options.min_parts = 3;
+    EXPECT_EQ(join(peaks, topology, connections, options).people, 1) << "six parts of a body";
+    topology.feet = {2, 3, 6};
+    EXPECT_EQ(join(peaks, topology, connections, options).people, 0) << "three, and no trunk";
+    options.min_parts = 2;
+    const Assembly found = join(peaks, topology, connections, options);
+    ASSERT_EQ(found.people, 1);
+    EXPECT_EQ(found.count[0], 6) << "who is a person has feet";
+}
+
 TEST(Assembly, DropsPeopleOfTooLittleEvidenceAPart) {
     // (3 * 0.5 + 0.3 + 0.3) / 3 = 0.7
     const Connections connections{{{0, 0, .3f}}, {{0, 0, .3f}}};

@@ -56,6 +56,14 @@ TEST(Topology, NamesTheLimbThatLeavesTheParts) {
     }
 }
 
+TEST(Topology, NamesTheFootThatIsNoPart) {
+    for (const int wrong : {-1, 3}) {
+        Topology topology = chain(3);
+        topology.feet = {2, wrong};
+        EXPECT_EQ(complaint_of(topology), "foot " + std::to_string(wrong) + " is none of 3 parts");
+    }
+}
+
 TEST(Topology, RefusesNegativeChannels) {
     Topology topology = chain(3);
     topology.limbs[1].paf_y = -1;

@@ -14,6 +14,7 @@ class Topology:
         limbs: Sequence[tuple[int, int]],
         paf_channels: Sequence[tuple[int, int]] | None,
         redundant: Sequence[int],
+        feet: Sequence[int] = ...,
     ) -> None: ...
 
 class DecodeOptions:

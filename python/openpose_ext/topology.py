@@ -29,6 +29,7 @@ class Topology:
                   but never start one
     mirror        K part indices: where each part goes when the picture is mirrored
     colours       K RGB triples, the original OpenPose's
+    feet          indices of parts beyond the ankles: they make nobody a person
 
     Raises ValueError if an index is out of range or the lengths disagree.
     """
@@ -40,6 +41,7 @@ class Topology:
     redundant: tuple[int, ...]
     mirror: tuple[int, ...]
     colours: tuple[Colour, ...]
+    feet: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         parts = range(len(self.parts))
@@ -70,6 +72,8 @@ class Topology:
             raise ValueError(f"topology {self.name!r}: mirror must exchange parts in pairs")
         if len(self.colours) != len(self.parts):
             raise ValueError(f"topology {self.name!r}: one colour a part is needed")
+        if any(foot not in parts for foot in self.feet):
+            raise ValueError(f"topology {self.name!r}: feet names a part that is not there")
 
     @property
     def paf_count(self) -> int:
@@ -80,7 +84,7 @@ class Topology:
     def core(self) -> _core.Topology:
         """The same skeleton as the C++ core takes it."""
         return _core.Topology(
-            len(self.parts), self.limbs, self.paf_channels or None, self.redundant
+            len(self.parts), self.limbs, self.paf_channels or None, self.redundant, self.feet
         )
 
     def __reduce__(self) -> tuple[type[Topology], tuple[object, ...]]:
@@ -93,6 +97,7 @@ class Topology:
             self.redundant,
             self.mirror,
             self.colours,
+            self.feet,
         )
 
 
@@ -151,6 +156,7 @@ BODY_25 = Topology(
         (85, 0, 255), (0, 0, 255), (0, 0, 255), (0, 0, 255), (0, 255, 255), (0, 255, 255),
         (0, 255, 255),
     ),
+    feet=(19, 20, 21, 22, 23, 24),
 )  # fmt: skip
 
 HAND_21 = Topology(

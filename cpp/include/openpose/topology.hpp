@@ -19,11 +19,13 @@ struct Limb {
 struct Topology {
     int parts = 0;
     std::vector<Limb> limbs;
+    std::vector<int> feet{};  ///< parts beyond the ankles: they make nobody a person
 
     /// Number of PAF channels that the limbs read: one more than the highest.
     [[nodiscard]] int paf_channels() const;
 
-    /// Throws std::invalid_argument naming the first limb with a part or channel out of range.
+    /// Throws std::invalid_argument naming the first limb with a part or channel out of range, or
+    /// the first foot that is no part.
     void check() const;
 };
 
