@@ -17,12 +17,15 @@ def random(network: Any, seed: int = 1) -> Any:
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             torch.nn.init.normal_(module.bias, 0, 0.1)
+        elif isinstance(module, torch.nn.PReLU):
+            torch.nn.init.normal_(module.weight, 0, 0.3)
     return network.eval().requires_grad_(False)
 
 
 def write(file: Path, kind: str = "body", thin: int = THIN) -> Path:
-    """Write random weights of "body" or "hand" in the original format."""
-    from openpose_ext.models.nets import BodyNet, HandNet, save_weights
+    """Write random weights of "body", "body_25" or "hand" in the original format."""
+    from openpose_ext.models.nets import Body25Net, BodyNet, HandNet, save_weights
 
-    save_weights(random({"body": BodyNet, "hand": HandNet}[kind](thin=thin)), file)
+    networks = {"body": BodyNet, "body_25": Body25Net, "hand": HandNet}
+    save_weights(random(networks[kind](thin=thin)), file)
     return file

@@ -317,11 +317,11 @@ def test_a_server_that_does_not_end_is_cut_off(
 
 
 def test_a_missing_network_says_how_to_fetch_it(place: Place) -> None:
-    for name in ("mobilenet", "openpose"):
+    for name in ("mobilenet", "openpose", "body25"):
         with pytest.raises(ModelError, match=f"python -m openpose_ext.weights fetch {name};"):
             find_model(name)
-    with pytest.raises(ModelError, match=r"not here\. Put body25"):
-        find_model("body25")
+    with pytest.raises(ModelError, match=r"not here\. Put own\.onnx"):
+        find_model("own", {"own": ("own.onnx",)})
 
 
 @pytest.mark.parametrize("status", [403, 404, 429, 500, 503])
@@ -809,8 +809,9 @@ def test_the_packages_networks_are_listed(place: Place, capsys: pytest.CaptureFi
     assert cli.main(["weights", "list"]) == 0
     listed = capsys.readouterr().out
     heads = dict(line.split(": ") for line in listed.splitlines() if not line.startswith(" "))
-    assert {"lite", "mobilenet", "openpose"} <= {*heads}
+    assert {"lite", "mobilenet", "openpose", "body25"} <= {*heads}
     assert "non-commercial" in heads["openpose"]
+    assert "non-commercial" in heads["body25"]
     assert weights.main(["path", "lite"]) == 0
     files = [find_model("lite"), find_model("lite", HAND_NETWORKS)]
     assert capsys.readouterr().out.splitlines() == [str(file) for file in files]

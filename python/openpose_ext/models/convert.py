@@ -20,13 +20,14 @@ from openpose_ext.errors import BackendError, ModelError
 from openpose_ext.models.manifest import ORIGINAL_RANGE, Manifest, write_manifest
 
 if TYPE_CHECKING:
-    from openpose_ext.models.nets import BodyNet, HandNet
+    from openpose_ext.models.nets import Original
 
 __all__ = [
     "OPSET",
     "ORIGINAL_LICENCE",
     "TOLERANCE",
     "TOLERANCE_F16",
+    "WEIGHTS",
     "Source",
     "checked",
     "converted",
@@ -42,6 +43,9 @@ Maps = Mapping[str, npt.NDArray[np.float32]]
 Batch = npt.NDArray[np.uint8]
 
 ORIGINAL_LICENCE = "OpenPose (academic or non-profit, non-commercial research use only)"
+
+# Suffixes of files that hold an original network's weights: torch's and Caffe's.
+WEIGHTS = (".pth", ".pt", ".caffemodel")
 
 OPSET = 10  # the card's compiler reads no newer one
 
@@ -67,9 +71,7 @@ class Source:
     manifest: Manifest
 
     @classmethod
-    def original(
-        cls, kind: str, network: BodyNet | HandNet, size: tuple[int, int] | None
-    ) -> Source:
+    def original(cls, kind: str, network: Original, size: tuple[int, int] | None) -> Source:
         """One of the original networks in torch; `size` (width, height), None for any."""
         import torch
 
@@ -85,7 +87,7 @@ class Source:
 
         manifest = Manifest(
             kind,
-            {"body": "coco_18", "hand": "hand_21"}[kind],
+            network.topology,
             {name: name for name in names},
             replace(ORIGINAL_RANGE, size=size),
             licence=ORIGINAL_LICENCE,
@@ -104,7 +106,7 @@ def network_input(batch: Batch, input_format: InputFormat) -> npt.NDArray[np.flo
     )
 
 
-def to_torchscript(network: BodyNet | HandNet, file: Path, size: tuple[int, int]) -> None:
+def to_torchscript(network: Original, file: Path, size: tuple[int, int]) -> None:
     """Trace a network; `size` (width, height) of the trace, others of multiples of 8 run too."""
     import torch
 
@@ -117,7 +119,7 @@ def to_torchscript(network: BodyNet | HandNet, file: Path, size: tuple[int, int]
 
 def to_onnx(
     kind: str,
-    network: BodyNet | HandNet,
+    network: Original,
     file: Path,
     size: tuple[int, int] | None,
     *,
@@ -232,7 +234,7 @@ def converted(weights: Path) -> Path:
     the weights itself. It lies beside the weights, or in the user's cache where that folder
     cannot be written to, and bears the hash of the weights it was made from.
 
-    weights  a .pth file, see `nets.load_network`
+    weights  a file of `WEIGHTS`, see `nets.load_network`
 
     Raises BackendError naming the extra if torch is missing, ModelError if the file is no
     original network or the conversion fails its check.

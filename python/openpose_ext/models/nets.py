@@ -1,4 +1,4 @@
-"""The original networks, body and hand, in torch: tables of layers, and the weights' public files.
+"""The original networks, bodies and hand, in torch: tables of layers, and their files of weights.
 
 Every convolution has stride 1, a bias and enough padding to keep the size; every pool halves it,
 three times in all. So any input whose sides are multiples of 8 gives maps of an eighth of it.
@@ -7,30 +7,36 @@ three times in all. So any input whose sides are multiples of 8 gives maps of an
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from openpose_ext.errors import ModelError
+from openpose_ext.models.caffemodel import read_caffemodel
 
 __all__ = [
     "OUTPUTS",
+    "Body25Net",
     "BodyNet",
     "HandNet",
     "Layer",
+    "Original",
     "load_body",
     "load_hand",
     "load_network",
     "save_weights",
 ]
 
-PARTS = 19  # heat maps of the body: 18 parts and the background
+PARTS = 19  # heat maps of the COCO body: 18 parts and the background
 FIELDS = 38  # x and y of 19 limbs
+PARTS_25 = 26  # heat maps of BODY_25: 25 parts and the background
+FIELDS_25 = 52  # x and y of 26 limbs
 POINTS = 22  # heat maps of the hand: 21 points and the background
 FEATURES = 128  # channels of the trunk's output, which every stage sees
 STAGES = range(2, 7)  # refinements after the first prediction
@@ -48,14 +54,14 @@ class Layer:
     name            Caffe's; unique within a network, and what the public files call it
     kernel          side, pixels
     inputs, outputs channels
-    relu            whether a ReLU follows
+    then            the activation that follows, None for none
     """
 
     name: str
     kernel: int
     inputs: int
     outputs: int
-    relu: bool = True
+    then: Literal["relu", "prelu"] | None = "relu"
 
 
 # Halves both sides; the name is only there to be read.
@@ -105,7 +111,7 @@ def _first_stage(branch: str, outputs: int) -> _Block:
         Layer(f"conv5_2_CPM_{branch}", 3, 128, 128),
         Layer(f"conv5_3_CPM_{branch}", 3, 128, 128),
         Layer(f"conv5_4_CPM_{branch}", 1, 128, 512),
-        Layer(f"conv5_5_CPM_{branch}", 1, 512, outputs, relu=False),
+        Layer(f"conv5_5_CPM_{branch}", 1, 512, outputs, None),
     )
 
 
@@ -115,7 +121,7 @@ def _stage(suffix: str, maps: int, outputs: int, *, relu: bool = False) -> _Bloc
         Layer(f"Mconv1_{suffix}", 7, maps + FEATURES, 128),
         *(Layer(f"Mconv{k}_{suffix}", 7, 128, 128) for k in range(2, 6)),
         Layer(f"Mconv6_{suffix}", 1, 128, 128),
-        Layer(f"Mconv7_{suffix}", 1, 128, outputs, relu=relu),
+        Layer(f"Mconv7_{suffix}", 1, 128, outputs, "relu" if relu else None),
     )
 
 
@@ -139,21 +145,41 @@ def _hand_blocks() -> dict[str, _Block]:
         "model1_0": _HAND_TRUNK,
         "model1_1": (
             Layer("conv6_1_CPM", 1, FEATURES, 512),
-            Layer("conv6_2_CPM", 1, 512, POINTS, relu=False),
+            Layer("conv6_2_CPM", 1, 512, POINTS, None),
         ),
         **{f"model{i}": _stage(f"stage{i}", POINTS, POINTS) for i in STAGES},
     }
 
 
-# Channels that a thinner network keeps: the picture's and the maps'.
-_FIXED = {3, FIELDS, PARTS, POINTS}
+# BODY_25 finds the fields in four stages, then the heat maps in two. Channels of each: the maps it
+# sees beside the features, a convolution, the last layer's input, and the maps it gives.
+_STAGES_25 = {
+    "stage0_L2": (0, 96, 256, FIELDS_25),
+    "stage1_L2": (FIELDS_25, 128, 512, FIELDS_25),
+    "stage2_L2": (FIELDS_25, 128, 512, FIELDS_25),
+    "stage3_L2": (FIELDS_25, 128, 512, FIELDS_25),
+    "stage0_L1": (FIELDS_25, 96, 256, PARTS_25),
+    "stage1_L1": (PARTS_25 + FIELDS_25, 128, 512, PARTS_25),
+}
+
+_BODY_25_TRUNK: _Block = (
+    *_VGG[:-1],
+    Layer("conv4_2", 3, 512, 512, "prelu"),
+    Layer("conv4_3_CPM", 3, 512, 256, "prelu"),
+    Layer("conv4_4_CPM", 3, 256, FEATURES, "prelu"),
+)
+
+# Channels that a thinner network keeps: the picture's, and those of maps, which may come with
+# the features.
+_MAPS = (
+    *(3, FIELDS, PARTS, FIELDS + PARTS, POINTS),
+    *(FIELDS_25, PARTS_25, PARTS_25 + FIELDS_25),
+)
 
 
 def _thinned(channels: int, thin: int) -> int:
-    for maps in (FIELDS + PARTS, POINTS):
-        if channels == maps + FEATURES:
-            return maps + FEATURES // thin
-    return channels if channels in _FIXED else channels // thin
+    kept = next((maps for maps in _MAPS if channels in (maps, maps + FEATURES)), 0)
+    return kept + (channels - kept) // thin
 
 
 def _module(block: _Block, thin: int) -> nn.Sequential:
@@ -162,18 +188,55 @@ def _module(block: _Block, thin: int) -> nn.Sequential:
         if isinstance(layer, _Pool):
             module.add_module(layer.name, nn.MaxPool2d(2))
             continue
+        outputs = _thinned(layer.outputs, thin)
         module.add_module(
             layer.name,
             nn.Conv2d(
-                _thinned(layer.inputs, thin),
-                _thinned(layer.outputs, thin),
-                layer.kernel,
-                padding=layer.kernel // 2,
+                _thinned(layer.inputs, thin), outputs, layer.kernel, padding=layer.kernel // 2
             ),
         )
-        if layer.relu:
+        if layer.then == "relu":
             module.add_module(f"relu_{layer.name}", nn.ReLU(inplace=True))
+        elif layer.then == "prelu":
+            # Caffe's name, for it has weights: conv4_2 is followed by prelu4_2.
+            module.add_module(layer.name.replace("conv", "prelu"), nn.PReLU(outputs))
     return module
+
+
+class _Chain(nn.Module):  # type: ignore[misc]
+    """Convolutions one after another, and what each of them gives side by side."""
+
+    def __init__(self, layers: Sequence[Layer], thin: int) -> None:
+        super().__init__()
+        for k, layer in enumerate(layers):
+            self.add_module(str(k), _module((layer,), thin))
+
+    def forward(self, seen: Tensor) -> Tensor:
+        found = []
+        for module in self.children():
+            seen = module(seen)
+            found.append(seen)
+        return torch.cat(found, 1)
+
+
+def _stage_25(suffix: str, thin: int) -> nn.Sequential:
+    """Five chains of three, and two layers of single pixels."""
+    maps, width, hidden, outputs = _STAGES_25[suffix]
+    inputs = maps + FEATURES
+    stage = nn.Sequential()
+    for i in range(1, 6):
+        name = f"Mconv{i}_{suffix}"
+        layers = [
+            Layer(f"{name}_{j}", 3, inputs if j == 0 else width, width, "prelu") for j in range(3)
+        ]
+        stage.add_module(name, _Chain(layers, thin))
+        inputs = 3 * width
+    last: _Block = (
+        Layer(f"Mconv6_{suffix}", 1, inputs, hidden, "prelu"),
+        Layer(f"Mconv7_{suffix}", 1, hidden, outputs, None),
+    )
+    stage.add_module("last", _module(last, thin))
+    return stage
 
 
 class BodyNet(nn.Module):  # type: ignore[misc]
@@ -188,6 +251,8 @@ class BodyNet(nn.Module):  # type: ignore[misc]
 
     Source  Cao et al., "Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields"
     """
+
+    topology: ClassVar[str] = "coco_18"
 
     def __init__(self, *, relu_heat: bool = False, thin: int = 1) -> None:
         super().__init__()
@@ -207,6 +272,37 @@ class BodyNet(nn.Module):  # type: ignore[misc]
         return paf, heat
 
 
+class Body25Net(nn.Module):  # type: ignore[misc]
+    """The body network of OpenPose's BODY_25 model: 25 parts, feet among them, 26 limbs.
+
+    thin  as in `BodyNet`, a divisor of 32
+
+    Source  Cao et al., "OpenPose: Realtime Multi-Person 2D Pose Estimation using Part Affinity
+            Fields"
+    """
+
+    topology: ClassVar[str] = "body_25"
+
+    def __init__(self, *, thin: int = 1) -> None:
+        super().__init__()
+        self.add_module("trunk", _module(_BODY_25_TRUNK, thin))
+        for suffix in _STAGES_25:
+            self.add_module(suffix, _stage_25(suffix, thin))
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """The maps of pictures as `BodyNet` takes them.
+
+        Returns  fields (N, 52, H / 8, W / 8) and heat maps (N, 26, H / 8, W / 8)
+        """
+        features = self.get_submodule("trunk")(pictures)
+        paf = self.get_submodule("stage0_L2")(features)
+        for i in range(1, 4):
+            paf = self.get_submodule(f"stage{i}_L2")(torch.cat([features, paf], 1))
+        heat = self.get_submodule("stage0_L1")(torch.cat([features, paf], 1))
+        heat = self.get_submodule("stage1_L1")(torch.cat([features, heat, paf], 1))
+        return paf, heat
+
+
 class HandNet(nn.Module):  # type: ignore[misc]
     """The hand network of OpenPose: 21 points of a right hand.
 
@@ -214,6 +310,8 @@ class HandNet(nn.Module):  # type: ignore[misc]
 
     Source  Simon et al., "Hand Keypoint Detection in Single Images using Multiview Bootstrapping"
     """
+
+    topology: ClassVar[str] = "hand_21"
 
     def __init__(self, *, thin: int = 1) -> None:
         super().__init__()
@@ -229,17 +327,29 @@ class HandNet(nn.Module):  # type: ignore[misc]
         return heat
 
 
+Original = BodyNet | Body25Net | HandNet
+
+# OpenPose's other networks, by how many values a bias has.
+_OTHERS = {
+    ("conv5_5_CPM_L1.bias", 28): "MPI",
+    ("conv6_2_CPM.bias", 71): "face",
+    ("Mconv7_stage0_L2.bias", 72): "BODY_25B",
+}
+
+
 def load_body(path: str | PathLike[str], *, relu_heat: bool = False) -> BodyNet:
-    """The body network with the weights of a file such as `body_pose_model.pth`, on the CPU.
+    """The COCO body network with the weights of a file such as `body_pose_model.pth`, on the CPU.
 
-    Keys with and without a prefix (`model0.conv1_1.weight`) are understood. A file of a thinner
-    network (see `BodyNet`) gives that one. Everything becomes float32.
+    A .caffemodel is read as Caffe's, all else as torch's: there keys with and without a prefix
+    (`model0.conv1_1.weight`) are understood, also inside of "state_dict" or "model". A file of a
+    thinner network (see `BodyNet`) gives that one. Everything becomes float32.
 
+    Warns of layers with weights that a .caffemodel has beside the network's.
     Raises ModelError if the file cannot be read as weights alone (nothing in it is executed), or
-    naming the keys that are missing, too many or of another shape.
+    naming the keys that are missing, too many, of another shape or hold what is no number.
     """
     file = Path(path)
-    return _filled(lambda thin: BodyNet(relu_heat=relu_heat, thin=thin), _read(file), file, "body")
+    return _filled(lambda thin: BodyNet(relu_heat=relu_heat, thin=thin), _read(file), file, "COCO")
 
 
 def load_hand(path: str | PathLike[str]) -> HandNet:
@@ -248,7 +358,7 @@ def load_hand(path: str | PathLike[str]) -> HandNet:
     return _filled(lambda thin: HandNet(thin=thin), _read(file), file, "hand")
 
 
-def load_network(path: str | PathLike[str]) -> tuple[str, BodyNet | HandNet]:
+def load_network(path: str | PathLike[str]) -> tuple[str, Original]:
     """("body" or "hand", the network) of a file of weights, whichever its keys name.
 
     Raises as `load_body` does.
@@ -257,10 +367,12 @@ def load_network(path: str | PathLike[str]) -> tuple[str, BodyNet | HandNet]:
     weights = _read(file)
     if "conv6_2_CPM.weight" in weights:
         return "hand", _filled(lambda thin: HandNet(thin=thin), weights, file, "hand")
-    return "body", _filled(lambda thin: BodyNet(thin=thin), weights, file, "body")
+    if "prelu4_2.weight" in weights:
+        return "body", _filled(lambda thin: Body25Net(thin=thin), weights, file, "BODY_25")
+    return "body", _filled(lambda thin: BodyNet(thin=thin), weights, file, "COCO")
 
 
-def save_weights(network: BodyNet | HandNet, path: str | PathLike[str]) -> None:
+def save_weights(network: Original, path: str | PathLike[str]) -> None:
     """Write the weights as the public files have them: flat, without prefixes."""
     torch.save({_short(key): value for key, value in network.state_dict().items()}, path)
 
@@ -274,11 +386,16 @@ def _read(file: Path) -> dict[str, Tensor]:
     """The tensors of a file by their short names."""
     if not file.is_file():
         raise ModelError(f"there is no network file {file}")
+    if _is_caffe(file):
+        return {key: torch.from_numpy(values) for key, values in read_caffemodel(file).items()}
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{file} cannot be read as torch weights: {reason}") from error
+    for entry in ("state_dict", "model"):  # as training programs wrap them
+        if isinstance(content, Mapping) and isinstance(content.get(entry), Mapping):
+            content = content[entry]
     if not isinstance(content, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
     ):
@@ -294,6 +411,10 @@ def _read(file: Path) -> dict[str, Tensor]:
     return weights
 
 
+def _is_caffe(file: Path) -> bool:
+    return file.suffix.lower() == ".caffemodel"
+
+
 def _filled(
     network: Callable[[int], Net], weights: Mapping[str, Tensor], file: Path, kind: str
 ) -> Net:
@@ -301,21 +422,36 @@ def _filled(
     with torch.device("meta"):  # shapes alone: what is filled below need not be drawn first
         made = network(_thinness(weights))
     expected = {_short(key): (key, value.shape) for key, value in made.state_dict().items()}
+    # Old files have more dimensions for biases and slopes.
+    found = {
+        key: value.ravel() if key in expected and len(expected[key][1]) == 1 else value
+        for key, value in weights.items()
+    }
+    extra = [key for key in found if key not in expected]
     problems = [
-        *_some("missing", [key for key in expected if key not in weights]),
-        *_some("not part of it", [key for key in weights if key not in expected]),
+        *_some("missing", [key for key in expected if key not in found]),
+        *_some("not part of it", [] if _is_caffe(file) else extra),
         *_some(
             "of another shape",
             [
-                f"{key} {tuple(weights[key].shape)} instead of {tuple(shape)}"
+                f"{key} {tuple(found[key].shape)} instead of {tuple(shape)}"
                 for key, (_, shape) in expected.items()
-                if key in weights and weights[key].shape != shape
+                if key in found and found[key].shape != shape
             ],
+        ),
+        *_some(
+            "not finite",
+            [key for key in expected if key in found and not found[key].isfinite().all()],
         ),
     ]
     if problems:
+        for (key, channels), name in _OTHERS.items():
+            if key in found and found[key].numel() == channels:
+                problems.append(f"it looks like OpenPose's {name} network, which is not supported")
         raise ModelError(f"{file} does not hold the original {kind} network: {'; '.join(problems)}")
-    state = {full: weights[key].float() for key, (full, _) in expected.items()}
+    if extra:
+        warnings.warn(f"{file}: {_some('not used', extra)[0]}", stacklevel=3)
+    state = {full: found[key].float() for key, (full, _) in expected.items()}
     made.load_state_dict(state, assign=True)
     made.eval().requires_grad_(False)
     return made
