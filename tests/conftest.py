@@ -1,10 +1,13 @@
-"""What tests share: the data beside the checkout and the synthetic maps."""
+"""What tests share: the data beside the checkout, the synthetic maps, a card that is none."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -43,3 +46,19 @@ def _interruptible() -> None:
     A shell starts its background jobs with SIGINT ignored.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def vaststreamx(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """Give the stand-in for the runtime of Vastai's cards, fresh, to this test alone."""
+    pytest.importorskip("onnxruntime", reason="the stand-in for a card computes with onnxruntime")
+    folder = str(Path(__file__).with_name("stand_in"))
+    monkeypatch.syspath_prepend(folder)
+    # Processes that the test starts find it, too.
+    monkeypatch.setenv("PYTHONPATH", folder, prepend=os.pathsep)
+    of_it = ("vaststreamx", "openpose_ext.backends.vsx")
+    for name in of_it:
+        sys.modules.pop(name, None)
+    yield importlib.import_module("vaststreamx")
+    for name in of_it:
+        sys.modules.pop(name, None)

@@ -302,7 +302,7 @@ def test_an_engine_that_does_not_load_is_told_apart(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"backend": "tensorflow"}, "one of auto, openvino, onnxruntime, torch, not 'tensorflow'"),
+        ({"backend": "tensorflow"}, "openvino, onnxruntime, torch, vsx, not 'tensorflow'"),
         ({"precision": "int8"}, "one of auto, f32, bf16, f16, not 'int8'"),
         ({"threads": 0}, "threads must be a whole number of at least 1"),
         ({"threads": "2"}, "threads must be a whole number"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import caffe_networks
 import oracle
 import original_networks
 from openpose_ext import PoseEstimator
@@ -22,6 +23,8 @@ from openpose_ext.export import main
 from openpose_ext.models import convert, lookup
 from openpose_ext.models.manifest import ORIGINAL_RANGE, Manifest, read_manifest, write_manifest
 from openpose_ext.outputs.pictures import write_picture
+from openpose_ext.topology import BODY_25
+from original_networks import THIN
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -120,6 +123,37 @@ def test_the_body_goes_to_every_format_and_back(
     for line, name in zip(capsys.readouterr().out.splitlines(), names, strict=True):
         assert line.startswith(f"{out / name}: ")
         assert "largest difference / range" in line
+
+
+def by_caffe(kind: str, weights: caffe_networks.Weights, thin: int, batch: np.ndarray) -> Maps:
+    """The maps as the prototxt makes them of a .caffemodel's weights."""
+    maps = caffe_networks.NETWORKS[kind](thin).run(weights, batch)["net_output"]
+    heat = {"body_25": 26, "coco": 19, "hand": 22}[kind]
+    parts = {"heat": maps[:, :heat], "paf": maps[:, heat:]}
+    return {role: part for role, part in parts.items() if part.shape[1]}
+
+
+@pytest.mark.parametrize("kind", caffe_networks.NETWORKS)
+def test_a_caffemodel_gives_its_maps_in_every_format(kind: str, tmp_path: Path) -> None:
+    weights = caffe_networks.write(tmp_path / "a.caffemodel", kind, THIN)
+    to = "hand" if kind == "hand" else "body"
+    code = export(
+        to, "--weights", tmp_path / "a.caffemodel", "-o", tmp_path, "--dynamic",
+        "--format", "torchscript", "onnx", "ir",
+    )  # fmt: skip
+    assert code == Exit.DONE
+    batch = noise(2, 64, 104, 3)
+    expected = by_caffe(kind, weights, THIN, batch)
+    assert_same(original(tmp_path / "a.caffemodel", batch), expected)
+    for name, engine in (
+        (f"{to}.torchscript.pt", "torch"),
+        (f"{to}.onnx", "openvino"),
+        (f"{to}.onnx", "onnxruntime"),
+        (f"{to}.xml", "openvino"),
+    ):
+        assert_same(maps(tmp_path / name, batch, engine), expected)
+    topology = {"body_25": "body_25", "coco": "coco_18", "hand": "hand_21"}[kind]
+    assert read_manifest(tmp_path / f"{to}.onnx").topology == topology
 
 
 def test_the_original_rules_find_the_same_people_in_every_formats_maps(
@@ -313,8 +347,9 @@ def test_pictures_that_cannot_be_read_do_not_calibrate(
         (["--format", "int8"], Exit.USAGE, "needs --calibrate DIR"),
         (["--format", "int8", "--calibrate", "nowhere"], Exit.USAGE, "nowhere is no folder"),
         (["--weights", "a.onnx", "--format", "onnx"], Exit.USAGE, "--format can be ir and int8"),
-        (["--weights", "a.onnx", "--opset", "12"], Exit.USAGE, "an .onnx file keeps its"),
-        (["--weights", "b.caffemodel"], Exit.USAGE, "a .pth or .onnx file is needed"),
+        (["--weights", "a.onnx", "--opset", "12"], Exit.USAGE, ".onnx keeps its own"),
+        (["--weights", "b.npy"], Exit.USAGE, "a file .pth, .pt, .caffemodel or .onnx is needed"),
+        (["--weights", "b.caffemodel"], Exit.MODEL, "before the first layer, it has no weights"),
         (["--weights", "c.pth"], Exit.MODEL, "there is no network file c.pth"),
         (["--weights", "empty.pth"], Exit.MODEL, "cannot be read as torch weights"),
         (["hand"], Exit.MODEL, "holds the body network, not hand"),
@@ -404,6 +439,30 @@ def test_a_folder_that_cannot_be_written_to_is_left_alone(
     assert left(body.parent) == [body.name]
 
 
+@pytest.mark.parametrize("name", ["pose_iter_584000.caffemodel", "body_25.pth"])
+def test_body25_is_converted_once_from_any_of_its_files(
+    name: str, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = own_cache / "models" / name
+    file.parent.mkdir(parents=True)
+    if name.endswith(".pth"):
+        original_networks.write(file, "body_25")
+    else:
+        caffe_networks.write(file, "body_25")
+    picture = noise(64, 80, 3)
+    with PoseEstimator("body25", height=64, precision="f32") as estimator:
+        assert estimator(picture).topology is BODY_25
+        stages = estimator.stages(picture)
+        made = estimator.info.model
+    assert made.name.startswith(file.stem)
+    assert made.suffix == ".onnx"
+    expected = original(file, picture[None])
+    assert_same({"heat": stages.heat[None], "paf": stages.paf[None]}, expected)
+    monkeypatch.setattr(convert, "find_spec", lambda name: None)
+    with PoseEstimator("body25", height=64) as estimator:
+        assert estimator.info.model == made
+
+
 def test_openpose_says_how_to_fetch_it(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(lookup.ENVIRONMENT, raising=False)
     with pytest.raises(ModelError, match=r"python -m openpose_ext\.weights fetch openpose"):
@@ -462,6 +521,24 @@ def test_a_network_of_one_output_and_other_layout_runs_from_its_manifest(
     file.write_bytes(known.read_bytes() + b"\x12\x00")  # an empty field: no hash knows it
     write_manifest(read_manifest(known), file)
     assert average_precision(file, shared, height=368) >= 0.32
+
+
+@pytest.mark.slow
+def test_the_whole_of_body_25_is_the_same_from_caffe_to_every_engine(tmp_path: Path) -> None:
+    weights = caffe_networks.write(tmp_path / "a.caffemodel", "body_25", thin=1)
+    assert (tmp_path / "a.caffemodel").stat().st_size > 104_664_336  # its numbers alone
+    code = export(
+        "body", "--weights", tmp_path / "a.caffemodel", "-o", tmp_path, "--format", "onnx", "ir"
+    )
+    assert code == Exit.DONE
+    batch = noise(1, 184, 184, 3)
+    expected = by_caffe("body_25", weights, 1, batch)
+    for name, engine in (
+        ("body.onnx", "openvino"),
+        ("body.onnx", "onnxruntime"),
+        ("body.xml", "openvino"),
+    ):
+        assert_same(maps(tmp_path / name, batch, engine), expected)
 
 
 @pytest.mark.slow

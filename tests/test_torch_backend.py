@@ -172,13 +172,13 @@ def test_the_estimator_runs_weights_by_their_path(tmp_path: Path) -> None:
 
 def test_files_and_devices_that_will_not_do_are_refused(tmp_path: Path, script: Path) -> None:
     torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(BackendError, match="does not hold the original body network"):
+    with pytest.raises(BackendError, match="does not hold the original COCO network"):
         open_backend(tmp_path / "other.pth", "torch")
     (tmp_path / "cut.pt").write_bytes(script.read_bytes()[:2000])
     with pytest.raises(BackendError, match=r"cut\.pt cannot be read"):
         open_backend(tmp_path / "cut.pt", "torch")
     (tmp_path / "a.onnx").touch()
-    with pytest.raises(BackendError, match=r"torch reads \.pth, \.pt, not a\.onnx"):
+    with pytest.raises(BackendError, match=r"torch reads \.pth, \.pt, \.caffemodel, not a\.onnx"):
         open_backend(tmp_path / "a.onnx", "torch")
     for device in ("cuda:99", "abacus"):
         with pytest.raises(BackendError, match=f"torch cannot use the device '{device}'"):

@@ -1,4 +1,4 @@
-"""`python -m openpose_ext.export`: networks as TorchScript, ONNX, OpenVINO IR and INT8."""
+"""`python -m openpose_ext.export`: networks for other engines: ONNX, OpenVINO IR, INT8, vamc."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from openpose_ext.models.convert import (
     OPSET,
     TOLERANCE,
     TOLERANCE_F16,
+    WEIGHTS,
     Source,
     checked,
     opset,
@@ -33,13 +35,15 @@ from openpose_ext.models.convert import (
     to_torchscript,
 )
 from openpose_ext.models.manifest import Manifest, read_manifest, write_manifest
+from openpose_ext.models.vamc import DTYPES
 from openpose_ext.outputs.files import make_folder
-from openpose_ext.preprocess import Preprocessing
-from openpose_ext.sources.pictures import find_pictures, read_picture
+from openpose_ext.preprocess import Picture, Preprocessing
+from openpose_ext.sources.listing import find_inputs
+from openpose_ext.sources.pictures import read_picture
 
 __all__ = ["main"]
 
-FORMATS = ("torchscript", "onnx", "ir", "int8")
+FORMATS = ("torchscript", "onnx", "ir", "int8", "vamc")
 
 # (width, height) that the seed converts its networks at.
 _SEED_SIZE = {"body": (184, 184), "hand": (368, 368)}
@@ -54,17 +58,23 @@ examples:
   python -m openpose_ext.export hand --weights hand_pose_model.pth -o out --format onnx --dynamic
   python -m openpose_ext.export body --weights body_pose_model.pth -o out --dynamic \\
       --format int8 --calibrate pictures
+  python -m openpose_ext.export body --weights pose_iter_584000.caffemodel -o out --format onnx
   python -m openpose_ext.export body --weights model.onnx -o out --format ir int8 \\
       --calibrate pictures
+  python -m openpose_ext.export hand --weights hand_pose_model.pth -o out --format vamc \\
+      --dtype int8 --calibrate pictures_of_people
 
 files, each with its manifest <file>.toml:
   torchscript  body.torchscript.pt
   onnx         body.onnx
   ir           body.xml, body_fp16.xml (weights as fp16), each with its .bin
   int8         body_int8.onnx; with ir: body_int8.xml, too
+  vamc         body.onnx, and all that the compiler of Vastai's cards needs beside it (--dtype fp16,
+               or int8 with --calibrate); README_body.md has the next commands
 
 Every file is run and compared with what it was made from; if it differs too much, nothing is
-written. INT8 calibrates on pictures such as the network will see: people for body, hands for hand.
+written. INT8 calibrates on pictures such as the network will see: people for body, hands for hand;
+for vamc it finds the hands itself, in pictures of people.
 
 exit codes: 0 done; 2 usage; 3 network, engine, a failed comparison; 4 output; 130 interrupted
 """
@@ -80,9 +90,11 @@ class _Made:
     """Files on the way, and what is to be said of each.
 
     folder  where they are made, beside their place
+    others  files that are no networks, and folders of them
     """
 
     folder: Path
+    others: list[str] = field(default_factory=list)
     manifests: dict[str, Manifest] = field(default_factory=dict)
     reports: dict[str, str] = field(default_factory=dict)
 
@@ -101,6 +113,13 @@ class _Made:
             weights = Path(name).with_suffix(".bin")
             for part in (weights.name, name) if name.endswith(".xml") else (name,):
                 os.replace(self.folder / part, target / part)
+        for name in self.others:
+            if (self.folder / name).is_dir() and (target / name).exists():
+                # An older calibration's. What is not ours keeps the folder, and the error, there.
+                for file in (target / name).glob("[0-9][0-9][0-9].png"):
+                    file.unlink()
+                (target / name).rmdir()
+            os.replace(self.folder / name, target / name)
 
     @staticmethod
     def _outputs(manifest: Manifest, name: str) -> dict[str, str]:
@@ -113,7 +132,7 @@ class _Made:
 def _export(argv: Sequence[str]) -> int:
     args = parse(_parser(), argv, booleans=("dynamic",))
     _check(args)
-    pictures = _calibration_files(args.calibrate) if "int8" in args.format else []
+    pictures = _calibration_files(args.calibrate) if _needs_pictures(args) else []
     target = Path(args.output)
     make_folder(target)
     try:
@@ -137,7 +156,7 @@ def _make(args: argparse.Namespace, made: _Made, pictures: Sequence[Path]) -> No
         source = _from_weights(args, made, onnx_file)
     size = source.manifest.input.size
     shape = "any size" if size is None else f"1 x 3 x {size[1]} x {size[0]}"
-    if "onnx" in args.format:
+    if {"onnx", "vamc"} & {*args.format}:
         made.add(source, f"{kind}.onnx", TOLERANCE, f"opset {opset(onnx_file)}, {shape}; ")
     if "ir" in args.format:
         for name, half in ((f"{kind}.xml", False), (f"{kind}_fp16.xml", True)):
@@ -145,10 +164,12 @@ def _make(args: argparse.Namespace, made: _Made, pictures: Sequence[Path]) -> No
             made.add(source, name, TOLERANCE_F16 if half else TOLERANCE, f"{shape}; ")
     if "int8" in args.format:
         _make_int8(args, made, source, onnx_file, pictures)
+    if "vamc" in args.format:
+        _make_vamc(args, made, source.manifest, pictures)
 
 
 def _from_weights(args: argparse.Namespace, made: _Made, onnx_file: Path) -> Source:
-    """A .pth as ONNX, which the other formats are made from, and as TorchScript if wanted."""
+    """Weights as ONNX, which the other formats are made from, and as TorchScript if wanted."""
     require_torch(args.weights)
     from openpose_ext.models.nets import load_network
 
@@ -204,20 +225,50 @@ def _make_int8(
         made.add(source, f"{args.kind}_int8.xml", None)
 
 
+def _make_vamc(
+    args: argparse.Namespace, made: _Made, manifest: Manifest, files: Sequence[Path]
+) -> None:
+    from openpose_ext.models.vamc import write_vamc
+
+    shown: list[Picture] = []
+    if args.dtype == "int8":
+        shown = _shown(args.kind, manifest, files)
+        if not shown:
+            what = "no hands were found" if args.kind == "hand" else "nothing can be read"
+            raise UsageError(f"--calibrate {args.calibrate}: {what} in its pictures")
+    names = write_vamc(made.folder, args.kind, args.dtype, manifest, shown)
+    made.others += names
+    *_, readme, yaml = names
+    pictures = f", calibrated on {len(shown)} pictures" if shown else ""
+    made.reports[yaml] = f"{args.dtype}{pictures}; {readme} has the next commands"
+
+
+def _shown(kind: str, manifest: Manifest, files: Sequence[Path]) -> list[Picture]:
+    """What the network will be shown of the pictures, as many as are used."""
+    from openpose_ext.models.calibration import hand_crops
+
+    pictures = _readable(files)
+    if kind == "hand":
+        size = manifest.input.size
+        assert size is not None
+        return list(islice(hand_crops(pictures, size[0]), _PICTURES))
+    return [batch[0] for batch in _batches(files, manifest)]
+
+
 def _batches(files: Sequence[Path], manifest: Manifest) -> list[npt.NDArray[np.uint8]]:
-    """The pictures as the network will see them; those that cannot be read are left out."""
-    size = manifest.input.size
-    prepare = Preprocessing(stride=manifest.stride, fixed_size=size)
-    batches = []
+    """The pictures as the network will see them."""
+    prepare = Preprocessing(stride=manifest.stride, fixed_size=manifest.input.size)
+    return [prepare(picture)[0][None] for picture in _readable(files)]
+
+
+def _readable(files: Sequence[Path]) -> Iterator[Picture]:
+    """The pictures; those that cannot be read are left out."""
     silent = not sys.stderr.isatty()
     for file in tqdm(files, unit="picture", disable=silent, leave=False):
         try:
-            picture = read_picture(file)
+            yield read_picture(file)
         except SourceError as error:
             print(f"openpose-ext: {error}; it is left out", file=sys.stderr)
-            continue
-        batches.append(prepare(picture)[0][None])
-    return batches
 
 
 def _times(files: Sequence[Path], manifest: Manifest, batch: npt.NDArray[np.uint8]) -> list[float]:
@@ -252,7 +303,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("kind", choices=("body", "hand"), help="what the network looks for")
-    add("--weights", metavar="FILE", help="an original network (.pth), or .onnx for ir and int8")
+    add("--weights", metavar="FILE", help="an original network, or .onnx for ir and int8")
     add("-o", "--output", metavar="DIR", help="folder of the files")
     add("--format", nargs="+", choices=FORMATS, metavar="FORMAT", help=", ".join(FORMATS))
     add(
@@ -265,6 +316,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--dynamic", action="store_true", help="any number and size of pictures")
     add("--opset", type=positive, metavar="N", help=f"of .onnx (default {OPSET}; INT8 has 13)")
     add("--calibrate", metavar="DIR", help="pictures that INT8 takes its ranges from")
+    add("--dtype", choices=DTYPES, help=f"what vamc compiles for (default {DTYPES[0]})")
     return parser
 
 
@@ -282,21 +334,40 @@ def _check(args: argparse.Namespace) -> None:
     if missing:
         raise UsageError(f"{' and '.join(missing)} must be given; --help shows examples")
     suffix = Path(args.weights).suffix.lower()
-    if suffix not in (".pth", ".onnx"):
-        raise UsageError(f"--weights {args.weights}: a .pth or .onnx file is needed")
+    if suffix not in (*WEIGHTS, ".onnx"):
+        known = ", ".join(WEIGHTS)
+        raise UsageError(f"--weights {args.weights}: a file {known} or .onnx is needed")
     if not os.path.isfile(args.weights):
         raise ModelError(f"there is no network file {args.weights}")
     if suffix == ".onnx":
-        if {"torchscript", "onnx"} & {*args.format}:
+        if {"torchscript", "onnx", "vamc"} & {*args.format}:
             raise UsageError(f"{args.weights} is ONNX: --format can be ir and int8")
         if args.size or args.dynamic or args.opset:
-            raise UsageError("--size, --dynamic and --opset are for .pth; an .onnx file keeps its")
+            raise UsageError("--size, --dynamic and --opset are for weights; .onnx keeps its own")
     if args.size and args.dynamic:
         raise UsageError("--size and --dynamic contradict each other; give one of them")
     if args.size and any(n % 8 for n in args.size):
         raise UsageError(f"--size {args.size[0]} {args.size[1]}: both must be multiples of 8")
-    if "int8" in args.format and not args.calibrate:
-        raise UsageError("--format int8 needs --calibrate DIR, a folder of pictures")
+    if "vamc" in args.format:
+        _check_vamc(args)
+    elif args.dtype:
+        raise UsageError("--dtype is what --format vamc compiles for")
+    if _needs_pictures(args) and not args.calibrate:
+        raise UsageError("INT8 needs --calibrate DIR, a folder of pictures")
+
+
+def _check_vamc(args: argparse.Namespace) -> None:
+    args.dtype = args.dtype or DTYPES[0]
+    if args.dynamic:
+        raise UsageError("--format vamc: a card's network takes one size; leave --dynamic out")
+    if args.opset not in (None, OPSET):
+        raise UsageError(f"--format vamc: the compiler is known to read opset {OPSET} only")
+    if args.kind == "hand" and args.size and args.size[0] != args.size[1]:
+        raise UsageError("--size: hands are cut out as squares")
+
+
+def _needs_pictures(args: argparse.Namespace) -> bool:
+    return "int8" in args.format or ("vamc" in args.format and args.dtype == "int8")
 
 
 def _calibration_files(folder: str) -> list[Path]:
@@ -304,7 +375,7 @@ def _calibration_files(folder: str) -> list[Path]:
     if not os.path.isdir(folder):
         raise UsageError(f"--calibrate {folder} is no folder")
     try:
-        files = [Path(picture.path) for picture in find_pictures([folder]).pictures]
+        files = [file.path for file in find_inputs([folder], videos=False).files]
     except ValueError as error:
         raise UsageError(error) from error
     step = max(1, len(files) // _PICTURES)

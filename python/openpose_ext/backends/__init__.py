@@ -7,6 +7,7 @@ an engine; only these files import one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,9 @@ __all__ = [
     "InputFormat",
     "Outputs",
     "describe",
+    "exists",
     "open_backend",
+    "own_cores",
     "reason",
 ]
 
@@ -94,11 +97,14 @@ class Graph:
     outputs     shape of each output, by name
     normalises  the input goes through constant arithmetic first, or through a quantiser that
                 spans pixel values: it takes pixels in 0..255
+    checked     the range of values stands in a file of the engine's own, which opening the network
+                compares with what is asked for
     """
 
     input: Shape
     outputs: Mapping[str, Shape]
     normalises: bool
+    checked: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ class BackendInfo:
 
     engine      a name of `ENGINES`
     version     the engine's
-    model       the network's file
+    model       the network's file, or the prefix of a compiled one
     device      as the engine calls it
     precision   "f32", "bf16" or "f16": what float arithmetic runs in; integer layers stay integer
     fixed_size  (width, height) the network insists on, or None
@@ -166,24 +172,48 @@ class _Engine:
     """An engine by what it needs and can read.
 
     packages  what must be importable
-    install   what pip must be told
+    install   what to do where it is not
     suffixes  files it reads
+    parts     what is added to the name of a compiled network, its prefix, in the files of which it
+              consists; such an engine reads no others
     """
 
     packages: tuple[str, ...]
     install: str
     suffixes: tuple[str, ...]
+    parts: tuple[str, ...] = ()
 
     @property
     def missing(self) -> list[str]:
         return [name for name in self.packages if find_spec(name) is None]
 
+    @property
+    def reads(self) -> str:
+        """What it reads, in words."""
+        return ", ".join(self.suffixes) or "networks compiled by vamc, by their prefix"
+
+    def can_read(self, file: Path) -> bool:
+        if not self.parts:
+            return file.suffix.lower() in self.suffixes
+        return any(Path(f"{file}{part}").is_file() for part in self.parts)
+
 
 # In the order in which "auto" takes them.
 ENGINES: Mapping[str, _Engine] = {
-    "openvino": _Engine(("openvino",), "openvino", (".onnx", ".xml", ".pb", ".tflite")),
-    "onnxruntime": _Engine(("onnxruntime", "onnx"), '"openpose_ext[onnxruntime]"', (".onnx",)),
-    "torch": _Engine(("torch",), '"openpose_ext[torch]"', (".pth", ".pt")),
+    "openvino": _Engine(("openvino",), "pip install openvino", (".onnx", ".xml", ".pb", ".tflite")),
+    "onnxruntime": _Engine(
+        ("onnxruntime", "onnx"), 'pip install "openpose_ext[onnxruntime]"', (".onnx",)
+    ),
+    "torch": _Engine(
+        ("torch",), 'pip install "openpose_ext[torch]"', (".pth", ".pt", ".caffemodel")
+    ),
+    "vsx": _Engine(
+        ("vaststreamx",),
+        "the Python runtime of Vastai's cards, which is on no package index. Its wheels are on the "
+        "vendor's developer site, behind a login; install the one that fits your driver",
+        (),
+        (".so", ".json", ".params"),
+    ),
 }
 
 
@@ -196,27 +226,47 @@ def open_backend(
     precision: str = "auto",
     threads: int | None = None,
     streams: int = 1,
+    vdsp_params: str | PathLike[str] | None = None,
+    batch: int | None = None,
+    hw_config: str | None = None,
 ) -> Backend:
-    """Open a network's file on an engine.
+    """Open a network on an engine.
 
+    model_file    its file; for "vsx" the prefix of a compiled network, `mod` of `mod.so`
     backend       a name of `ENGINES`; "auto" takes the first that is installed and can run the file
     input_format  what the network's input expects
-    device        in the engine's own words: "cpu", "GPU", "cuda:0"
+    device        in the engine's own words: "cpu", "GPU", "cuda:0", dies "0,1"
     precision     "auto" (the engine's choice, see `info`), "f32", "bf16" or "f16"
     threads       bound on the engine's threads; None is the engine's choice
-    streams       requests in flight at most
+    streams       requests in flight at most; for "vsx" copies of the network on each die
+    vdsp_params   for "vsx" only: the JSON of its preprocessing, None for the one beside the network
+    batch         for "vsx" only: pictures a run, which the others take as they come; None is 1
+    hw_config     for "vsx" only: the hardware configuration that its runtime takes with a network
 
     Raises ValueError for an unknown name or a number out of range, ModelError if there is no such
     file, BackendError if the engine is not installed or refuses the file, device or precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-    for name, count in (("threads", 1 if threads is None else threads), ("streams", streams)):
+    for name, count in (
+        ("threads", 1 if threads is None else threads),
+        ("streams", streams),
+        ("batch", 1 if batch is None else batch),
+    ):
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, not {count!r}")
     file = Path(model_file)
 
-    def opened(adapter: ModuleType) -> Backend:
+    def opened(adapter: ModuleType, engine: _Engine) -> Backend:
+        own: dict[str, Any] = {}
+        if engine.parts:
+            own = {
+                "vdsp_params": vdsp_params and Path(vdsp_params),
+                "batch": batch or 1,
+                "hw_config": hw_config,
+            }
+        elif vdsp_params is not None:
+            raise BackendError(f"{vdsp_params} is for networks compiled by vamc, not for {file}")
         result: Backend = adapter.open_engine(
             file,
             input_format=input_format,
@@ -224,31 +274,45 @@ def open_backend(
             precision=precision,
             threads=threads,
             streams=streams,
+            **own,
         )
         return result
 
     return _first_that_can(opened, file, backend)
 
 
-def describe(model_file: str | PathLike[str], backend: str = "auto") -> Graph:
-    """What a network's file says of itself. Raises as `open_backend` does."""
+def describe(
+    model_file: str | PathLike[str], backend: str = "auto", *, device: str = "cpu"
+) -> Graph:
+    """What a network says of itself. Raises as `open_backend` does.
 
-    def described(adapter: ModuleType) -> Graph:
-        graph: Graph = adapter.describe(Path(model_file))
+    device  where a compiled network is loaded to be asked; files are read without one
+    """
+
+    def described(adapter: ModuleType, engine: _Engine) -> Graph:
+        graph: Graph = adapter.describe(
+            Path(model_file), **({"device": device} if engine.parts else {})
+        )
         return graph
 
     return _first_that_can(described, Path(model_file), backend)
 
 
-def _first_that_can(use: Callable[[ModuleType], T], file: Path, backend: str) -> T:
+def exists(model_file: Path) -> bool:
+    """Whether there is such a network: a file, or the prefix of a compiled one."""
+    compiled = any(engine.parts and engine.can_read(model_file) for engine in ENGINES.values())
+    return compiled or model_file.is_file()
+
+
+def _first_that_can(use: Callable[[ModuleType, _Engine], T], file: Path, backend: str) -> T:
     if backend != "auto" and backend not in ENGINES:
         raise ValueError(f"backend must be one of auto, {', '.join(ENGINES)}, not {backend!r}")
-    if not file.is_file():
+    if not exists(file):
         raise ModelError(f"there is no network file {file}")
     refusals = []
     for name in ENGINES if backend == "auto" else [backend]:
         try:
-            return use(_adapter(name, file))
+            return use(_adapter(name, file), ENGINES[name])
         except BackendError as error:
             refusals.append(error)
     if len(refusals) == 1:
@@ -259,16 +323,21 @@ def _first_that_can(use: Callable[[ModuleType], T], file: Path, backend: str) ->
 
 def _adapter(name: str, file: Path) -> ModuleType:
     engine = ENGINES[name]
-    if file.suffix.lower() not in engine.suffixes:
-        raise BackendError(f"{name} reads {', '.join(engine.suffixes)}, not {file.name}")
+    if not engine.can_read(file):
+        raise BackendError(f"{name} reads {engine.reads}, not {file.name}")
     if engine.missing:
-        raise BackendError(
-            f"{name} needs {' and '.join(engine.missing)}: pip install {engine.install}"
-        )
+        raise BackendError(f"{name} needs {' and '.join(engine.missing)}: {engine.install}")
     try:
         return import_module(f"{__name__}.{name}")
     except ImportError as error:  # installed, but its libraries do not load
         raise BackendError(f"{name} is installed but cannot be loaded: {reason(error)}") from error
+
+
+def own_cores() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def reason(error: BaseException) -> str:

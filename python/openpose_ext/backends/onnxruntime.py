@@ -6,7 +6,6 @@ in the user's cache, so that only the first process needs the `onnx` package's t
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from openpose_ext.backends import (
     Graph,
     InputFormat,
     Outputs,
+    own_cores,
     reason,
 )
 from openpose_ext.backends.cache import digest, file_digest, user_cache, weight_files
@@ -48,9 +48,10 @@ def open_engine(
             "precision='f32' or another backend"
         )
     provider = _provider(device)
-    threads = threads or _own_cores()
+    # Its own choice would pin threads to the cores.
+    threads = threads or own_cores()
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = max(1, threads // streams)  # a run's
     options.inter_op_num_threads = 1
     # Idle threads sleep instead of keeping the cores from the decoder.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -124,13 +125,6 @@ def _provider(device: str) -> str | tuple[str, dict[str, str]]:
             return (provider, {"device_id": index}) if index else str(provider)
     has = ", ".join(p.removesuffix("ExecutionProvider").lower() for p in available)
     raise BackendError(f"this onnxruntime has no device {device!r}, only {has}")
-
-
-def _own_cores() -> int:
-    """The cores this process may use; onnxruntime's own choice pins threads to them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _extended(file: Path, input_format: InputFormat) -> bytes:

@@ -59,6 +59,11 @@ def _import_openvino() -> Any:
 
 ov = _import_openvino()
 
+# The bindings prepare themselves at the first array they see, and two threads that bring their
+# first arrays at once wait for each other for ever (one for Python's lock, one for the preparation).
+# So the first comes here: one thread imports a module.
+_ = ov.Tensor(np.zeros(1, np.uint8), shared_memory=True).data
+
 # The capability a device must have for each.
 _PRECISIONS = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
 

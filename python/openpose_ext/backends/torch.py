@@ -1,4 +1,4 @@
-"""torch: weights of the original networks (.pth) and TorchScript (.pt), on the CPU or with CUDA.
+"""torch: the original networks' weights (.pth, .caffemodel) and TorchScript (.pt), CPU or CUDA.
 
 Slower than the other engines on a CPU; it is here for files that only torch reads, for CUDA, and
 to compare with.
@@ -17,7 +17,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from openpose_ext.backends import Backend, BackendInfo, Graph, InputFormat, Outputs, Shape, reason
+from openpose_ext.backends import (
+    Backend,
+    BackendInfo,
+    Graph,
+    InputFormat,
+    Outputs,
+    Shape,
+    own_cores,
+    reason,
+)
 from openpose_ext.backends.pooled import PooledBackend
 from openpose_ext.errors import BackendError, ModelError
 
@@ -102,6 +111,10 @@ class _TorchBackend(PooledBackend[Network]):
         self._device = device
         self._format = input_format
         self._type = _TYPES[info.precision]
+        # Of one run: runs that are in flight share them.
+        self._threads = info.threads
+        if info.streams > 1:
+            self._threads = max(1, (info.threads or own_cores()) // info.streams)
         constants = [
             torch.tensor(values, dtype=torch.float32, device=device)
             for values in (input_format.mean, input_format.divisor)
@@ -112,7 +125,7 @@ class _TorchBackend(PooledBackend[Network]):
 
     def _infer(self, request: Network, batch: npt.NDArray[np.uint8]) -> Outputs:
         try:
-            with torch.inference_mode(), _at_most(self.info.threads):
+            with torch.inference_mode(), _at_most(self._threads):
                 outputs = _listed(request(self._input(batch)))
                 arrays = [output.float().cpu().numpy() for output in outputs]
         except RuntimeError as error:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
+from openpose_ext.backends import exists
 from openpose_ext.backends.cache import user_folder
 from openpose_ext.errors import ModelError
 from openpose_ext.models.manifest import registry
@@ -37,14 +38,19 @@ BODY_NETWORKS: Mapping[str, tuple[str, ...]] = {
         "human-pose-estimation-0001-fp32.onnx",
         "human-pose-estimation-0001.xml",
     ),
-    "openpose": ("body_pose_model.onnx", "body_pose_model.pth"),
-    "body25": ("body25.onnx",),
+    "openpose": ("body_pose_model.onnx", "body_pose_model.pth", "pose_iter_440000.caffemodel"),
+    "body25": (
+        "body25.onnx",
+        "pose_iter_584000.caffemodel",
+        "pose_iter_584000.caffemodel.pt",
+        "body_25.pth",
+    ),
 }
 
 HAND_NETWORKS: Mapping[str, tuple[str, ...]] = {
     "lite": ("lite_hand.onnx",),
     "landmark": ("hand_landmark_full.tflite", "hand_landmark_lite.tflite"),
-    "openpose": ("hand_pose_model.onnx", "hand_pose_model.pth"),
+    "openpose": ("hand_pose_model.onnx", "hand_pose_model.pth", "pose_iter_102000.caffemodel"),
 }
 
 
@@ -53,7 +59,8 @@ def find_model(
 ) -> Path:
     """The file of a network.
 
-    model  a name of `names`, or the path of a file; a file that bears a name is "./lite"
+    model  a name of `names`, or the path of a file or of a compiled network's prefix; one that
+           bears a name is "./lite"
     names  what each name stands for
 
     A name is looked for in $OPENPOSE_EXT_MODELS (one folder or several, as in $PATH), the user's
@@ -68,7 +75,7 @@ def find_model(
     if isinstance(model, str) and model in names:
         return _named(model, names[model])
     file = Path(model).expanduser()
-    if file.is_file():
+    if exists(file):
         return file
     raise ModelError(
         f"there is no network file {str(model)!r}, and it is not a name: {', '.join(names)}"

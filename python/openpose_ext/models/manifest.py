@@ -19,7 +19,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from openpose_ext.backends import Graph, InputFormat, describe
+from openpose_ext.backends import Graph, InputFormat, describe, exists
 from openpose_ext.backends.cache import file_digest
 from openpose_ext.errors import ModelError
 from openpose_ext.topology import BODY_25, COCO_18, HAND_21, Topology
@@ -170,17 +170,22 @@ def manifest_file(model_file: Path) -> Path:
 
 
 def read_manifest(
-    model_file: Path, *, backend: str = "auto", normalise: tuple[float, float] | None = None
+    model_file: Path,
+    *,
+    backend: str = "auto",
+    device: str = "cpu",
+    normalise: tuple[float, float] | None = None,
 ) -> Manifest:
     """What a network's file means, from the first that knows.
 
-    `<file>.toml`; the registry, by the file's hash; the graph itself, as `backend` reads it.
+    `<file>.toml`; the registry, by the file's hash; the graph itself, as `backend` reads it (on
+    `device`, if it is compiled for one).
     `normalise`, a mean and a divisor of all channels, overrides the range that any of them says; a
     range that nothing says is taken as x / 256 - 0.5, with a warning.
 
     Raises ModelError if the manifest is broken or nothing fits the graph, and as `describe` does.
     """
-    manifest, says_range = _manifest_of(model_file, backend)
+    manifest, says_range = _manifest_of(model_file, backend, device)
     if normalise is not None:
         mean, divisor = normalise
         given = replace(manifest.input, mean=(mean,) * 3, divisor=(divisor,) * 3)
@@ -195,19 +200,19 @@ def read_manifest(
     return manifest
 
 
-def _manifest_of(model_file: Path, backend: str) -> tuple[Manifest, bool]:
+def _manifest_of(model_file: Path, backend: str, device: str) -> tuple[Manifest, bool]:
     """The manifest, and whether anything says the range of values."""
     beside = manifest_file(model_file)
     if beside.is_file():
         return _parsed_file(beside), True
-    if not model_file.is_file():
+    if not exists(model_file):
         raise ModelError(f"there is no network file {model_file}")
-    known = _registered(model_file)
+    known = _registered(model_file) if model_file.is_file() else None
     if known is not None:
         return known, True
-    graph = describe(model_file, backend)
+    graph = describe(model_file, backend, device=device)
     try:
-        return sniff(graph), graph.normalises
+        return sniff(graph), graph.normalises or graph.checked
     except ValueError as error:
         raise ModelError(
             f"{model_file} fits no pose network: {error}. Write what it is to {beside}"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from openpose_ext.backends import Backend, BackendInfo, Outputs, open_backend
 from openpose_ext.errors import ModelError
-from openpose_ext.models.convert import converted
+from openpose_ext.models.convert import WEIGHTS, converted
 from openpose_ext.models.lookup import BODY_NETWORKS, HAND_NETWORKS, find_model
 from openpose_ext.models.manifest import TOPOLOGIES, Manifest, read_manifest
 
@@ -71,7 +71,7 @@ class _Network:
         self._manifest = manifest
         self.topology = TOPOLOGIES[manifest.topology]
         self.stride = manifest.stride
-        self.fixed_size = manifest.input.size
+        self.fixed_size = backend.info.fixed_size
         self._by_role = self._outputs_by_role()
 
     @classmethod
@@ -84,19 +84,22 @@ class _Network:
         precision: str = "auto",
         threads: int | None = None,
         streams: int = 1,
+        vdsp_params: str | PathLike[str] | None = None,
+        batch: int | None = None,
         normalise: tuple[float, float] | None = None,
     ) -> Self:
         """Find, describe and open a network by its name or file.
 
-        `normalise` overrides the manifest's range; see `read_manifest`.
+        `normalise` overrides the manifest's range; see `read_manifest`. The others are those of
+        `open_backend`.
 
         Weights of the original networks, found by name, are converted once for the faster
         engines. Raises as `find_model`, `converted`, `read_manifest` and `open_backend` do.
         """
         file = find_model(model, cls.names)
-        if model in cls.names and file.suffix == ".pth" and backend != "torch":
+        if model in cls.names and file.suffix in WEIGHTS and backend != "torch":
             file = converted(file)
-        manifest = read_manifest(file, backend=backend, normalise=normalise)
+        manifest = read_manifest(file, backend=backend, device=device, normalise=normalise)
         if manifest.kind != cls.kind:
             raise ModelError(f"{file} is a {manifest.kind} network, not a {cls.kind} network")
         opened = open_backend(
@@ -107,6 +110,8 @@ class _Network:
             precision=precision,
             threads=threads,
             streams=streams,
+            vdsp_params=vdsp_params,
+            batch=batch,
         )
         try:
             return cls(opened, manifest)

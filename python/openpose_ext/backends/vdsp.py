@@ -1,0 +1,102 @@
+"""The JSON that tells a Vastai card's signal processor how to make a network's input of a picture.
+
+It has to say the same as the network's manifest: where they differ the maps get weak, and nothing
+raises. So the one is derived from the other, and a file of somebody else's is compared with it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from openpose_ext.backends import InputFormat
+from openpose_ext.errors import BackendError
+
+__all__ = ["beside", "check_vdsp_params", "vdsp_params"]
+
+_OPERATION = "FUSION_OP_RGB_RESIZE_CVTCOLOR_NORM_TENSOR"
+_INPUT_SIZES = ("IimageWidth", "IimageHeight", "IimageWidthPitch", "IimageHeightPitch")
+_OUTPUT_SIZES = ("OimageWidth", "OimageHeight")
+
+
+def beside(prefix: Path) -> Path:
+    """Where the parameters of a compiled network lie if they are not named."""
+    return prefix.with_name(f"{prefix.name}.vdsp_params.json")
+
+
+def vdsp_params(input_format: InputFormat) -> dict[str, Any]:
+    """The parameters of a network: pictures come as RGB planes of its size.
+
+    Raises ValueError for a network of any size, of another layout than NCHW, or with a mean or
+    divisor for each channel: whether those are in the order before or after the swap of the
+    channels is documented nowhere.
+    """
+    if input_format.size is None:
+        raise ValueError("a network for the card takes one size of pictures only")
+    if input_format.layout != "NCHW":
+        raise ValueError(f"a network for the card is NCHW, not {input_format.layout}")
+    mean, divisor = input_format.mean, input_format.divisor
+    if len({*mean}) > 1 or len({*divisor}) > 1:
+        raise ValueError(
+            f"mean {mean} and divisor {divisor} must be the same for all channels: which order the "
+            "card takes them in is not known"
+        )
+    width, height = input_format.size
+    sizes = dict(zip((*_INPUT_SIZES, *_OUTPUT_SIZES), (width, height) * 3, strict=True))
+    return {
+        "OpType": _OPERATION,
+        "OpConfig": {
+            "IimageFormat": "RGB_PLANAR",
+            **sizes,
+            "Mean": list(map(_number, mean)),
+            "Std": list(map(_number, divisor)),
+            "NormaType": "MINUSMEAN_DIVSTD" if input_format.normalises else "EQUAL",
+            "ColorCvtCode": {"BGR": "RGB2BGR", "RGB": "NO_CHANGE"}[input_format.channels],
+            # Pictures come in the network's size, so that no device's rounding matters.
+            "ResizeType": "BILINEAR_CV",
+        },
+    }
+
+
+def check_vdsp_params(file: Path, input_format: InputFormat) -> None:
+    """Raise BackendError, naming the key, if a file says other than `vdsp_params(input_format)`.
+
+    How sizes that agree are brought to each other does not matter, nor do a mean and a divisor
+    that are not used. The size of the input may be left out, as many of these files do.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BackendError(
+            f"the card's preprocessing {file} cannot be read: {error.strerror}"
+        ) from error
+    except ValueError as error:
+        raise BackendError(f"the card's preprocessing {file} is no JSON: {error}") from error
+    try:
+        expected = vdsp_params(input_format)
+    except ValueError as error:
+        raise BackendError(f"{file} cannot be checked: {error}") from error
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    if not isinstance(found, dict) or not isinstance(found.get("OpConfig"), dict):
+        raise BackendError(f"{file} must hold one operation with OpType and OpConfig")
+    _compare(file, "OpType", found.get("OpType"), expected["OpType"])
+    config = found["OpConfig"]
+    for key, value in expected["OpConfig"].items():
+        if key == "ResizeType" or (key in _INPUT_SIZES and key not in config):
+            continue
+        if key in ("Mean", "Std") and not input_format.normalises:
+            continue
+        _compare(file, key, config.get(key), value)
+
+
+def _compare(file: Path, key: str, found: Any, expected: Any) -> None:
+    if found != expected:
+        is_ = "is missing" if found is None else f"is {json.dumps(found)}"
+        raise BackendError(f"{key} {is_} in {file}; the network needs {json.dumps(expected)}")
+
+
+def _number(value: float) -> float:
+    """Whole numbers without a point, as the vendor's own files have them."""
+    return int(value) if value.is_integer() else value
