@@ -254,6 +254,52 @@ def test_filled_parts_can_be_left_out() -> None:
     assert np.array_equal(seen.keypoints[:, :-1], poses.keypoints[:, :-1])
 
 
+# Feet ----------------------------------------------------------------------------------------
+
+# COCO-WholeBody's: big toe, small toe, heel, left first.
+FOOT_SIGMAS = np.array([68, 66, 66, 92, 94, 94]) / 1000
+FEET = np.stack([np.linspace(40, 90, 6), np.full(6, 200.0), np.full(6, 2.0)], axis=1)
+
+
+def feet_at(oks: float) -> np.ndarray:
+    feet = FEET.copy()
+    feet[:, 0] += np.sqrt(-2 * AREA * (2 * FOOT_SIGMAS) ** 2 * np.log(oks))
+    return feet
+
+
+def with_feet(entry: dict[str, Any], feet: np.ndarray = FEET) -> dict[str, Any]:
+    return {**entry, "foot_kpts": feet.ravel().tolist()}
+
+
+@pytest.mark.parametrize(("oks", "thresholds"), [(0.49, 0), (0.72, 5), (0.951, 10)])
+def test_feet_are_scored_with_the_sigmas_of_coco_wholebody(
+    tmp_path: Path, oks: float, thresholds: int
+) -> None:
+    truth = annotated(tmp_path, with_feet(person(1)))
+    evaluation = Evaluation.of_feet([with_feet(result(1, POINTS + 300), feet_at(oks))], truth)
+    assert evaluation is not None
+    assert evaluation.scores().ap == pytest.approx(thresholds / 10)
+
+
+def test_people_without_feet_are_neither_missed_nor_invented(tmp_path: Path) -> None:
+    nothing = np.zeros((6, 3))
+    truth = annotated(
+        tmp_path, with_feet(person(1)), with_feet(person(2), nothing), person(3), pictures=3
+    )
+    found = [with_feet(result(1)), with_feet(result(2), nothing), with_feet(result(3), nothing)]
+    found.append(result(1, FAR))  # of a network that knows no feet
+    evaluation = Evaluation.of_feet(found, truth)
+    assert evaluation is not None
+    assert (evaluation.scores().ap, evaluation.scores().ar) == pytest.approx((1, 1))
+    assert Evaluation.of_feet(found, annotated(tmp_path, person(1), pictures=3)) is None
+
+
+def test_the_feet_of_body_25_are_those_of_coco_wholebody() -> None:
+    (entry,) = coco_results(people(1, BODY_25), 1)
+    assert entry["foot_kpts"][::3] == [20, 21, 22, 23, 24, 25]
+    assert entry["foot_kpts"][2::3] == [0.5] * 5 + [0.03]
+
+
 # Samples of the pictures ---------------------------------------------------------------------
 
 
@@ -362,6 +408,9 @@ BROKEN = {
         "keypoints of annotations[1] (id 1) must be 51 numbers, not 54 values"
     ),
     changed("annotations", 1, "keypoints", value=["x"] * 51): "must be 51 numbers, not 51 values",
+    changed("annotations", 1, "foot_kpts", value=[0] * 6): (
+        "foot_kpts of annotations[1] (id 1) must be 18 numbers, not 6 values"
+    ),
     changed("annotations", 1, "area", value=np.nan): "area of annotations[1] (id 1) must be a",
     changed("annotations", 1, "area", value="9" * 99): f"not '{'9' * 39}...",
     changed("annotations", 1, "area", value=10**400): f"not {'1' + '0' * 39}...",
@@ -553,6 +602,30 @@ def test_scores_are_printed_with_filled_parts_and_without(
     assert [*table] == ["all parts", "seen"]
     assert table["all parts"][0] == "1.000"
     assert table["seen"][0] == "0.900", "one of 17 parts was filled: OKS is 16 / 17"
+
+
+def test_feet_are_scored_where_the_network_and_the_annotations_have_them(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    annotated(place, with_feet(person(1)), with_feet(person(2), FEET + 500), pictures=2)
+    assert run_here() == 0
+    assert "feet" not in rows(capsys.readouterr().out), "18 parts have none"
+
+    class OfBody25(Standin):
+        def __call__(self, picture: np.ndarray) -> Poses:
+            poses = super().__call__(picture).as_topology(BODY_25)
+            keypoints = poses.keypoints.copy()
+            keypoints[:, 19:] = FEET * [1, 1, 0.25]
+            return replace(poses, keypoints=keypoints, filled=np.zeros((1, 25), np.bool_))
+
+    monkeypatch.setattr(command, "PoseEstimator", OfBody25)
+    assert run_here() == 0
+    table = rows(capsys.readouterr().out)
+    assert table["all parts"][0] == "1.000"
+    assert table["feet"][5] == "0.500", "one of two pairs"
+    annotated(place, person(1), person(2), pictures=2)
+    assert run_here() == 0
+    assert "feet" not in rows(capsys.readouterr().out)
 
 
 def test_the_first_pictures_alone(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

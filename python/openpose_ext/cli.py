@@ -37,6 +37,9 @@ _COMMANDS = {
     "infer": ("openpose_ext.infer", "find people in pictures"),
     "eval": ("openpose_ext.eval", "score a network on annotated pictures, as COCO does"),
     "export": ("openpose_ext.export", "convert a network to what engines read, INT8 too"),
+    "perf": ("openpose_ext.perf", "measure throughput and latency, as vamp does"),
+    "datalist": ("openpose_ext.datalist", "write pictures as the inputs that vamp runs"),
+    "serve": ("openpose_ext.serve", "show people on a page in the browser, with an API"),
     "weights": ("openpose_ext.weights", "list, fetch and find the files of networks"),
 }
 

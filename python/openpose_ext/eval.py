@@ -8,8 +8,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,11 @@ from openpose_ext.flags import (
     parse,
     positive,
 )
-from openpose_ext.outputs.coco_json import COCO_PARTS, to_coco
+from openpose_ext.outputs.coco_json import COCO_PARTS, FOOT_PARTS, to_coco
 from openpose_ext.outputs.files import make_folder, write_whole
 from openpose_ext.poses import Poses
 from openpose_ext.preprocess import HEIGHT
+from openpose_ext.recorded import Record, find_records
 from openpose_ext.sources.pictures import read_picture
 from openpose_ext.tally import Tally
 
@@ -62,6 +63,9 @@ _COCO_NAMES = (
     "left_knee", "right_knee", "left_ankle", "right_ankle",
 )  # fmt: skip
 
+# How far off each of `FOOT_PARTS` may be, as COCO says it of its parts. Source: COCO-WholeBody.
+_FOOT_SIGMAS = (0.068, 0.066, 0.066, 0.092, 0.094, 0.094)
+
 # No picture is larger: numbers beyond it, and those that are not finite, are errors.
 _LARGEST = 1e12
 
@@ -73,9 +77,12 @@ examples:
   python -m openpose_ext.eval ... --scales 0.5,1,1.5,2 --mirror
   python -m openpose_ext.eval ... --bootstrap 1000         with a confidence interval
   python -m openpose_ext.eval ... --json results.json      results for COCO's own tools
+  python -m openpose_ext.eval --npz card/found --datalist card/datalist.txt --annotations FILE
 
+The last decodes what vamp or `openpose_ext.perf` wrote for the inputs of `openpose_ext.datalist`.
 AP and AR are means over OKS 0.50:0.05:0.95; 50 and 75 stand for one threshold, M and L for people
-of 32^2 to 96^2 pixels and larger. "seen" counts filled parts as missing.
+of 32^2 to 96^2 pixels and larger. "seen" counts filled parts as missing. "feet" stands where both
+the network and the annotations (COCO-WholeBody's) have them, and looks at nothing else.
 
 exit codes: 0 done; 1 some pictures failed; 2 usage, annotation file; 3 network, engine,
 pycocotools; 4 output; 130 interrupted
@@ -118,7 +125,7 @@ class Annotations:
 
     pictures  `id` (a number), `file_name`, and `width` and `height` where they are known
     people    `image_id`, `keypoints` (17 * x, y, visibility), `num_keypoints`, `area`, `bbox`,
-              `iscrowd`
+              `iscrowd`, and in COCO-WholeBody `foot_kpts` (6 * x, y, visibility)
     category  the id of the category "person"
     """
 
@@ -186,17 +193,24 @@ class Evaluation:
     results      COCO key point results of any origin: `image_id`, `category_id`, `keypoints`
                  (17 * x, y, anything) and `score`
     annotations  of all pictures that were looked at; those without results count as such
+    sigmas       how far off each key point may be, if these are not COCO's 17
 
     Raises ValueError for no pictures, and for results of other pictures or of another form;
     BackendError if pycocotools is not installed.
     """
 
-    def __init__(self, results: Sequence[Result], annotations: Annotations) -> None:
+    def __init__(
+        self,
+        results: Sequence[Result],
+        annotations: Annotations,
+        *,
+        sigmas: Sequence[float] = (),
+    ) -> None:
         coco, coco_eval = _pycocotools()
         pictures = sorted(picture["id"] for picture in annotations.pictures)
         if not pictures:
             raise ValueError("there are no pictures to score")
-        _check_results(results, set(pictures))
+        _check_results(results, set(pictures), len(sigmas) or len(COCO_PARTS))
         with redirect_stdout(io.StringIO()):  # pycocotools prints what it does
             truth, found = coco(), coco()
             truth.dataset = {
@@ -215,8 +229,27 @@ class Evaluation:
             self._coco = coco_eval(truth, found, "keypoints")
             self._coco.params.imgIds = pictures
             self._coco.params.catIds = [annotations.category]
+            if len(sigmas):
+                self._coco.params.kpt_oks_sigmas = np.array(sigmas)
             self._coco.evaluate()
         self._pictures = len(pictures)
+
+    @classmethod
+    def of_feet(cls, results: Sequence[Result], annotations: Annotations) -> Evaluation | None:
+        """The same of COCO-WholeBody's `foot_kpts` alone; None if nobody is annotated with any.
+
+        People without feet count neither for nor against a result, nor do results without feet.
+        """
+        missing = [0] * (3 * len(FOOT_PARTS))
+        points = [person.get("foot_kpts", missing) for person in annotations.people]
+        people = tuple(
+            {**person, "keypoints": feet, "num_keypoints": sum(v > 0 for v in feet[2::3])}
+            for person, feet in zip(annotations.people, points, strict=True)
+        )
+        if not any(person["num_keypoints"] for person in people):
+            return None
+        found = [{**r, "keypoints": r["foot_kpts"]} for r in results if any(r.get("foot_kpts", ()))]
+        return cls(found, replace(annotations, people=people), sigmas=_FOOT_SIGMAS)
 
     def scores(self) -> Scores:
         """COCO's ten numbers."""
@@ -298,15 +331,15 @@ def _pycocotools() -> tuple[Any, Any]:
     return COCO, COCOeval
 
 
-def _check_results(results: Sequence[Result], pictures: set[int]) -> None:
+def _check_results(results: Sequence[Result], pictures: set[int], points: int) -> None:
     for k, result in enumerate(results):
         if result.get("image_id") not in pictures:
             raise ValueError(
                 f"results[{k}] is of picture {result.get('image_id')!r}, which is none of the "
                 f"{len(pictures)} annotated ones"
             )
-        if not _are_numbers(result.get("keypoints"), 3 * len(COCO_PARTS)):
-            raise ValueError(f"results[{k}] has no keypoints of 17 * (x, y, v)")
+        if not _are_numbers(result.get("keypoints"), 3 * points):
+            raise ValueError(f"results[{k}] has no keypoints of {points} * (x, y, v)")
         if not _are_numbers([result.get("score")], 1):
             raise ValueError(f"results[{k}] has no score")
 
@@ -337,8 +370,10 @@ def _person(k: int, entry: dict[str, Any], pictures: set[int]) -> dict[str, Any]
     picture = entry.get("image_id")
     if type(picture) is not int or picture not in pictures:
         raise ValueError(f"{where} is of picture {picture!r}, which is not among the images")
-    expected = {"keypoints": 3 * len(COCO_PARTS), "bbox": 4}
-    for name in ("keypoints", "num_keypoints", "area", "bbox", "iscrowd"):
+    expected = {"keypoints": 3 * len(COCO_PARTS), "bbox": 4, "foot_kpts": 3 * len(FOOT_PARTS)}
+    names = ["keypoints", "num_keypoints", "area", "bbox", "iscrowd"]
+    names += ["foot_kpts"] if "foot_kpts" in entry else []
+    for name in names:
         if name not in entry:
             hint = "; is this a file of boxes and outlines?" if name == "keypoints" else ""
             raise ValueError(f"{where} has no {name}{hint}")
@@ -347,8 +382,7 @@ def _person(k: int, entry: dict[str, Any], pictures: set[int]) -> dict[str, Any]
         if not _are_numbers(values, count):
             numbers = f"{count} numbers" if count > 1 else "a number"
             raise ValueError(f"{name} of {where} must be {numbers}, not {_short(entry[name])}")
-    names = ("image_id", "keypoints", "num_keypoints", "area", "bbox", "iscrowd")
-    return {name: entry[name] for name in names}
+    return {name: entry[name] for name in ("image_id", *names)}
 
 
 def _are_numbers(values: object, count: int) -> bool:
@@ -370,18 +404,40 @@ def _short(value: object) -> str:
 
 
 def _eval(argv: Sequence[str]) -> int:
-    args = parse(_parser(), argv, NETWORK_BOOLEANS)
+    parser = _parser()
+    args = parse(parser, argv, NETWORK_BOOLEANS)
     # OpenCV's own words on damaged files; the reason is ours to give.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    folder, annotations = _inputs(args)
+    recorded = args.npz is not None or args.datalist is not None
+    annotations = _annotations(args, recorded)
+    if recorded:
+        records = _records(args, parser, annotations)
+        annotations = annotations.only(records)
+    else:
+        folder = _folder(args, annotations)
     output = _output(args)
     _pycocotools()  # rather missed now than after an hour of pictures
     tally = Tally()
-    with _estimator(args) as estimator:
+    with ExitStack() as opened:
+        if recorded:
+            options = _options(args)
+            setting = f"outputs in {args.npz}, {_rules(args)}"
+        else:
+            estimator = opened.enter_context(_estimator(args))
+            setting = _setting(args, estimator)
+
+        def look(entry: Mapping[str, Any]) -> Poses:
+            if recorded:
+                return records[entry["id"]].people(args.mode, options)
+            with tally.timed("read"):
+                picture = read_picture(folder / entry["file_name"])
+            _check_size(entry, picture.shape[1], picture.shape[0])
+            return estimator(picture)
+
         if output is not None:
             make_folder(output.parent)
-        print(_setting(args, estimator), flush=True)
-        found = _find(estimator, folder, annotations, tally)
+        print(setting, flush=True)
+        found = _find(look, annotations, tally)
     if output is not None:
         results = [r for poses, k in found for r in coco_results(poses, k, annotations.category)]
         write_whole(output, json.dumps(results, separators=(",", ":")).encode())
@@ -392,7 +448,7 @@ def _eval(argv: Sequence[str]) -> int:
 
 
 def _find(
-    estimator: PoseEstimator, folder: Path, annotations: Annotations, tally: Tally
+    look: Callable[[Mapping[str, Any]], Poses], annotations: Annotations, tally: Tally
 ) -> list[tuple[Poses, int]]:
     """The people of each picture that can be read, and its id."""
     found: list[tuple[Poses, int]] = []
@@ -400,14 +456,11 @@ def _find(
     with tqdm(annotations.pictures, unit="picture", disable=silent, leave=False) as progress:
         for entry in progress:
             try:
-                with tally.timed("read"):
-                    picture = read_picture(folder / entry["file_name"])
+                poses = look(entry)
             except SourceError as error:
                 tally.failed += 1
                 progress.write(f"openpose-ext: {error}; it is not scored", file=sys.stderr)
                 continue
-            _check_size(entry, picture)
-            poses = estimator(picture)
             tally.add(poses.timings)
             tally.pictures += 1
             tally.people += len(poses)
@@ -415,9 +468,8 @@ def _find(
     return found
 
 
-def _check_size(entry: Mapping[str, Any], picture: npt.NDArray[np.uint8]) -> None:
+def _check_size(entry: Mapping[str, Any], width: int, height: int) -> None:
     """Points of a picture that was resized or turned since would lie elsewhere."""
-    height, width = picture.shape[:2]
     expected = entry.get("width") or width, entry.get("height") or height
     if expected != (width, height):
         raise UsageError(
@@ -435,9 +487,15 @@ def _report(
     kinds = {"all parts": found}
     if any(poses.filled.any() for poses, _ in found):
         kinds["seen"] = [(seen_only(poses), k) for poses, k in found]
-    for kind, people in kinds.items():
-        results = [r for poses, k in people for r in coco_results(poses, k, annotations.category)]
-        evaluation = Evaluation(results, annotations)
+    results = {
+        kind: [r for poses, k in people for r in coco_results(poses, k, annotations.category)]
+        for kind, people in kinds.items()
+    }
+    evaluations = {kind: Evaluation(found, annotations) for kind, found in results.items()}
+    if any(poses.topology.feet for poses, _ in found):
+        feet = Evaluation.of_feet(results["all parts"], annotations)
+        evaluations |= {} if feet is None else {"feet": feet}
+    for kind, evaluation in evaluations.items():
         line = f"{kind:9}" + "".join(f"{_number(s):>6}" for s in astuple(evaluation.scores()))
         if samples:
             low, high = percentile_interval(evaluation.bootstrap(samples))
@@ -460,14 +518,18 @@ def _setting(args: argparse.Namespace, estimator: PoseEstimator) -> str:
         size += ", mirrored too"
     return (
         f"{info.model.name} on {info.engine} {info.version} ({info.device}, {info.precision}), "
-        f"{size}, fit {args.fit}, mode {args.mode}, {args.assignment}"
+        f"{size}, fit {args.fit}, {_rules(args)}"
     )
+
+
+def _rules(args: argparse.Namespace) -> str:
+    return f"mode {args.mode}, {args.assignment}"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m openpose_ext.eval",
-        usage="%(prog)s --images DIR --annotations FILE [option ...]",
+        usage="%(prog)s (--images DIR | --npz DIR --datalist FILE) --annotations FILE [option ...]",
         description="Score a network on annotated pictures: COCO's AP and AR of key points.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -476,6 +538,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--images", metavar="DIR", help="folder of the pictures")
     add("--annotations", metavar="FILE", help="COCO's key point annotations of them")
+    add("--npz", metavar="DIR", help="instead: outputs of a network for the inputs of a datalist")
+    add("--datalist", metavar="FILE", help="the list of those inputs")
     add("--limit", type=positive, metavar="N", help="only the first N pictures of the file")
 
     group = parser.add_argument_group("network")
@@ -498,18 +562,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _inputs(args: argparse.Namespace) -> tuple[Path, Annotations]:
-    if args.images is None or args.annotations is None:
-        raise UsageError("--images DIR and --annotations FILE are needed; --help shows examples")
-    folder = Path(args.images)
-    if not folder.is_dir():
-        raise UsageError(f"--images {folder} is no folder")
+def _annotations(args: argparse.Namespace, recorded: bool) -> Annotations:
+    """The annotations of what is to be scored, which is given."""
+    needed = ("npz", "datalist", "annotations") if recorded else ("images", "annotations")
+    if any(getattr(args, name) is None for name in needed):
+        words = {"images": "DIR", "npz": "DIR", "datalist": "FILE", "annotations": "FILE"}
+        flags = [f"--{name} {words[name]}" for name in needed]
+        raise UsageError(
+            f"{', '.join(flags[:-1])} and {flags[-1]} are needed; --help shows examples"
+        )
     try:
         annotations = Annotations.read(args.annotations)
     except ValueError as error:
         raise UsageError(error) from error
     if args.limit is not None:
         annotations = annotations.only(p["id"] for p in annotations.pictures[: args.limit])
+    return annotations
+
+
+def _folder(args: argparse.Namespace, annotations: Annotations) -> Path:
+    """The folder of the pictures, all of which are there."""
+    folder = Path(args.images)
+    if not folder.is_dir():
+        raise UsageError(f"--images {folder} is no folder")
     names = [picture["file_name"] for picture in annotations.pictures]
     missing = [name for name in names if not os.path.isfile(folder / name)]
     if missing:
@@ -517,7 +592,29 @@ def _inputs(args: argparse.Namespace) -> tuple[Path, Annotations]:
             f"{args.annotations} names {missing[0]}, which is not in {folder}"
             + (f"; {len(missing)} of {len(names)} pictures are missing" if missing[1:] else "")
         )
-    return folder, annotations
+    return folder
+
+
+def _records(
+    args: argparse.Namespace, parser: argparse.ArgumentParser, annotations: Annotations
+) -> dict[int, Record]:
+    """What a network has given for the annotated pictures, by their ids."""
+    given = {"images": args.images, "body": args.body, "height": args.height, **network_flags(args)}
+    for name, value in given.items():
+        if name != "mode" and value != parser.get_default(name):
+            raise UsageError(f"--{name} does not go with --npz: the network has run already")
+    folder = Path(args.npz)
+    if not folder.is_dir():
+        raise UsageError(f"--npz {folder} is no folder")
+    try:
+        records = find_records(folder, Path(args.datalist), annotations.pictures)
+    except (SourceError, ValueError) as error:
+        raise UsageError(error) from error
+    if not records:
+        raise UsageError(f"none of the pictures of {args.datalist} is in {args.annotations}")
+    for entry in annotations.only(records).pictures:
+        _check_size(entry, *records[entry["id"]].place.picture)
+    return records
 
 
 def _output(args: argparse.Namespace) -> Path | None:
@@ -531,13 +628,17 @@ def _output(args: argparse.Namespace) -> Path | None:
     return output
 
 
-def _estimator(args: argparse.Namespace) -> PoseEstimator:
+def _options(args: argparse.Namespace) -> DecodeOptions:
     options = DecodeOptions.reference() if args.mode == "reference" else DecodeOptions()
+    return replace(options, assignment=args.assignment)
+
+
+def _estimator(args: argparse.Namespace) -> PoseEstimator:
     try:
         return PoseEstimator(
             args.body or DEFAULT_BODY,
             height=args.height or HEIGHT,
-            options=replace(options, assignment=args.assignment),
+            options=_options(args),
             **network_flags(args),
         )
     except ValueError as error:

@@ -1,0 +1,615 @@
+"""`python -m openpose_ext.perf`: how fast a network runs, as Vastai's vamp measures it, anywhere.
+
+vamp's flags, short and long, and the names of its report's fields, for every engine. What is not
+known of vamp is decided here, in one place each: both ends of a range count (`_range`), a word
+`p 2` without its dash is ignored (`_without_bare_p`), and the layout of the YAML report is that of
+`Report.fields`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from openpose_ext.backends import PRECISIONS
+from openpose_ext.cli import Exit, UsageError, exit_code
+from openpose_ext.datalist import output_file, read_datalist
+from openpose_ext.errors import SourceError
+from openpose_ext.flags import parse, positive
+from openpose_ext.measure import Load, summary
+from openpose_ext.models.convert import WEIGHTS, converted
+from openpose_ext.models.lookup import BODY_NETWORKS, HAND_NETWORKS, find_model
+from openpose_ext.outputs.files import make_folder, write_whole
+from openpose_ext.processes import Files, Job, Opened, Result, measure
+
+__all__ = ["Report", "main"]
+
+_EXAMPLES = """\
+examples:
+  python -m openpose_ext.perf -m mobilenet -s [3,184,184]
+  python -m openpose_ext.perf -m lite -b 2 -i 1:4 -s [3,368,368] -t 5        a report each
+  python -m openpose_ext.perf -m lite --kind hand -s [3,160,160] --rate 50   50 requests a second
+  python -m openpose_ext.perf -m deploy_weights/body/mod --vdsp_params body-vdsp_params.json \\
+      -b 1 -i 2 -p 2 -s [3,184,184] -d 0                                     on a card
+  python -m openpose_ext.perf -m mobilenet -s [3,184,184] --datalist card/datalist.txt \\
+      --path_output card/found
+
+The model's latency is the engine's own time for a request; e2e counts from the moment the request
+was due, so it includes the wait for an instance. Without --rate an instance always has the next
+request waiting (--forward_mode 0) or takes one after the other (1). A range has both its ends:
+1:4 is 1, 2, 3, 4. With -p the instances of a device, or the devices, are shared among processes.
+
+exit codes: 0 done; 2 usage; 3 network, engine, a process that died; 4 output; 130 interrupted
+"""
+
+# vamp's flags for what no public runtime offers, and why each is refused unless it asks for
+# nothing. Those that are harmless on a card are accepted there.
+_REFUSED = {
+    "freqlist": "clocks are set by the vendor's tools, not by any runtime",
+    "graph": "graph files belong to vastpipe, which is none of the engines here",
+    "cache_input": "no engine here keeps inputs on the device; --cache_input_host 1 keeps them in "
+    "memory",
+}
+_OF_CARDS = {
+    "hwconfig": "there is no hardware to be configured",
+    "none_vaml": "there is no management library to be left alone",
+    "producer_mode": "there are no dies to be fed one by one",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code (see `cli.Exit`)."""
+    return exit_code(lambda: _perf(sys.argv[1:] if argv is None else argv))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured; latencies in whole microseconds: avg, min, max and percentiles.
+
+    opened         of each process: its id, engine, input and outputs
+    instances      on each device
+    devices        as they were given
+    batch          pictures a request
+    synchronous    one request after the other, or the next one always waiting
+    rate           requests that were due a second, or None where each answer let another be due
+    samples        pictures in all
+    seconds        from the first request to the last answer
+    e2e_latency    from the moment a request was due, waiting included
+    model_latency  from the moment an engine began with it
+    """
+
+    opened: tuple[Opened, ...]
+    instances: int
+    devices: tuple[int | str, ...]
+    batch: int
+    synchronous: bool
+    rate: float | None
+    samples: int
+    seconds: float
+    e2e_latency: dict[str, int]
+    model_latency: dict[str, int]
+
+    @property
+    def throughput(self) -> float:
+        """Pictures a second."""
+        return self.samples / self.seconds
+
+    def fields(self) -> dict[str, Any]:
+        """The report as JSON and YAML have it."""
+        info, (width, height) = self.opened[0].info, self.opened[0].size
+        return {
+            "model": os.fspath(info.model),
+            "engine": f"{info.engine} {info.version}",
+            "precision": info.precision,
+            "input": [3, height, width],
+            "outputs": {name: list(shape) for name, shape in self.opened[0].outputs.items()},
+            "instances": self.instances,
+            "devices": list(self.devices),
+            "batch_size": self.batch,
+            "forward_mode": int(self.synchronous),
+            "rate": self.rate,
+            "process_ids": [one.pid for one in self.opened],
+            "samples": self.samples,
+            "forward_time_s": round(self.seconds, 6),
+            "throughput_qps": round(self.throughput, 3),
+            "e2e_latency_us": self.e2e_latency,
+            "model_latency_us": self.model_latency,
+        }
+
+    def text(self) -> str:
+        """The report as vamp prints it, with vamp's spelling of the fields' names."""
+        info, (width, height) = self.opened[0].info, self.opened[0].size
+        outputs = self.opened[0].outputs.values()
+        title = f"{info.model.name} on {info.engine} {info.version} ({info.device})"
+        lines = [
+            "[input_count]: 1",
+            f"input[0]: [3,{height},{width}], dtype:u1",
+            f"[output_count]: {len(outputs)}",
+            *(
+                f"output[{k}]: [{','.join(map(str, shape))}], dtype:f4"
+                for k, shape in enumerate(outputs)
+            ),
+            f"{16 * '*'} {title} {16 * '*'}",
+            f"  - number of instances in each device: {self.instances}",
+            f"    devices: [{', '.join(map(str, self.devices))}]",
+            f"    process ids: [{', '.join(str(one.pid) for one in self.opened)}]",
+            f"    batch size: {self.batch}",
+            f"    samples: {self.samples}",
+            f"    forwad time (s): {self.seconds:.3f}",
+            f"    throughput (qps): {self.throughput:.2f}",
+        ]
+        for of_what, latency in (("e2e", self.e2e_latency), ("model", self.model_latency)):
+            lines.append(f"    {of_what} latency (us):")
+            lines += [f"      {name} latency: {value}" for name, value in latency.items()]
+        return "\n".join(lines)
+
+
+def _perf(argv: Sequence[str]) -> int:
+    args = _arguments(argv)
+    model = _model(args)
+    inputs = _inputs(args)
+
+    def hear(processes: Sequence[Opened]) -> None:
+        info = processes[0].info
+        if args.force_batch_size and info.batch not in (None, args.batch_size):
+            raise UsageError(
+                f"{info.model.name} takes {info.batch} pictures a run and no other number: "
+                f"-b {args.batch_size} would be run in parts"
+            )
+        if args.verbose:
+            for one in processes:
+                print(f"process {one.pid} has begun", file=sys.stderr, flush=True)
+
+    reports: list[dict[str, Any]] = []
+    for instances in args.instance:
+        jobs = _jobs(args, model, inputs, instances)
+        try:
+            results = measure(jobs, hear)
+        except (SourceError, ValueError) as error:
+            raise UsageError(error) from error
+        report = _report(args, instances, results)
+        print(json.dumps(report.fields()) if args.json else report.text(), flush=True)
+        reports.append(report.fields())
+        if args.file_report is not None:  # whatever comes next, what is measured is there
+            write_whole(
+                args.file_report,
+                yaml.safe_dump(reports, sort_keys=False, default_flow_style=None).encode(),
+            )
+    return Exit.DONE
+
+
+def _jobs(
+    args: argparse.Namespace, model: Path, inputs: Sequence[Path], instances: int
+) -> list[Job]:
+    """What each process does: instances of the one device, or devices, are shared out."""
+    processes, dies = args.processes, args.device_id
+    size = None if args.shape is None else (args.shape[2], args.shape[1])
+    jobs = []
+    for k in range(processes):
+        streams = instances if len(dies) > 1 else _share(instances, processes, k)
+        shared: dict[str, Any] = {
+            "backend": args.backend,
+            "precision": args.precision,
+            "threads": args.threads or (max(1, _cores() // processes) if processes > 1 else None),
+            "vdsp_params": args.vdsp_params,
+            "hw_config": args.hwconfig,
+            "batch": args.batch_size,
+        }
+        ahead = 1
+        if _is_for_cards(args, model):
+            mine = dies[k::processes] if len(dies) > 1 else dies
+            each: list[dict[str, Any]] = [
+                {"device": str(die), "streams": 1} for die in mine for _ in range(streams)
+            ]
+            if not args.forward_mode:
+                ahead = 2  # the next pictures are on the card when it is done with the last
+        else:
+            device = "cpu" if dies == (0,) else str(dies[0])
+            each = [{"device": device, "streams": streams}]
+        files, count = None, _share(args.iterations, processes, k)
+        if inputs:
+            files = Files(
+                inputs=tuple(enumerate(inputs))[k::processes],
+                output=None if args.path_output is None else Path(args.path_output),
+                cache_inputs=bool(args.cache_input_host),
+                cache_outputs=bool(args.cache_output),
+            )
+            count = -(-len(files.inputs) // args.batch_size)
+        in_flight = sum(engine["streams"] for engine in each)
+        jobs.append(
+            Job(
+                model,
+                engines=tuple({**shared, **engine} for engine in each),
+                ahead=ahead,
+                size=size,
+                batch=args.batch_size,
+                load=Load(
+                    count=None if args.forward_time else count,
+                    seconds=args.forward_time or None,
+                    depth=in_flight if args.forward_mode else 2 * in_flight,
+                    rate=None if args.rate is None else args.rate / processes,
+                    offset=0.0 if args.rate is None else k / args.rate,
+                ),
+                synchronous=bool(args.forward_mode),
+                warm_up=args.warm_up,
+                files=files,
+            )
+        )
+    return jobs
+
+
+def _report(args: argparse.Namespace, instances: int, results: Sequence[Result]) -> Report:
+    due, begun, answered, done = np.concatenate([result.times for result in results]).T
+    return Report(
+        opened=tuple(result.opened for result in results),
+        instances=instances,
+        devices=args.device_id,
+        batch=args.batch_size,
+        synchronous=bool(args.forward_mode),
+        rate=args.rate,
+        samples=sum(result.samples for result in results),
+        seconds=float(done.max() - due.min()),
+        e2e_latency=summary(done - due, args.percentiles),
+        model_latency=summary(answered - begun, args.percentiles),
+    )
+
+
+def _share(total: int, parts: int, k: int) -> int:
+    """What the k-th of so many parts gets."""
+    return total // parts + (k < total % parts)
+
+
+def _cores() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+# The command line --------------------------------------------------------------------------------
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The flags, and those of the file given with -c before them, checked."""
+    parser = _parser()
+    words = _without_bare_p(argv)
+    args = parse(parser, words, ("json",))
+    if args.config is not None:
+        args = parse(parser, [*_config(args.config), *words], ("json",))
+    for name, why in _REFUSED.items():
+        if getattr(args, name) not in (None, "0"):
+            raise UsageError(f"--{name}: {why}")
+    if args.dtype != "uint8":
+        raise UsageError(f"--dtype {args.dtype}: pictures are uint8, nothing else")
+    if args.force_batch_size not in (0, 1, args.batch_size):
+        raise UsageError(f"--force_batch_size {args.force_batch_size} contradicts -b")
+    if args.processes > 1:
+        many = len(args.device_id) > 1
+        most = len(args.device_id) if many else min(args.instance)
+        if args.processes > most:
+            raise UsageError(
+                f"-p {args.processes}: {most} {'devices' if many else 'instances'} cannot be "
+                "shared among more processes than there are"
+            )
+    return args
+
+
+def _model(args: argparse.Namespace) -> Path:
+    """The network's file or prefix; looks at what goes with a card only."""
+    name = args.model_prefix
+    parts = [p for p in (args.model_json, args.model_param, args.model_lib) if p is not None]
+    if name is None and parts:
+        prefixes = {os.path.splitext(part)[0] for part in parts}
+        if len(prefixes) > 1:
+            raise UsageError(
+                "the runtime takes a network by the prefix of its files: they must lie in one "
+                f"folder under one name, unlike {' and '.join(sorted(prefixes))}"
+            )
+        name = prefixes.pop()
+    if name is None:
+        raise UsageError("-m MODEL is needed: a name, a file or a prefix; --help shows examples")
+    names = HAND_NETWORKS if args.kind == "hand" else BODY_NETWORKS
+    file = find_model(name, names)
+    if name in names and file.suffix in WEIGHTS and args.backend != "torch":
+        file = converted(file)
+    if _is_for_cards(args, file):
+        return file
+    for flag, why in _OF_CARDS.items():
+        if getattr(args, flag):
+            raise UsageError(f"--{flag} is for cards: {why}")
+    if args.device_id != (0,) and not isinstance(args.device_id[0], str):
+        raise UsageError(
+            f"-d {', '.join(map(str, args.device_id))}: numbers are dies of a card; other devices "
+            "are named, one at a time: -d cpu, -d GPU.0, -d cuda:0"
+        )
+    return file
+
+
+def _is_for_cards(args: argparse.Namespace, model: Path) -> bool:
+    return args.backend == "vsx" or (args.backend == "auto" and not model.is_file())
+
+
+def _inputs(args: argparse.Namespace) -> list[Path]:
+    """The inputs of the datalist, all of which are there; none without one."""
+    if args.datalist is None:
+        for flag in ("path_output", "cache_input_host", "cache_output"):
+            if getattr(args, flag):
+                raise UsageError(f"--{flag} goes with --datalist")
+        return []
+    if args.forward_time:
+        raise UsageError("--datalist is run once from end to end, not for some time (-t)")
+    if len(args.instance) > 1:
+        raise UsageError("--datalist is run once: -i must be one number")
+    try:
+        inputs = read_datalist(args.datalist)
+    except ValueError as error:
+        raise UsageError(error) from error
+    missing = [path for path in inputs if not path.is_file()]
+    if missing:
+        raise UsageError(f"{args.datalist} names {missing[0]}, which is not there")
+    if len(inputs) < args.processes:
+        raise UsageError(f"-p {args.processes}: there are {len(inputs)} inputs only")
+    if args.path_output is not None:
+        folder = Path(args.path_output)
+        make_folder(folder)
+        ours = {output_file(folder, index) for index in range(len(inputs))}
+        strange = sorted({*folder.glob("output_*.npz")} - ours)
+        if strange:
+            raise UsageError(
+                f"{strange[0]} is of another run and would be taken for one of this; choose "
+                "another --path_output, or remove it"
+            )
+    return inputs
+
+
+def _config(path: str) -> list[str]:
+    """The words of a YAML file of options by their names."""
+    try:
+        options = yaml.safe_load(Path(path).read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(options, dict):
+        raise UsageError(f"{path} holds no options by name, such as batch_size: 2")
+    words: list[str] = []
+    for name, value in options.items():
+        if isinstance(value, dict) or not isinstance(name, str):
+            raise UsageError(f"{path}: {name!r} is no option with a value")
+        dashes = "-" if len(name) == 1 else "--"
+        text = json.dumps(value) if isinstance(value, (list, bool)) else str(value)
+        words += [f"{dashes}{name}", text] if len(name) == 1 else [f"{dashes}{name}={text}"]
+    return words
+
+
+def _without_bare_p(argv: Sequence[str]) -> list[str]:
+    """The command line without `p N`, as many a page has it, with a warning.
+
+    What vamp makes of it is not known; left out, it means one process, as the default does.
+    """
+    words = list(argv)
+    for k in range(len(words) - 1):
+        value_of_a_flag = k > 0 and words[k - 1].startswith("-") and "=" not in words[k - 1]
+        if words[k] == "p" and words[k + 1].isdecimal() and not value_of_a_flag:
+            number = words[k + 1]
+            print(
+                f"openpose-ext: p {number} is ignored; did you mean -p {number}?", file=sys.stderr
+            )
+            return words[:k] + words[k + 2 :]
+    return words
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m openpose_ext.perf",
+        usage="%(prog)s -m MODEL [option ...]",
+        description="Measure how fast a network runs: throughput, latency, percentiles.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    add = parser.add_argument
+    add("-h", "-?", "--help", action="help", help="show this and end")
+    version = importlib.metadata.version("openpose_ext")
+    add("-v", "--version", action="version", version=version, help="show the version and end")
+
+    add = parser.add_argument_group("network").add_argument
+    add(
+        "-m",
+        "--model_prefix",
+        metavar="MODEL",
+        help="a name (see --kind), a file, or the prefix of a network compiled for a card",
+    )
+    for part in ("json", "param", "lib"):
+        add(f"--model_{part}", metavar="FILE", help=argparse.SUPPRESS)
+    add("--kind", default="body", choices=("body", "hand"), help="whose name it is (default body)")
+    add("--vdsp_params", metavar="FILE", help="a card's preprocessing")
+    add("--backend", default="auto", metavar="NAME", help="engine: auto, openvino, vsx, ... (auto)")
+    add(
+        "-d",
+        "--device_id",
+        type=_devices,
+        default=(0,),
+        metavar="D",
+        help="dies as 0, 0:3 or [0,2]; or a device in the engine's words (default 0: the CPU, "
+        "where there is no card)",
+    )
+    add("-b", "--batch_size", type=positive, default=1, metavar="N", help="pictures a request (1)")
+    add(
+        "--force_batch_size",
+        type=_count,
+        default=0,
+        metavar="0|1",
+        help="refuse a network that would run the batch in parts",
+    )
+    add(
+        "-s",
+        "--shape",
+        type=_shape,
+        metavar="[3,H,W]",
+        help="of the input (default: the network's own, or 368 x 368)",
+    )
+    add("--dtype", default="uint8", help=argparse.SUPPRESS)
+    add("--precision", default="auto", choices=PRECISIONS, help="of the arithmetic (auto)")
+    add("--threads", type=positive, metavar="N", help="of the engine, in each process")
+
+    add = parser.add_argument_group("load").add_argument
+    add(
+        "-i",
+        "--instance",
+        type=_instances,
+        default=(1,),
+        metavar="N|A:B",
+        help="instances of the network on each device, or a range (1)",
+    )
+    add("-p", "--processes", type=positive, default=1, metavar="N", help="processes (1)")
+    add("--iterations", type=positive, default=1024, metavar="N", help="requests in all (1024)")
+    add("-t", "--forward_time", type=_seconds, default=0.0, metavar="S", help="or for how long")
+    add(
+        "--forward_mode",
+        type=int,
+        default=0,
+        choices=(0, 1),
+        help="0: the next request always waits (most throughput); 1: one after the other (least "
+        "latency)",
+    )
+    add("--rate", type=_rate, metavar="N", help="or requests a second, however long each takes")
+    add(
+        "--warm_up",
+        type=_count,
+        default=3,
+        metavar="N",
+        help="requests to each instance that are not counted (3)",
+    )
+
+    add = parser.add_argument_group("files").add_argument
+    add("--datalist", metavar="FILE", help="run these inputs instead of noise, each once")
+    add("--path_output", metavar="DIR", help="write what the network gives for each")
+    for name in ("cache_input_host", "cache_output"):
+        add(f"--{name}", type=int, default=0, choices=(0, 1), help=argparse.SUPPRESS)
+    add("-f", "--file_report", metavar="FILE", help="write the reports as YAML, too")
+    add("--json", action="store_true", help="print each report as a line of JSON")
+    add("-c", "--config", metavar="FILE", help="YAML file of options by their long names")
+    add(
+        "--percentiles",
+        type=_percentiles,
+        default=(50, 90, 95, 99),
+        metavar="[P,...]",
+        help="of latencies ([50,90,95,99])",
+    )
+    add(
+        "--verbose",
+        type=_count,
+        nargs="?",
+        default=0,
+        const=1,
+        metavar="0|1",
+        help="say when a process has begun",
+    )
+
+    # What belongs to vamp's own runtimes: see _REFUSED and _OF_CARDS.
+    for name in ("hwconfig", "freqlist", "cache_input"):
+        parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
+    parser.add_argument("-g", "--graph", help=argparse.SUPPRESS)
+    for name in ("none_vaml", "producer_mode"):
+        parser.add_argument(f"--{name}", type=_count, default=0, help=argparse.SUPPRESS)
+    return parser
+
+
+def _range(text: str) -> tuple[int, ...] | None:
+    """Numbers of "2" or "0:3"; None for anything else. Whether vamp counts the 3 is not known."""
+    match = re.fullmatch(r"(\d+)(?::(\d+))?", text)
+    if match is None:
+        return None
+    first, last = int(match[1]), int(match[2] or match[1])
+    return tuple(range(first, last + 1)) or None
+
+
+def _numbers(text: str) -> list[Any] | None:
+    """What "[0,2]" or "0,2" lists; None for anything else."""
+    try:
+        values = json.loads(text if text.startswith("[") else f"[{text}]")
+    except ValueError:
+        return None
+    return values if isinstance(values, list) and values else None
+
+
+def _devices(text: str) -> tuple[int | str, ...]:
+    dies = _range(text) or _numbers(text)
+    if dies is None:
+        return (text,)
+    if not all(type(die) is int and die >= 0 for die in dies) or len({*dies}) < len(dies):
+        raise argparse.ArgumentTypeError(f"{text!r} is not dies such as 0, 0:3 or [0,2]")
+    return tuple(dies)
+
+
+def _instances(text: str) -> tuple[int, ...]:
+    numbers = _range(text)
+    if numbers is None or 0 in numbers:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 2, or a range as 1:4")
+    return numbers
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    shape = _numbers(text)
+    if shape is not None and len(shape) == 1 and isinstance(shape[0], list):
+        shape = shape[0]  # a list of the shapes of each input
+    if (
+        shape is None
+        or len(shape) != 3
+        or not all(type(side) is int and side > 0 for side in shape)
+        or shape[0] != 3
+    ):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not [3,H,W]: a picture's channels, height and width, without the batch"
+        )
+    return shape[0], shape[1], shape[2]
+
+
+def _percentiles(text: str) -> tuple[float, ...]:
+    values = _numbers(text)
+    if values is None or not all(
+        type(value) in (int, float) and 0 <= value <= 100 for value in values
+    ):
+        raise argparse.ArgumentTypeError(f"{text!r} is not percentiles such as [50,90,95,99]")
+    return tuple(values)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds
+
+
+def _rate(text: str) -> float:
+    rate = _seconds(text)
+    if rate == 0:
+        raise argparse.ArgumentTypeError("no requests a second are no load")
+    return rate
+
+
+if __name__ == "__main__":
+    sys.exit(main())
