@@ -52,7 +52,7 @@ test-slow: $(VENV)/installed-dev
 test-torch: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pytest tests/test_nets.py tests/test_export.py tests/test_torch_backend.py \
-	  tests/test_compat.py
+	  tests/test_compat.py tests/test_caffemodel.py tests/test_body25.py tests/test_vamc.py
 
 # GoogleTest is the system's; without it the Python tests still run.
 test-cpp: $(VENV)/installed-dev
@@ -86,6 +86,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python bench/bench_accuracy.py
 	$(BIN)/python bench/bench_hands.py
 	$(BIN)/python bench/bench_compat.py
+	$(BIN)/python bench/bench_vsx.py
 	cmake -S . -B build/bench -DOPENPOSE_BUILD_BENCH=ON
 	cmake --build build/bench --parallel 2
 	build/bench/bench/micro/openpose_scratch

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import matplotlib.cbook
 import numpy as np
 import pytest
 
+import compiled_networks
+import original_networks
 from openpose_ext import infer
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
@@ -60,3 +66,41 @@ def test_its_pictures_and_pages_exist() -> None:
     assert links
     for link in links:
         assert (root / link).exists(), link
+
+
+def annotate(file: Path, picture: str) -> None:
+    """Annotations in COCO's form: one person of one visible part."""
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 100, 200], "area": 20000}
+    person |= {"iscrowd": 0, "num_keypoints": 1, "keypoints": [50, 50, 2] + [0, 0, 0] * 16}
+    image = {"id": 1, "file_name": picture, "width": 512, "height": 600}
+    categories = [{"id": 1, "name": "person"}]
+    file.write_text(
+        json.dumps({"images": [image], "annotations": [person], "categories": categories})
+    )
+
+
+def test_the_commands_for_a_card_lead_to_poses(
+    holiday: Path, vaststreamx: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    section = README.partition("## On a Vastai card\n")[2].partition("\n## ")[0]
+    commands = "".join(re.findall(r"```\n(.*?)```", section, re.DOTALL)).replace("\\\n", "")
+    for kind in ("body", "hand"):
+        original_networks.write(holiday / f"{kind}_pose_model.pth", kind)
+    annotate(holiday / "person_keypoints.json", "one.jpg")
+    for words in map(shlex.split, commands.splitlines()):
+        if words[0] == "cd":
+            monkeypatch.chdir(words[1])
+        elif words[0] == "vamc":
+            compiled_networks.compile(Path(words[2]))
+        else:
+            assert words[:2] == ["python", "-m"]
+            command = importlib.import_module(words[2])
+            if words[2].endswith(".perf") and "--datalist" not in words:
+                words += ["--iterations", "8"]  # 1024, as in vamp, are for a card
+            assert command.main(words[3:]) == 0, words
+    assert sorted(os.listdir(holiday / "poses")) == [
+        "one.txt",
+        "one_keypoints.json",
+        "one_rendered.png",
+    ]
