@@ -1,4 +1,4 @@
-"""Picture files: found, read, upright, and refused with the reason.
+"""Picture files: read, upright, and refused with the reason.
 
 Files are made with Pillow, which shares no code with the reader.
 """
@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from openpose_ext.errors import SourceError
-from openpose_ext.sources.pictures import find_pictures, read_picture
+from openpose_ext.sources.pictures import read_picture
 
 WIDTH, HEIGHT = 96, 64
 
@@ -255,114 +255,3 @@ def test_unreadable_files_are_named_with_the_reason(
     with pytest.raises(SourceError, match=reason) as caught:
         read_picture(file)
     assert "bad.jpg" in str(caught.value)
-
-
-@pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of (empty) files as people have them; also the working directory."""
-    for name in (
-        "album/b.JPG",
-        "album/a.png",
-        "album/notes.md",
-        "album/.hidden.jpg",
-        "album/._a.png",
-        "album/.thumbs/a.png",
-        "album/day 2/c.webp",
-        "album/day 1/d.jpeg",
-        "album/list.txt",
-        "other/a.png",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def names(*inputs: str, exclude: tuple[str, ...] = ()) -> list[str]:
-    return [p.path.as_posix() for p in find_pictures(inputs, exclude=exclude).pictures]
-
-
-def test_a_folder_gives_all_pictures_below_it_sorted(tree: Path) -> None:
-    expected = ["album/a.png", "album/b.JPG", "album/day 1/d.jpeg", "album/day 2/c.webp"]
-    assert names("album") == expected
-    assert names(".") == [*expected, "other/a.png"]
-    found = find_pictures(["album"]).pictures
-    assert found[2].relative == Path("day 1/d.jpeg")
-
-
-def test_a_file_named_itself_is_taken_whatever_its_name(tree: Path) -> None:
-    assert names("album/notes.md", "album/.hidden.jpg") == ["album/notes.md", "album/.hidden.jpg"]
-    assert find_pictures(["album/notes.md"]).pictures[0].relative == Path("notes.md")
-
-
-def test_patterns_match_pictures_and_folders(tree: Path) -> None:
-    assert names("album/*.png") == ["album/a.png"]
-    assert names("*/a.*") == ["album/a.png", "other/a.png"]
-    assert names("album/*") == names("album/**") == names("album")
-    found = find_pictures(["*/a.*"]).pictures
-    assert [p.relative.as_posix() for p in found] == ["album/a.png", "other/a.png"]
-
-
-def test_a_name_that_looks_like_a_pattern_is_a_name_first(tree: Path) -> None:
-    Path("a[1].png").touch()
-    assert names("a[1].png") == ["a[1].png"]
-
-
-def test_a_list_gives_its_lines_relative_to_itself(tree: Path) -> None:
-    lines = ["a.png", "", "day 1/d.jpeg ", "../other/a.png", str(tree / "album/b.JPG"), "gone.png"]
-    Path("album/list.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
-    found = find_pictures(["album/list.txt"]).pictures
-    assert [p.relative.as_posix() for p in found] == [
-        "a.png",
-        "day 1/d.jpeg",
-        "a.png",
-        "b.JPG",
-        "gone.png",
-    ]
-    assert found[2].root == Path("album/../other")
-
-
-def test_each_picture_comes_once(tree: Path) -> None:
-    assert names("album/a.png", "album", "./album/b.JPG", "*/*.png") == [
-        "album/a.png",
-        "album/b.JPG",
-        "album/day 1/d.jpeg",
-        "album/day 2/c.webp",
-        "other/a.png",
-    ]
-
-
-@pytest.mark.parametrize(
-    "given", ["gone.jpg", "gone/*.jpg", "album/*.gif", "empty", "album/list.txt"]
-)
-def test_an_input_that_matches_nothing_is_named(tree: Path, given: str) -> None:
-    Path("empty").mkdir()
-    with pytest.raises(ValueError, match="nothing matches") as caught:
-        find_pictures(["album", given])
-    assert given in str(caught.value)
-
-
-def test_outputs_inside_a_searched_folder_are_skipped_and_counted(tree: Path) -> None:
-    for name in ("album/out/a_rendered.png", "album/out/deep/x.png"):
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).touch()
-    for pattern in ("album", "album/**"):
-        found = find_pictures([pattern], exclude=["album/out"])
-        assert [p.path.name for p in found.pictures] == ["a.png", "b.JPG", "d.jpeg", "c.webp"]
-        assert found.skipped == 2
-    with pytest.raises(ValueError, match="2 files skipped as outputs"):
-        find_pictures(["album/o*"], exclude=["other/../album/out"])
-    assert names("album/out/deep/x.png", exclude=("album/out",)) == ["album/out/deep/x.png"]
-
-
-def test_where_results_lie_beside_the_pictures_only_rendered_ones_are_skipped(tree: Path) -> None:
-    Path("album/a_rendered.png").touch()
-    for folder in ("album", "."):
-        found = find_pictures(["album"], exclude=[folder])
-        assert len(found.pictures) == 4
-        assert found.skipped == 1
-
-
-def test_links_to_folders_that_lead_back_do_not_loop(tree: Path) -> None:
-    Path("album/back").symlink_to(tree / "album", target_is_directory=True)
-    assert len(names("album")) == 4

@@ -1,1 +1,58 @@
-"""Where pictures come from, a module a kind."""
+"""Where frames come from, a module a kind; `open_source` knows which."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from openpose_ext.sources.source import Report, Source, View
+
+__all__ = ["open_source"]
+
+
+def open_source(
+    inputs: str | os.PathLike[str] | int | Sequence[str | os.PathLike[str]],
+    *,
+    view: View | None = None,
+    threads: int = 1,
+    report: Report | None = None,
+) -> Source:
+    """Open whatever yields frames.
+
+    inputs   pictures, videos, folders, glob patterns and `.txt` lists (see `find_inputs`), one or
+             several; a folder of OpenPose's JSON files; an address (rtsp://..., http://...); a
+             webcam's number, -1 for the first that opens
+    view     which frames are taken, and how they are turned
+    threads  bound on the threads that decode a video
+    report   gets what goes wrong, while it goes on, see `Source`
+
+    Raises ValueError if nothing matches, SourceError if a single input cannot be opened. One of
+    several that cannot be is among the source's `errors`.
+    """
+    from openpose_ext.sources.camera import open_address, webcam
+    from openpose_ext.sources.files import Files
+    from openpose_ext.sources.listing import find_inputs
+    from openpose_ext.sources.openpose_files import OpenPoseFiles
+    from openpose_ext.sources.source import AS_IT_IS
+    from openpose_ext.sources.video import Video, is_address
+
+    view = view or AS_IT_IS
+    if isinstance(inputs, int):
+        return webcam(inputs, view=view, report=report)
+    if isinstance(inputs, (str, os.PathLike)):
+        name = os.fspath(inputs)
+        if is_address(name):
+            return open_address(name, view=view, threads=threads, report=report)
+        inputs = [name]
+    files = find_inputs(inputs).files
+    if len(files) > 1:
+        return Files(files, view=view, threads=threads, report=report)
+    match files[0].kind:
+        case "video":
+            return Video(files[0].path, view=view, threads=threads, report=report)
+        case "poses":
+            return OpenPoseFiles(files[0].path, view=view, report=report)
+        case "picture":
+            return Files(files, view=view, report=report)

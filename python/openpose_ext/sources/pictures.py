@@ -1,4 +1,4 @@
-"""Picture files: finding them and reading them.
+"""Picture files: reading them.
 
 OpenCV decodes; what it leaves open is decided here:
 
@@ -14,12 +14,9 @@ OpenCV decodes; what it leaves open is decided here:
 
 from __future__ import annotations
 
-import glob
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +26,9 @@ import numpy.typing as npt
 
 from openpose_ext.errors import SourceError
 
-__all__ = ["SUFFIXES", "Found", "PictureFile", "find_pictures", "read_picture"]
+__all__ = ["decode_picture", "read_picture"]
 
 Picture = npt.NDArray[np.uint8]
-
-# What a folder is searched for. HEIC cannot be decoded, but a folder of a telephone's pictures
-# had better be refused by name than found empty.
-SUFFIXES = frozenset(
-    (
-        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",
-        ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif",
-    )
-)  # fmt: skip
 
 _SIGNATURES = (
     ("JPEG", 0, b"\xff\xd8\xff"),
@@ -68,35 +56,6 @@ _TURNS: dict[int, Callable[[Any], Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class PictureFile:
-    """A picture's file, and the root it was found under.
-
-    path  as it can be opened
-    root  the folder that was searched, or the one that holds a file which was named itself
-    """
-
-    path: Path
-    root: Path
-
-    @property
-    def relative(self) -> Path:
-        """The path below the root."""
-        return self.path.relative_to(self.root)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the inputs amount to.
-
-    pictures  in the order of the inputs, sorted within a folder or pattern, each once
-    skipped   how many files were left out because they are outputs
-    """
-
-    pictures: tuple[PictureFile, ...]
-    skipped: int = 0
-
-
 def read_picture(path: str | os.PathLike[str]) -> Picture:
     """The picture of a file as (H, W, 3) uint8 BGR, upright.
 
@@ -107,108 +66,17 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
         data = Path(path).read_bytes()
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
+    return decode_picture(data, os.fspath(path))
+
+
+def decode_picture(data: bytes, name: str) -> Picture:
+    """The same of a file's bytes; `name` is what the error calls it."""
     if not data:
-        raise SourceError(f"{path}: the file is empty")
+        raise SourceError(f"{name}: the file is empty")
     try:
         return _decoded(data)
     except ValueError as error:
-        raise SourceError(f"{path}: {error}") from error
-
-
-def find_pictures(
-    inputs: Sequence[str | os.PathLike[str]], *, exclude: Sequence[str | os.PathLike[str]] = ()
-) -> Found:
-    """The pictures that files, folders, glob patterns and lists stand for.
-
-    inputs   A file is taken whatever its name, a folder with all below it, without hidden
-             entries. A glob pattern (`**` included) gives the pictures and folders it matches. A
-             file `.txt` is a list: one path a line, relative to the list.
-    exclude  output folders. What lies below one inside a searched folder is skipped; where the
-             output folder holds the searched folder, files `*_rendered.*` are.
-
-    Raises ValueError if an input matches nothing or cannot be listed.
-    """
-    real_folder = cache(os.path.realpath)
-    outputs = {os.path.realpath(folder) for folder in exclude}
-    found: dict[str, PictureFile] = {}
-    skipped: set[str] = set()
-    for given in inputs:
-        matched = False
-        for picture, named in _expand(Path(given)):
-            path = os.path.abspath(picture.path)
-            root = real_folder(picture.root)
-            if not named and any(_is_output(picture, root, folder) for folder in outputs):
-                skipped.add(path)
-            else:
-                found.setdefault(path, picture)
-                matched = True
-        if not matched:
-            hint = f" ({len(skipped)} files skipped as outputs)" if skipped else ""
-            raise ValueError(f"nothing matches the input {os.fspath(given)!r}{hint}")
-    return Found(tuple(found.values()), len(skipped - found.keys()))
-
-
-def _expand(given: Path) -> Iterator[tuple[PictureFile, bool]]:
-    """The pictures one input stands for, each with whether it was named itself."""
-    if given.is_dir():
-        yield from ((picture, False) for picture in _in_folder(given, given))
-    elif given.suffix.lower() == ".txt" and given.is_file():
-        yield from ((picture, True) for picture in _in_list(given))
-    elif os.path.lexists(given):
-        yield PictureFile(given, given.parent), True
-    elif glob.has_magic(os.fspath(given)):
-        yield from ((picture, False) for picture in _in_pattern(given))
-
-
-def _in_folder(folder: Path, root: Path) -> list[PictureFile]:
-    def refuse(error: OSError) -> None:
-        raise ValueError(f"{error.filename}: {error.strerror}") from error
-
-    paths: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(place, name) for name in names if _is_picture_name(name)]
-    return [PictureFile(path, root) for path in sorted(paths)]
-
-
-def _in_pattern(pattern: Path) -> Iterator[PictureFile]:
-    fixed = list(pattern.parts)
-    while any(glob.has_magic(part) for part in fixed):
-        fixed.pop()
-    root = Path(*fixed)
-    for match in sorted(map(Path, glob.glob(os.fspath(pattern), recursive=True))):
-        if match.is_dir():
-            yield from _in_folder(match, root)
-        elif _is_picture_name(match.name):
-            yield PictureFile(match, root)
-
-
-def _in_list(file: Path) -> Iterator[PictureFile]:
-    try:
-        text = file.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    except OSError as error:
-        raise ValueError(f"{file}: {error.strerror}") from error
-    for line in map(bytes.strip, text.splitlines()):
-        if line:
-            path = file.parent / os.fsdecode(line)
-            below = path.is_relative_to(file.parent) and ".." not in path.parts
-            yield PictureFile(path, file.parent if below else path.parent)
-
-
-def _is_picture_name(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-def _is_output(picture: PictureFile, root: str, folder: str) -> bool:
-    """Whether a picture is a result in an output folder; root, folder: without links."""
-    if not _is_below(os.path.join(root, picture.relative), folder):
-        return False
-    inside = folder != root and _is_below(folder, root)
-    return inside or picture.path.stem.endswith("_rendered")
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(os.path.join(folder, ""))
+        raise SourceError(f"{name}: {error}") from error
 
 
 def _decoded(data: bytes) -> Picture:

@@ -1,0 +1,146 @@
+"""A folder of OpenPose's JSON files: people that were found already, by whatever program."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.errors import SourceError
+from openpose_ext.outputs.openpose_json import read_openpose
+from openpose_ext.poses import Frame, Poses
+from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
+from openpose_ext.topology import Topology
+
+__all__ = ["OpenPoseFiles"]
+
+Picture = npt.NDArray[np.uint8]
+
+# OpenPose's names: of a video <stem>_<12 digits>_keypoints.json, of a picture without the digits.
+_NAME = re.compile(r"(?P<stem>.*?)(?:_(?P<number>\d{12}))?_keypoints\.json", re.DOTALL)
+
+
+class OpenPoseFiles(Source):
+    """The files `*_keypoints.json` of a folder, by name; each frame has `poses`.
+
+    folder  what OpenPose's `--write_json` was given
+    size    (width, height) of the pictures, which the files do not tell; None takes what holds all
+            points (an even number of pixels), for which every file is read once more
+    rate    frames a second of the video, likewise, for the frames' time; None leaves it unknown
+    view    which frames are taken; they cannot be turned
+    report  gets what goes wrong, see `Source`
+
+    A frame's `source` is the folder and the video's or picture's stem, its `index` the number in
+    the file's name. Its `image` is black. Raises ValueError if the view turns frames, SourceError
+    if the folder cannot be listed or has not one file that can be read.
+    """
+
+    size: tuple[int, int]
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        size: tuple[int, int] | None = None,
+        rate: float | None = None,
+        view: View = AS_IT_IS,
+        report: Report | None = None,
+    ) -> None:
+        super().__init__(os.fspath(folder), report)
+        if view.rotate or view.flip:
+            raise ValueError(f"{self.name}: the frames of OpenPose's files cannot be turned")
+        self._rate = rate
+        self.rate = rate and rate / view.step
+        self._files = [file for file in _listed(Path(folder)) if view.takes(file.number)]
+        self.count = len(self._files)
+        self.size, self._topology = self._survey(size)
+
+    def close(self) -> None:
+        """No more frames come; no file is open between two."""
+        self._files = []
+
+    def _frames(self) -> Iterator[Frame]:
+        for file in self._files:
+            try:
+                poses = read_openpose(file.path, size=self.size, topology=self._topology)
+            except SourceError as error:
+                self._note(error)
+                continue
+            index = file.number if file.of_video else 0
+            time = index / self._rate if self._rate and file.of_video else None
+            yield Frame(_Black(self.size), file.source, index, time, poses)
+
+    def _survey(self, size: tuple[int, int] | None) -> tuple[tuple[int, int], Topology]:
+        """The size of all frames, and the skeleton of those in which nobody shows it."""
+        damaged: SourceError | None = None
+        topology: Topology | None = None
+        far = np.zeros(2, np.float32)
+        for file in self._files:
+            try:
+                poses = read_openpose(file.path)
+            except SourceError as error:
+                damaged = error
+                continue
+            far = np.maximum(far, _farthest(poses))
+            if topology is None or len(poses):
+                topology = poses.topology
+            if size is not None and len(poses):
+                break
+        if topology is None:
+            raise damaged or SourceError(
+                f"{self.name}: it has no files *_keypoints.json among the frames asked for"
+            )
+        width, height = (2 * math.floor(coordinate / 2 + 1) for coordinate in far)
+        return size or (width, height), topology
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    source: str
+    number: int
+    of_video: bool
+
+
+def _listed(folder: Path) -> list[_File]:
+    """The files in order, with the numbers of frames, or of pictures in a row."""
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except OSError as error:
+        raise SourceError(f"{folder}: {error.strerror}") from error
+    files: list[_File] = []
+    pictures = 0
+    for match in filter(None, map(_NAME.fullmatch, names)):
+        number = match["number"]
+        source = os.fspath(folder / match["stem"])
+        path = folder / match.string
+        files.append(_File(path, source, int(number or pictures), number is not None))
+        pictures += number is None
+    return files
+
+
+def _farthest(poses: Poses) -> npt.NDArray[np.float32]:
+    """The largest x and the largest y."""
+    hands = np.zeros((0, 3), np.float32) if poses.hands is None else poses.hands.reshape(-1, 3)
+    points = np.concatenate([poses.keypoints.reshape(-1, 3), hands])
+    farthest: npt.NDArray[np.float32] = points[:, :2].max(axis=0, initial=0)
+    return farthest
+
+
+@dataclass(frozen=True)
+class _Black:
+    """The picture behind people of whom only the points are known; see `Pixels`."""
+
+    size: tuple[int, int]
+
+    def picture(self) -> Picture:
+        return self.at_size(*self.size)
+
+    def at_size(self, width: int, height: int) -> Picture:
+        return np.zeros((height, width, 3), np.uint8)

@@ -1,0 +1,149 @@
+"""What every source of frames is, and what can be asked of one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.errors import SourceError
+from openpose_ext.poses import Frame
+
+__all__ = ["AS_IT_IS", "Report", "Rotation", "Source", "View"]
+
+Picture = npt.NDArray[np.uint8]
+Rotation = Literal[0, 90, 180, 270]
+Report = Callable[[SourceError], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Which frames of a source are taken, and how they are turned: OpenPose's `--frame_...`.
+
+    first   number of the first frame
+    last    number of the last, which is taken, too; None or -1 for all. A source may end earlier.
+    step    5 takes the frames first, first + 5, first + 10, ...
+    rotate  0, 90, 180 or 270 degrees, 90 counter-clockwise and 270 clockwise, as seen upright
+    flip    mirror left and right, before it is rotated
+
+    Pictures are counted as the frames of their list. Raises ValueError for values out of range.
+    """
+
+    first: int = 0
+    last: int | None = None
+    step: int = 1
+    rotate: Rotation = 0
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.last == -1:
+            object.__setattr__(self, "last", None)
+        if self.first < 0:
+            raise ValueError(f"the first frame must be 0 or later, not {self.first}")
+        if self.last is not None and self.last < self.first:
+            raise ValueError(f"the last frame, {self.last}, comes before the first, {self.first}")
+        if self.step < 1:
+            raise ValueError(f"the step from frame to frame must be at least 1, not {self.step}")
+        if self.rotate not in (0, 90, 180, 270):
+            raise ValueError(f"frames are rotated by 0, 90, 180 or 270 degrees, not {self.rotate}")
+
+    def takes(self, number: int) -> bool:
+        """Whether frame `number` is one of those taken."""
+        return (
+            number >= self.first
+            and (number - self.first) % self.step == 0
+            and not self.is_past(number)
+        )
+
+    def is_past(self, number: int) -> bool:
+        """Whether no frame from `number` on is taken."""
+        return self.last is not None and number > self.last
+
+    def count(self, total: int | None) -> int | None:
+        """How many of `total` frames are taken; None if that is not known."""
+        if total is None:
+            return None
+        end = total if self.last is None else min(total, self.last + 1)
+        return max(0, -(-(end - self.first) // self.step))
+
+    def size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) of a picture of this size once it is turned."""
+        return size if self.rotate in (0, 180) else (size[1], size[0])
+
+    def turned(self, picture: Picture) -> Picture:
+        """The picture mirrored and rotated; itself where nothing is to be done."""
+        if self.flip:
+            picture = np.asarray(cv2.flip(picture, 1), np.uint8)
+        if self.rotate == 0:
+            return picture
+        return np.asarray(cv2.rotate(picture, _ROTATIONS[self.rotate]), np.uint8)
+
+
+_ROTATIONS = {
+    90: cv2.ROTATE_90_COUNTERCLOCKWISE,
+    180: cv2.ROTATE_180,
+    270: cv2.ROTATE_90_CLOCKWISE,
+}
+AS_IT_IS = View()
+
+
+class Source(ABC):
+    """Frames in order, from one place or several; iterate over it once, and close it.
+
+    name    of the place, for messages
+    size    (width, height) of the frames, or None: files differ
+    rate    frames a second as they are yielded, or None: pictures have none
+    count   how many are yielded, as far as can be told beforehand, or None
+    live    whether frames come at their own time and are dropped while nobody takes them
+    errors  what went wrong without ending the source, in order: frames that could not be read,
+            a connection that was lost, an end that came too early
+
+    `report`, if given, gets each of the errors at once, in whatever thread it happens. Iteration
+    raises nothing but what is no matter of the source, such as KeyboardInterrupt.
+    """
+
+    live = False
+
+    def __init__(self, name: str, report: Report | None = None) -> None:
+        self.name = name
+        self.size: tuple[int, int] | None = None
+        self.rate: float | None = None
+        self.count: int | None = None
+        self.errors: list[SourceError] = []
+        self._report = report
+        self._iterator: Iterator[Frame] | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        if self._iterator is None:
+            self._iterator = self._frames()
+        return next(self._iterator)
+
+    @abstractmethod
+    def _frames(self) -> Iterator[Frame]:
+        """The frames; called once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back files, devices and threads. No more frames come; may be called again."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def _failed(self, reason: str) -> None:
+        self._note(SourceError(f"{self.name}: {reason}"))
+
+    def _note(self, error: SourceError) -> None:
+        self.errors.append(error)
+        if self._report is not None:
+            self._report(error)
