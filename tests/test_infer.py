@@ -14,14 +14,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import av
 import cv2
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -30,7 +34,7 @@ from openpose_ext.errors import BackendError, ModelError
 from openpose_ext.flags import OPENPOSE_FLAGS, Treatment
 from openpose_ext.outputs.openpose_json import read_openpose
 from openpose_ext.outputs.txt import read_txt
-from openpose_ext.poses import Poses
+from openpose_ext.poses import Frame, Poses
 from openpose_ext.topology import COCO_18
 
 HOPPER = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
@@ -267,6 +271,7 @@ class Standin:
     """Finds as many people as told, and remembers how it was made."""
 
     made: dict[str, Any]
+    info = SimpleNamespace(streams=1)
     people = 2
     refusal: Exception | None = None
     interrupt_after = 1000
@@ -284,7 +289,7 @@ class Standin:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def __call__(self, picture: np.ndarray) -> Poses:
+    def __call__(self, frame: Frame) -> Poses:
         Standin.calls += 1
         if Standin.calls > self.interrupt_after:
             raise KeyboardInterrupt
@@ -292,9 +297,8 @@ class Standin:
         keypoints[..., :2] *= np.arange(1, 19, dtype=np.float32)[:, None]
         scores = np.linspace(1, 0.5, self.people, dtype=np.float32)
         filled = np.zeros((self.people, 18), np.bool_)
-        size = (picture.shape[1], picture.shape[0])
         timings = {"preprocess": 0.001, "network": 0.01, "decode": 0.0001}
-        return Poses(keypoints, scores, filled, COCO_18, size, timings=timings)
+        return Poses(keypoints, scores, filled, COCO_18, frame.size, timings=timings)
 
 
 @pytest.fixture
@@ -376,10 +380,10 @@ def test_hands_are_drawn_above_their_own_threshold(
 ) -> None:
     found = infer.PoseEstimator.__call__
 
-    def with_hands(self: Standin, picture: np.ndarray) -> Poses:
+    def with_hands(self: Standin, frame: Frame) -> Poses:
         hands = np.zeros((self.people, 2, 21, 3), np.float32)
         hands[0, 1, 5:7] = [(22, 5, 0.5), (34, 5, 0.5)]
-        return replace(found(self, picture), hands=hands)
+        return replace(found(self, frame), hands=hands)
 
     monkeypatch.setattr(infer.PoseEstimator, "__call__", with_hands)
 
@@ -513,18 +517,25 @@ def test_network_flags_reach_the_estimator(
         (["in", "--model_pose", "MPI"], "only BODY_25 and COCO"),
         (["in", "--precision", "f64"], "invalid choice"),
         (["in", "--write_images_format", "docx"], "no such format"),
-        (["--write_json", "in/a.png"], "no INPUT"),
+        (["--write_json", "in/a.png"], "it is a file, not a folder"),
         (["in", "--write_json", "in/a.png"], "it is a file, not a folder"),
-        (["clip.mp4"], "videos are not read yet"),
-        (["rtsp://camera/1"], "addresses are not read yet"),
+        (["clip.mp4"], "nothing matches the input 'clip.mp4'"),
+        (["--video", "clip.mp4"], "nothing matches the input 'clip.mp4'"),
+        (["--ip_camera", "0"], "--ip_camera 0 is no address"),
+        (["in", "--camera", "0"], "give it alone"),
+        (["--camera", "0", "--camera_resolution", "big"], "give WxH"),
+        (["in", "--frame_first", "5", "--frame_last", "2"], "comes before the first"),
+        (["in", "--frame_rotate", "45"], "invalid choice"),
+        (["in", "--tracking", "1", "--track_every", "2"], "say the same"),
+        (["in", "--write-video", "o.avi"], "a folder, or a file .mp4"),
+        (["in", "--write_csv", "o.xls"], "a folder, or a file .csv"),
+        (["in", "--write_heatmaps_format", "docx"], "no such format"),
+        (["in", "--keypoint_scale", "5"], "invalid choice"),
+        (["in", "--part_candidates", "--mode", "reference"], "--mode reference has no maps"),
+        (["in", "--frames_repeat"], "--frames_repeat: a video is read once"),
         (["in", "--hand", "--hand_detector", "3"], "hands are looked for where arms end"),
         (["in", "--hand", "--hand_scale_range", "2"], "--hand_scale_range must lie in 0 to 2"),
         (["in", "--hand", "--hand_scale_number", "0"], "not a whole number above 0"),
-        (["in", "--video", "clip.avi"], "--video: videos and cameras are not read yet"),
-        (["in", "--camera", "0"], "--camera: videos and cameras are not read yet"),
-        (["in", "--identification"], "--identification: people are not followed"),
-        (["in", "--tracking", "5"], "--tracking: people are not followed"),
-        (["in", "--write-video", "o.avi"], "--write_video: videos and cameras"),
         (["in", "--face"], "--face: faces are not looked for"),
     ],
 )
@@ -612,6 +623,305 @@ def test_a_name_that_is_no_text_is_reported(
         pytest.skip("this file system wants names to be text")
     assert run_here("in", "-o", os.fsdecode(b"out\xff")) == 1
     assert len(written(os.fsdecode(b"out\xff"))) == 6
+
+
+# Videos ---------------------------------------------------------------------------------------
+
+
+def write_clip(file: str | Path, frames: int = 12, size: tuple[int, int] = (64, 48)) -> Path:
+    """A video of 20 frames a second, brighter from frame to frame, with noise in the upper half."""
+    noise = np.random.default_rng(1)
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=20, options={"crf": "10"})
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for number in range(frames):
+            picture = np.full((size[1], size[0], 3), 40 + 4 * number % 160, np.uint8)
+            picture[: size[1] // 2] += noise.integers(0, 50, (size[1] // 2, size[0], 3), np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return Path(file)
+
+
+def shown(file: str | Path) -> list[np.ndarray]:
+    """The frames of a video, as PyAV reads it."""
+    with av.open(str(file)) as container:
+        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+
+
+def of_frames(stem: str, numbers: Iterable[int]) -> list[str]:
+    return [f"{stem}_{number:012d}_keypoints.json" for number in numbers]
+
+
+@pytest.fixture
+def clip(place: Path) -> Path:
+    return write_clip("in/clip.mp4")
+
+
+def test_a_video_gets_a_rendered_video_a_table_and_json_for_each_frame(clip: Path) -> None:
+    assert run_here("in/clip.mp4", "-o", "out") == 0
+    assert written("out") == ["clip.csv", *of_frames("clip", range(12)), "clip_rendered.mp4"]
+    table = pd.read_csv("out/clip.csv")
+    assert table.frame.unique().tolist() == list(range(12))
+    assert table.time.unique() == pytest.approx(np.arange(12) / 20)
+    assert len(table) == 12 * 2 * 18
+    pictures = shown("out/clip_rendered.mp4")
+    assert len(pictures) == 12
+    assert pictures[0].shape == (48, 64, 3)
+    backgrounds = [float(picture[-1, -1].mean()) for picture in pictures]
+    steps = np.array(backgrounds) - backgrounds[0]
+    assert steps == pytest.approx(4 * np.arange(12), abs=2.5), "in order"
+
+
+def test_chosen_frames_keep_their_numbers(clip: Path) -> None:
+    chosen = ["--frame_first", "2", "--frame_last", "8", "--frame_step", "3"]
+    assert run_here("in/clip.mp4", "--write_json", "j", *chosen) == 0
+    assert written("j") == of_frames("clip", (2, 5, 8))
+
+
+def test_frames_are_turned(clip: Path) -> None:
+    turn = ["--frame_rotate", "90", "--frame_flip"]
+    assert run_here("in/clip.mp4", "--write_video", "v.mp4", *turn) == 0
+    assert shown("v.mp4")[0].shape == (64, 48, 3)
+
+
+def test_a_folder_of_pictures_and_videos(clip: Path) -> None:
+    write_clip("in/b.avi", 3)
+    assert run_here("in", "-o", "out") == 0
+    ends = (".txt", "_keypoints.json", "_rendered.png")
+    of_b = ["b.avi.csv", *of_frames("b.avi", range(3)), "b.avi_rendered.mp4"]
+    of_clip = ["clip.csv", *of_frames("clip", range(12)), "clip_rendered.mp4"]
+    pictures = [stem + end for stem in ("a", "b.png") for end in ends]
+    assert written("out") == sorted([*pictures, *of_b, *of_clip])
+
+
+def test_what_is_named_as_a_file_holds_all_inputs(clip: Path) -> None:
+    words = ["--write_csv", "all.csv", "--write_coco_json", "all.json", "--write_jsonl", "l"]
+    assert run_here("in", *words) == 0
+    table = pd.read_csv("all.csv")
+    assert len(table) == (2 + 12) * 2 * 18
+    assert table.source.nunique() == 3
+    results = json.loads(Path("all.json").read_text())
+    images = json.loads(Path("all_images.json").read_text())["images"]
+    assert len(results) == 28
+    assert {result["image_id"] for result in results} == {image["id"] for image in images}
+    assert written("l") == ["clip.jsonl", "pictures.jsonl"]
+    assert len(Path("l/clip.jsonl").read_text().splitlines()) == 12
+
+
+def test_a_single_video_gives_its_rate_to_the_file_that_is_named(clip: Path) -> None:
+    assert run_here("in/clip.mp4", "--write_video", "v.mp4") == 0
+    assert run_here("in/clip.mp4", "--write_video", "fast.mp4", "--write_video_fps", "40") == 0
+    for file, rate in (("v.mp4", 20), ("fast.mp4", 40)):
+        with av.open(file) as container:
+            assert container.streams.video[0].average_rate == rate
+
+
+def test_people_keep_their_ids(clip: Path) -> None:
+    assert run_here("in/clip.mp4", "--write_csv", "t.csv", "--write_json", "j") == 0
+    assert pd.read_csv("t.csv").id.isna().all()
+    assert (
+        run_here("in/clip.mp4", "--write_csv", "t.csv", "--write_json", "j", "--identification")
+        == 0
+    )
+    table = pd.read_csv("t.csv")
+    assert not table.id.isna().any()
+    people = json.loads(Path("j/clip_000000000011_keypoints.json").read_text())["people"]
+    last = table[table.frame == 11].drop_duplicates("person")
+    assert [person["person_id"] for person in people] == [[n] for n in last.id.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("words", "looked_at"),
+    [
+        (["--track_every", "4"], 3),
+        (["--tracking", "3"], 3),
+        (["--tracking", "0"], 12),
+        (["--track_every", "4", "--smooth"], 3),
+        (["--smooth"], 12),
+    ],
+)
+def test_the_network_looks_at_some_frames_and_all_have_people(
+    clip: Path, words: list[str], looked_at: int
+) -> None:
+    assert run_here("in/clip.mp4", "--write_json", "j", *words) == 0
+    assert Standin.calls == looked_at
+    assert written("j") == of_frames("clip", range(12))
+    for file in Path("j").iterdir():
+        assert len(json.loads(file.read_text())["people"]) == 2
+
+
+def test_openposes_own_files_are_drawn_followed_and_written_again(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_here("in/clip.mp4", "--write_json", "j") == 0
+    monkeypatch.setattr(infer.PoseEstimator, "refusal", AssertionError("nobody is looked for"))
+    assert run_here("j", "--write_csv", "t.csv", "--write_video", "v.mp4", "--identification") == 0
+    assert len(pd.read_csv("t.csv")) == 12 * 2 * 18
+    assert shown("v.mp4")[0].max() > 100
+
+
+def test_a_damaged_video_is_reported_and_the_rest_is_kept(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = write_clip("in/long.avi", 60, (320, 240)).read_bytes()
+    clip.write_text("no video")
+    Path("in/long.avi").write_bytes(whole[: len(whole) * 2 // 3])
+    assert run_here("in/clip.mp4", "in/long.avi", "in/a.png", "--write_json", "j") == 1
+    said = capsys.readouterr()
+    assert "in/clip.mp4: " in said.err
+    assert "in/long.avi: " in said.err
+    assert len([name for name in written("j") if name.startswith("long_")]) > 20
+    assert "a_keypoints.json" in written("j")
+    assert " 0 failed" not in said.out
+
+
+@pytest.mark.parametrize("words", [["--camera", "77"], ["--ip_camera", "rtsp://127.0.0.1:9/x"]])
+def test_a_camera_that_is_not_there_is_named(
+    place: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert run_here(*words, "--write_json", "j") == 1
+    assert words[1] in capsys.readouterr().err
+    assert written("j") == []
+
+
+def test_skip_existing_leaves_out_frames_that_have_their_files(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here("in/clip.mp4", "--write_json", "j", "--frame_last", "4") == 0
+    mine = Path("j/clip_000000000003_keypoints.json")
+    mine.write_text("mine")
+    assert run_here("in/clip.mp4", "--write_json", "j", "--skip_existing") == 0
+    assert Standin.calls == 7
+    assert "7 frames, 14 people, 0 failed, 5 done before" in capsys.readouterr().out
+    assert mine.read_text() == "mine"
+
+
+def test_skip_existing_leaves_out_videos_that_are_done(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clip("in/other.mp4", 3)
+    assert run_here("in/clip.mp4", "-o", "out") == 0
+    before = Path("out/clip_rendered.mp4").stat().st_mtime_ns
+    capsys.readouterr()
+    assert run_here("in/clip.mp4", "in/other.mp4", "-o", "out", "--skip_existing") == 0
+    assert "3 frames, 6 people, 0 failed, 1 done before" in capsys.readouterr().out
+    assert Path("out/clip_rendered.mp4").stat().st_mtime_ns == before
+
+
+def test_an_interrupted_video_is_finished_and_known_to_be_short(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupts(self: Standin, frame: Frame) -> Poses:
+        if frame.index == 6:
+            raise KeyboardInterrupt
+        return found(self, frame)
+
+    found = infer.PoseEstimator.__call__
+    monkeypatch.setattr(infer.PoseEstimator, "__call__", interrupts)
+    assert run_here("in/clip.mp4", "-o", "out", "--threads", "1") == 130
+    assert len(shown("out/clip_rendered.mp4")) == 6
+    assert pd.read_csv("out/clip.csv").frame.max() == 5
+    marks = ["out/clip.csv.unfinished", "out/clip_rendered.mp4.unfinished"]
+    assert all(Path(mark).exists() for mark in marks)
+    monkeypatch.setattr(infer.PoseEstimator, "__call__", found)
+    assert run_here("in/clip.mp4", "-o", "out", "--skip_existing") == 0
+    assert len(shown("out/clip_rendered.mp4")) == 12
+    assert written("out") == ["clip.csv", *of_frames("clip", range(12)), "clip_rendered.mp4"]
+
+
+def test_an_output_error_leaves_no_video(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace: Callable[..., None] = os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if Path(target).name == "clip_000000000007_keypoints.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    assert run_here("in/clip.mp4", "-o", "out") == 4
+    assert "clip_000000000007_keypoints.json cannot be written" in capsys.readouterr().err
+    assert set(of_frames("clip", range(7))) <= set(written("out"))
+    assert not [name for name in written("out") if not name.endswith(".json")]
+
+
+def test_pictures_of_several_sizes_are_no_video(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (20, 20)).save("in/c.png")
+    assert run_here("in/a.png", "in/b.png", "--write_video", "v.mp4") == 0
+    assert len(shown("v.mp4")) == 2
+    assert run_here("in", "--write_video", "v.mp4") == 4
+    assert "v.mp4 has pictures of 40 x 30" in capsys.readouterr().err
+
+
+def test_the_original_demos_line_for_a_video(clip: Path) -> None:
+    line = "--video in/clip.mp4 --display 0 --write_video out/r.mp4 --write_json out/ --camera -1"
+    assert run_here(*line.split()) == 0
+    assert written("out") == [*of_frames("clip", range(12)), "r.mp4"]
+
+
+def test_display_shows_every_drawn_frame(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, np.ndarray]] = []
+    page = ModuleType("openpose_ext.serve")
+    page.preview = lambda: nullcontext(  # type: ignore[attr-defined]
+        lambda frame, drawn: seen.append((frame.index, drawn))
+    )
+    monkeypatch.setitem(sys.modules, "openpose_ext.serve", page)
+    assert run_here("in/clip.mp4", "--display", "--write_json", "j") == 0
+    assert [index for index, _ in seen] == list(range(12))
+    assert all(len(np.unique(drawn.reshape(-1, 3), axis=0)) > 5 for _, drawn in seen)
+
+
+def test_maps_candidates_and_units_come_from_the_network(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    opened(HOPPER).resize((256, 300)).save(picture)
+    out = tmp_path / "out"
+    words = ["--height", "96", "--precision", "f32", "-o", out, "--write_json"]
+    assert infer.main([*map(str, [picture, *words])]) == 0
+    plain = json.loads((out / "a_keypoints.json").read_text())
+    more = ["--part_candidates", "--write_heatmaps", "--heatmaps_add_bkg", "--keypoint_scale", "1"]
+    more += ["--write_heatmaps_format", "npy", "--heatmaps_scale", "3", "--write_controlnet"]
+    assert infer.main([*map(str, [picture, *words, *more])]) == 0
+    scaled = json.loads((out / "a_keypoints.json").read_text())
+    one, other = (np.reshape(c["people"][0]["pose_keypoints_2d"], (-1, 3)) for c in (plain, scaled))
+    factor = 96 / 300
+    seen = one[:, 2] > 0
+    expected = (one[seen, :2] + 0.5) * factor - 0.5
+    np.testing.assert_allclose(other[seen, :2], expected, atol=0.3)
+    candidates = np.reshape(scaled["part_candidates"][0]["0"], (-1, 3))
+    nose = one[0, :2]
+    assert np.hypot(*(candidates[:, :2] - nose).T).min() < 1, "in pixels of the picture"
+    maps = np.load(out / "a_pose_heatmaps.npy")
+    assert maps.shape[:2] == (1, 96)
+    assert (out / "a_controlnet.png").exists()
+    assert json.loads((out / "a_controlnet.json").read_text())[0]["canvas_width"] == 256
+
+
+def test_ctrl_c_finishes_the_video_that_was_begun(tmp_path: Path) -> None:
+    video, out = write_clip(tmp_path / "long.mp4", 3000), tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "openpose_ext.infer", video, "-o", out, "--height", "32"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 60
+    while len(list(out.glob("*.json"))) < 20 and time.monotonic() < end:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert stderr.strip() == "openpose-ext: interrupted"
+    assert 1 <= len(shown(out / "long_rendered.mp4")) < 3000
+    assert pd.read_csv(out / "long.csv", dtype={"id": "Int64"}) is not None
+    assert not list(out.glob(".*")), "nothing half-written"
+    for file in out.glob("*.json"):
+        assert json.loads(file.read_text())["version"] == 1.3
 
 
 # OpenPose's flags ----------------------------------------------------------------------------

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
+from threading import Lock
 from time import perf_counter
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.backends import BackendInfo
+from openpose_ext.backends import BackendInfo, own_cores
 from openpose_ext.decode import DecodeOptions, Mode, connect, decode_body, find_peaks
 from openpose_ext.geometry import Geometry
 from openpose_ext.hands import HandFinder, Side
 from openpose_ext.merge import Pass, merge
 from openpose_ext.models.network import BodyNetwork
-from openpose_ext.poses import Poses
+from openpose_ext.pipeline import overlapped, workers_for
+from openpose_ext.poses import Frame, Poses
 from openpose_ext.preprocess import (
     HEIGHT,
     LONGEST,
@@ -31,12 +34,17 @@ from openpose_ext.preprocess import (
     as_picture,
 )
 
-__all__ = ["PoseEstimator", "Stages"]
+__all__ = ["MOST_STREAMS", "PoseEstimator", "Stages"]
+
+if TYPE_CHECKING:
+    from openpose_ext.sources.source import Source
 
 Floats = npt.NDArray[np.float32]
+Streamed: TypeAlias = tuple[Frame, Poses]
 
-# Pictures a network run in `batch`: enough to fill the engine, and no more memory than needed.
-_LARGEST_BATCH = 8
+# Pictures at once in `stream` if nobody says otherwise: each takes the network's memory again, up
+# to half a gigabyte for the original networks.
+MOST_STREAMS = 8
 
 # One empty cell for each channel of COCO_18.
 _NO_MAPS = np.zeros((19, 1, 1), np.float32), np.zeros((38, 1, 1), np.float32)
@@ -67,11 +75,11 @@ class Stages:
 class PoseEstimator:
     """Finds people in pictures.
 
-    body        the network: "lite" (comes with the package), another name, or a file; None or
-                "none" where only `hands` is used
+    body        the network: "lite" (comes with the package), another name, a file, or the prefix of
+                one compiled for a card; None or "none" where only `hands` is used
     hand        the hand network, in the same way; None or "none" looks for no hands
-    backend     "auto", "openvino" or "onnxruntime"
-    device      in the engine's own words: "cpu", "GPU", "cuda:0"
+    backend     "auto", or a name of `backends.ENGINES`
+    device      in the engine's own words: "cpu", "GPU", "cuda:0", dies of a card "0,1"
     precision   "auto" (the engine's choice, see `info`), "f32", "bf16" or "f16"
     threads     bound on the engine's threads, None for its own choice
     normalise   (mean, divisor) of a body network whose manifest is missing or wrong: it sees
@@ -86,6 +94,13 @@ class PoseEstimator:
     hand_scales  each hand is looked at this many times as large, and what is seen is averaged
     max_batch   hands a run of their network at most; None takes as many as eight of 368 x 368
                 pixels, which bounds the memory
+    streams     pictures that are worked on at once, sharing the threads. None is the fastest for
+                each use: one in calls, and as many as there are threads in `stream` and `batch`,
+                which then open networks of their own
+    vdsp_params, hand_vdsp_params  of compiled networks: the JSON of their preprocessing, None for
+                the one beside the network
+    device_batch  of compiled networks: pictures, or hands, a run; what is looked at at the same
+                time shares runs. None is 1
     mode        "fast", or "reference": pytorch-openpose's rules on the same maps of the body
     options     `DecodeOptions`, None for the mode's own
 
@@ -113,6 +128,10 @@ class PoseEstimator:
         mirror: bool = False,
         hand_scales: Sequence[float] = (1.0,),
         max_batch: int | None = None,
+        streams: int | None = None,
+        vdsp_params: str | PathLike[str] | None = None,
+        hand_vdsp_params: str | PathLike[str] | None = None,
+        device_batch: int | None = None,
         mode: Mode = "fast",
         options: DecodeOptions | None = None,
     ) -> None:
@@ -128,67 +147,85 @@ class PoseEstimator:
         self._mirror = mirror
         self._decode(*_NO_MAPS)  # what it refuses shall be refused here, not at the first picture
 
-        engine: dict[str, Any] = {
+        self._hand_options: dict[str, Any] = {"scales": hand_scales, "max_batch": max_batch}
+        self._vdsp_params = vdsp_params, hand_vdsp_params
+        self._engine: dict[str, Any] = {
             "backend": backend,
             "device": device,
             "precision": precision,
             "threads": threads,
+            "batch": device_batch,
         }
-        with ExitStack() as opened:
-            self._hands: HandFinder | None = None
-            if hand is not None:
-                finder = HandFinder.open(hand, scales=hand_scales, max_batch=max_batch, **engine)
-                self._hands = opened.enter_context(finder)
-            self._network: BodyNetwork | None = None
-            if body is not None:
-                self._network = opened.enter_context(
-                    BodyNetwork.open(body, normalise=normalise, **engine)
-                )
-                preprocessings = _for_network(preprocessings, self._network)
-            self._opened = opened.pop_all()
+        self._files = body, hand
+        self._normalise = normalise
+        self._streams = streams or min(threads or own_cores(), MOST_STREAMS)
+        self._opening = Lock()
+        self._opened = ExitStack()
+        self._networks = self._open(streams or 1)
+        self._many = self._networks if streams else None
+        if self.info.streams > (streams or 1):  # a card, which has several in flight anyway
+            self._many, self._streams = self._networks, self.info.streams
+        try:
+            if self._networks.body is not None:
+                preprocessings = _for_network(preprocessings, self._networks.body)
+        except ValueError:
+            self.close()
+            raise
         self._preprocessings = preprocessings
 
     @property
     def info(self) -> BackendInfo:
         """Engine, device, precision and file of the body network, or of the only one."""
-        if self._network is None and self._hands is not None:
-            return self._hands.info
-        return self._body.info
+        body, hands = self._networks
+        if body is None and hands is not None:
+            return hands.info
+        return self._networks.need_body().info
 
     @property
     def hand_info(self) -> BackendInfo | None:
         """The same of the hand network, or None where no hands are looked for."""
-        return None if self._hands is None else self._hands.info
+        hands = self._networks.hands
+        return None if hands is None else hands.info
 
-    def __call__(self, picture: PictureLike) -> Poses:
+    def __call__(self, picture: PictureLike | Frame) -> Poses:
         """The people of one picture, best first, in its own pixels.
 
         `timings` holds the seconds of "preprocess" (reading included), "network" and "decode", and
-        of "hands" where they are looked for.
+        of "hands" where they are looked for. A frame whose people are known keeps them.
         Raises TypeError, ValueError or SourceError for what is no picture, BackendError if the
         engine fails.
         """
-        return self._people([self._prepared(picture)])[0]
+        return self._found(picture, self._networks)[1]
+
+    def stream(
+        self, source: str | PathLike[str] | Iterable[PictureLike | Frame]
+    ) -> Iterator[Streamed]:
+        """The frames of a source, in order, each with its people.
+
+        source  a path, an address, several of them or a `Source` (see `sources.open_source`), or
+                any iterable of pictures and frames
+
+        Frames are read, resized, looked at and decoded at the same time, by as many threads as the
+        engine was given, with networks of their own; see `pipeline`. A few frames are in memory
+        at a time. Close the iterator, or leave it to be collected, to end early; what was opened
+        here is closed with it.
+
+        Raises as `open_source` does at once, and as a call does where the frame would have come.
+        """
+        from openpose_ext.sources.source import Source
+
+        if isinstance(source, (str, PathLike)) or _are_names(source):
+            from openpose_ext.sources import open_source
+
+            source = open_source(source)
+        return self._streamed(source, source if isinstance(source, Source) else None)
 
     def batch(self, pictures: Iterable[PictureLike]) -> list[Poses]:
-        """The people of each picture, in order, as single calls find them.
+        """The people of each picture, in order, as single calls find them; see `stream`.
 
-        Pictures of equal network size run together; none is padded to another's. The timing of
-        "network" is an equal share of the run. Raises as a call does.
+        Raises as a call does.
         """
-        found: dict[int, Poses] = {}
-        waiting: dict[tuple[tuple[int, ...], ...], dict[int, _Prepared]] = {}
-        for index, picture in enumerate(pictures):
-            prepared = self._prepared(picture)
-            shapes = tuple(views[0].image.shape for views in prepared.scales)
-            group = waiting.setdefault(shapes, {})
-            group[index] = prepared
-            if len(group) == _LARGEST_BATCH:
-                found.update(zip(group, self._people([*group.values()]), strict=True))
-                group.clear()
-        for group in waiting.values():
-            found.update(zip(group, self._people([*group.values()]), strict=True))
-        return [found[index] for index in range(len(found))]
+        return [poses for _, poses in self._streamed(pictures, None)]
 
     def hands(
         self,
@@ -207,11 +244,11 @@ class PoseEstimator:
         Points are x, y in pixels of the picture and a score in (0.05, 1]. Raises ValueError
         without a hand network or if the lengths disagree; else as a call does.
         """
-        if self._hands is None:
+        if self._networks.hands is None:
             raise ValueError('this estimator has no hand network; make it with hand="lite"')
-        return self._hands.in_boxes(as_picture(picture), boxes, sides, angles)
+        return self._networks.hands.in_boxes(as_picture(picture), boxes, sides, angles)
 
-    def stages(self, picture: PictureLike) -> Stages:
+    def stages(self, picture: PictureLike | Frame) -> Stages:
         """One picture, with everything on the way to its people.
 
         Raises ValueError in mode "reference", whose stages are not these; else as a call does.
@@ -221,17 +258,13 @@ class PoseEstimator:
                 "the reference decoder works on maps of the picture's size and has other stages; "
                 'look inside with mode="fast"'
             )
-        prepared = self._prepared(picture)
-        (passes,) = self._passes([prepared])
-        topology = self._body.topology
-        heat, paf, geometry = merge(passes, topology)
-        peaks = find_peaks(heat, topology=topology, options=self._options)
-        connections = connect(peaks, paf, topology=topology, options=self._options)
-        people = self._decode(heat, paf, topology=topology, geometry=geometry)
-        if self._hands is not None:
-            people = replace(people, hands=self._hands.of_people(prepared.picture, people))
-        image = prepared.scales[0][0].image
-        return Stages(image, geometry, heat, paf, peaks, connections, people)
+        look = self._look(_as_frame(picture), self._networks)
+        topology = look.people.topology
+        peaks = find_peaks(look.heat, topology=topology, options=self._options)
+        connections = connect(peaks, look.paf, topology=topology, options=self._options)
+        return Stages(
+            look.input, look.geometry, look.heat, look.paf, peaks, connections, look.people
+        )
 
     def close(self) -> None:
         """Give the networks back. Calls that are under way are finished."""
@@ -243,61 +276,142 @@ class PoseEstimator:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    @property
-    def _body(self) -> BodyNetwork:
-        if self._network is None:
+    def _open(self, streams: int) -> _Networks:
+        """The networks, with this many requests in flight; closed with the estimator."""
+        body, hand = self._files
+        body_params, hand_params = self._vdsp_params
+        with ExitStack() as opened:
+            hands = None
+            if hand is not None:
+                hands = HandFinder.open(
+                    hand,
+                    streams=streams,
+                    vdsp_params=hand_params,
+                    **self._hand_options,
+                    **self._engine,
+                )
+                opened.enter_context(hands)
+            network = None
+            if body is not None:
+                network = BodyNetwork.open(
+                    body,
+                    normalise=self._normalise,
+                    streams=streams,
+                    vdsp_params=body_params,
+                    **self._engine,
+                )
+                opened.enter_context(network)
+            self._opened.push(opened.pop_all())
+        return _Networks(network, hands)
+
+    def _for_many(self) -> _Networks:
+        """The networks that work on several pictures at once, opened when first needed."""
+        with self._opening:
+            if self._many is None:
+                self._many = self._networks if self._streams == 1 else self._open(self._streams)
+            return self._many
+
+    def _streamed(
+        self, pictures: Iterable[PictureLike | Frame], source: Source | None
+    ) -> Iterator[Streamed]:
+        networks = self._for_many()
+        with ExitStack() as opened:
+            if source is not None:
+                opened.enter_context(source)
+            yield from overlapped(
+                enumerate(pictures),
+                lambda one: self._found(one[1], networks, one[0]),
+                workers_for(self._streams),
+                stop=source.close if source is not None and source.live else None,
+            )
+
+    def _found(self, picture: PictureLike | Frame, networks: _Networks, index: int = 0) -> Streamed:
+        """A picture and its people; `index` numbers one that is no frame."""
+        start = perf_counter()
+        frame = _as_frame(picture, index)
+        if frame.poses is not None:
+            return frame, frame.poses
+        reading = perf_counter() - start
+        people = self._look(frame, networks).people
+        timings = dict(people.timings)
+        timings["preprocess"] += reading
+        return frame, replace(people, timings=timings)
+
+    def _look(self, frame: Frame, networks: _Networks) -> _Look:
+        """The order of the stages for one picture."""
+        start = perf_counter()
+        body = networks.need_body()
+        views = self._views(frame)
+        seen = perf_counter()
+        passes = _passes(views, body)
+        answered = perf_counter()
+        heat, paf, geometry = merge(passes, body.topology)
+        people = self._decode(heat, paf, topology=body.topology, geometry=geometry)
+        decoded = perf_counter()
+        timings = {
+            "preprocess": seen - start,
+            "network": answered - seen,
+            "decode": decoded - answered,
+        }
+        if networks.hands is not None:
+            people = replace(people, hands=networks.hands.of_people(frame.image, people))
+            timings["hands"] = perf_counter() - decoded
+        people = replace(people, timings=timings)
+        return _Look(views[0][0].image, geometry, heat, paf, people)
+
+    def _views(self, frame: Frame) -> list[list[_View]]:
+        """The network's inputs of a picture: by scale, each straight and perhaps mirrored."""
+        views = [[_View(*preprocess(frame))] for preprocess in self._preprocessings]
+        if self._mirror:
+            for of_scale in views:
+                of_scale.append(of_scale[0].mirror_image())
+        return views
+
+
+class _Look(NamedTuple):
+    """What was seen of a picture; see `Stages`."""
+
+    input: Picture
+    geometry: Geometry
+    heat: Floats
+    paf: Floats
+    people: Poses
+
+
+class _Networks(NamedTuple):
+    """Networks that are opened alike."""
+
+    body: BodyNetwork | None
+    hands: HandFinder | None
+
+    def need_body(self) -> BodyNetwork:
+        if self.body is None:
             raise ValueError("this estimator has no body network: only `hands` can be asked")
-        return self._network
+        return self.body
 
-    def _prepared(self, picture: PictureLike) -> _Prepared:
-        start = perf_counter()
-        straight = as_picture(picture)
-        views = [straight, straight[:, ::-1]] if self._mirror else [straight]
-        scales = [
-            [_View(*preprocess(view), mirrored=index == 1) for index, view in enumerate(views)]
-            for preprocess in self._preprocessings
-        ]
-        return _Prepared(straight, scales, perf_counter() - start)
 
-    def _people(self, group: list[_Prepared]) -> list[Poses]:
-        """The people of pictures of one network size."""
-        if not group:
-            return []
-        start = perf_counter()
-        passes = self._passes(group)
-        network = (perf_counter() - start) / len(group)
-        return [
-            self._decoded(one, prepared, network)
-            for one, prepared in zip(passes, group, strict=True)
-        ]
+def _are_names(source: object) -> TypeGuard[Sequence[str | PathLike[str]]]:
+    return isinstance(source, (list, tuple)) and all(
+        isinstance(one, (str, PathLike)) for one in source
+    )
 
-    def _passes(self, group: list[_Prepared]) -> list[list[Pass]]:
-        """Every pass of each picture: one network run a scale for the whole group."""
-        passes: list[list[Pass]] = [[] for _ in group]
-        for views_by_picture in zip(*(prepared.scales for prepared in group), strict=True):
-            views = [
-                (view, of_picture)
-                for of_picture, views in zip(passes, views_by_picture, strict=True)
-                for view in views
-            ]
-            maps = self._body.run(np.stack([view.image for view, _ in views]))
-            for heat, paf, (view, of_picture) in zip(*maps, views, strict=True):
-                of_picture.append(Pass(heat, paf, view.geometry, view.mirrored))
-        return passes
 
-    def _decoded(self, passes: list[Pass], prepared: _Prepared, network: float) -> Poses:
-        start = perf_counter()
-        topology = self._body.topology
-        heat, paf, geometry = merge(passes, topology)
-        people = self._decode(heat, paf, topology=topology, geometry=geometry)
-        decode = perf_counter() - start
-        timings = {"preprocess": prepared.seconds, "network": network, "decode": decode}
-        if self._hands is None:
-            return replace(people, timings=timings)
-        start = perf_counter()
-        hands = self._hands.of_people(prepared.picture, people)
-        timings["hands"] = perf_counter() - start
-        return replace(people, hands=hands, timings=timings)
+def _as_frame(picture: PictureLike | Frame, index: int = 0) -> Frame:
+    if isinstance(picture, Frame):
+        return picture
+    name = os.fspath(picture) if isinstance(picture, (str, PathLike)) else ""
+    return Frame(as_picture(picture), name, index)
+
+
+def _passes(views: list[list[_View]], body: BodyNetwork) -> list[Pass]:
+    """The network's answers to all views of a picture: one run a scale."""
+    return [
+        Pass(heat, paf, view.geometry, view.mirrored)
+        for of_scale in views
+        for heat, paf, view in zip(
+            *body.run(np.stack([view.image for view in of_scale])), of_scale, strict=True
+        )
+    ]
 
 
 def _chosen(network: str | PathLike[str] | None) -> str | PathLike[str] | None:
@@ -342,13 +456,11 @@ class _View:
 
     image: Picture
     geometry: Geometry
-    mirrored: bool
+    mirrored: bool = False
 
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """A picture, its network inputs, by scale, and the seconds they took."""
-
-    picture: Picture
-    scales: list[list[_View]]
-    seconds: float
+    def mirror_image(self) -> _View:
+        """The input of the picture's mirror image: the padding stays where it is."""
+        width, height = self.geometry.content
+        image = self.image.copy()
+        image[:height, :width] = self.image[:height, :width][:, ::-1]
+        return _View(image, self.geometry, mirrored=not self.mirrored)

@@ -76,32 +76,37 @@ class OpenPoseFlag:
         return any(_same(str(value), other) for other in (self.default, *self.harmless))
 
 
-_VIDEO = "videos and cameras are not read yet, only pictures"
 _FACES = "faces are not looked for"
-_HEATMAPS = "heat maps are not written yet"
+_LENS = "lenses are not corrected"
 _OPAQUE = "skeletons are drawn without transparency"
-_WINDOW = "there is no window; look at the files written"
+_WINDOW = "there is no window; --display opens a page in the browser"
 _DEVICE = "choose the device with --device"
-_IDENTITY = "people are not followed from frame to frame yet"
 
 _OPTION, _NEUTRAL, _REFUSED = Treatment.OPTION, Treatment.NEUTRAL, Treatment.REFUSED
 
 OPENPOSE_FLAGS = (
     # Input
     OpenPoseFlag("image_dir", "", _OPTION, "an INPUT"),
-    OpenPoseFlag("video", "", _REFUSED, _VIDEO),
-    OpenPoseFlag("camera", "-1", _REFUSED, _VIDEO),
-    OpenPoseFlag("camera_resolution", "-1x-1", _NEUTRAL, "there is no camera"),
-    OpenPoseFlag("ip_camera", "", _REFUSED, _VIDEO),
-    OpenPoseFlag("frame_first", "0", _REFUSED, _VIDEO),
-    OpenPoseFlag("frame_step", "1", _REFUSED, _VIDEO),
-    OpenPoseFlag("frame_last", "-1", _REFUSED, _VIDEO),
-    OpenPoseFlag("frame_flip", "false", _REFUSED, "pictures are not mirrored"),
-    OpenPoseFlag("frame_rotate", "0", _REFUSED, "pictures are turned by their EXIF tag alone"),
-    OpenPoseFlag("frame_undistort", "false", _REFUSED, "lenses are not corrected"),
-    OpenPoseFlag("camera_parameter_path", "models/cameraParameters/flir/", _NEUTRAL, _VIDEO),
-    OpenPoseFlag("frames_repeat", "false", _REFUSED, _VIDEO),
-    OpenPoseFlag("process_real_time", "false", _REFUSED, _VIDEO),
+    OpenPoseFlag("video", "", _OPTION, "an INPUT"),
+    OpenPoseFlag(
+        "camera", "-1", _OPTION, "the same; -1 is the first camera, if nothing else is given"
+    ),
+    OpenPoseFlag("camera_resolution", "-1x-1", _OPTION, "the same"),
+    OpenPoseFlag("ip_camera", "", _OPTION, "the same; an address is an INPUT, too"),
+    OpenPoseFlag("frame_first", "0", _OPTION, "the same"),
+    OpenPoseFlag("frame_step", "1", _OPTION, "the same"),
+    OpenPoseFlag("frame_last", "-1", _OPTION, "the same"),
+    OpenPoseFlag("frame_flip", "false", _OPTION, "the same"),
+    OpenPoseFlag("frame_rotate", "0", _OPTION, "the same"),
+    OpenPoseFlag("frame_undistort", "false", _REFUSED, _LENS),
+    OpenPoseFlag("camera_parameter_path", "models/cameraParameters/flir/", _NEUTRAL, _LENS),
+    OpenPoseFlag("frames_repeat", "false", _REFUSED, "a video is read once"),
+    OpenPoseFlag(
+        "process_real_time",
+        "false",
+        _REFUSED,
+        "files are read as fast as they can be; cameras drop frames by themselves",
+    ),
     OpenPoseFlag("3d_views", "-1", _REFUSED, "views are not combined"),
     # General
     OpenPoseFlag(
@@ -114,10 +119,10 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("output_resolution", "-1x-1", _REFUSED, "pictures are written in their own size"),
     OpenPoseFlag("num_gpu", "-1", _REFUSED, _DEVICE, ("0",)),
     OpenPoseFlag("num_gpu_start", "0", _REFUSED, _DEVICE),
-    OpenPoseFlag("keypoint_scale", "0", _REFUSED, "key points are written in pixels only"),
+    OpenPoseFlag("keypoint_scale", "0", _OPTION, "the same, 0 to 4"),
     OpenPoseFlag("number_people_max", "-1", _OPTION, "the same"),
     OpenPoseFlag("maximize_positives", "false", _REFUSED, "thresholds cannot be set here yet"),
-    OpenPoseFlag("fps_max", "-1", _NEUTRAL, "pictures have no frame rate"),
+    OpenPoseFlag("fps_max", "-1", _NEUTRAL, "frames are taken as fast as they can be looked at"),
     OpenPoseFlag("logging_level", "3", _NEUTRAL, "only errors and the summary are printed"),
     OpenPoseFlag("disable_multi_thread", "false", _NEUTRAL, "see --threads"),
     # Body
@@ -128,11 +133,11 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("scale_number", "1", _OPTION, "--scales"),
     OpenPoseFlag("scale_gap", "0.25", _OPTION, "--scales"),
     OpenPoseFlag("upsampling_ratio", "0", _REFUSED, "see --mode", ("-1",)),
-    OpenPoseFlag("heatmaps_add_parts", "false", _REFUSED, _HEATMAPS),
-    OpenPoseFlag("heatmaps_add_bkg", "false", _REFUSED, _HEATMAPS),
-    OpenPoseFlag("heatmaps_add_PAFs", "false", _REFUSED, _HEATMAPS),
-    OpenPoseFlag("heatmaps_scale", "2", _NEUTRAL, "heat maps are not written"),
-    OpenPoseFlag("part_candidates", "false", _REFUSED, "candidates are not written yet"),
+    OpenPoseFlag("heatmaps_add_parts", "false", _OPTION, "the same"),
+    OpenPoseFlag("heatmaps_add_bkg", "false", _OPTION, "the same"),
+    OpenPoseFlag("heatmaps_add_PAFs", "false", _OPTION, "the same"),
+    OpenPoseFlag("heatmaps_scale", "2", _OPTION, "the same"),
+    OpenPoseFlag("part_candidates", "false", _OPTION, "the same"),
     # Hand and face
     OpenPoseFlag("hand", "0", _OPTION, "--hand NAME or FILE; 1 is the default network"),
     OpenPoseFlag("hand_detector", "0", _REFUSED, "hands are looked for where arms end"),
@@ -146,8 +151,8 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("face_net_resolution", "368x368", _NEUTRAL, _FACES),
     # Extra
     OpenPoseFlag("3d", "false", _REFUSED, "views are not combined"),
-    OpenPoseFlag("identification", "false", _REFUSED, _IDENTITY),
-    OpenPoseFlag("tracking", "-1", _REFUSED, _IDENTITY),
+    OpenPoseFlag("identification", "false", _OPTION, "the same"),
+    OpenPoseFlag("tracking", "-1", _OPTION, "N is --track_every N + 1; -1 is neither"),
     # Rendering
     OpenPoseFlag("render_pose", "-1", _OPTION, "0 draws nothing"),
     OpenPoseFlag("render_threshold", "0.05", _OPTION, "the same"),
@@ -159,22 +164,32 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("hand_alpha_heatmap", "0.7", _NEUTRAL, "heat maps are not drawn"),
     OpenPoseFlag("disable_blending", "false", _OPTION, "the same"),
     OpenPoseFlag("part_to_show", "0", _REFUSED, "heat maps are not drawn"),
-    OpenPoseFlag("display", "-1", _REFUSED, _WINDOW, ("0",)),
+    OpenPoseFlag("display", "-1", _OPTION, "1, 2 and 3 open a page in the browser"),
     OpenPoseFlag("fullscreen", "false", _REFUSED, _WINDOW),
     OpenPoseFlag("no_gui_verbose", "false", _NEUTRAL, "nothing is written on the pictures"),
     OpenPoseFlag("cli_verbose", "-1", _NEUTRAL, "a terminal gets a progress bar"),
     # Output
     OpenPoseFlag("write_images", "", _OPTION, "the same"),
     OpenPoseFlag("write_images_format", "png", _OPTION, "the same"),
-    OpenPoseFlag("write_video", "", _REFUSED, _VIDEO),
-    OpenPoseFlag("write_video_fps", "-1", _NEUTRAL, _VIDEO),
-    OpenPoseFlag("write_video_with_audio", "false", _NEUTRAL, _VIDEO),
+    OpenPoseFlag("write_video", "", _OPTION, "the same; H.264"),
+    OpenPoseFlag("write_video_fps", "-1", _OPTION, "the same"),
+    OpenPoseFlag("write_video_with_audio", "false", _NEUTRAL, "a file's sound always comes along"),
     OpenPoseFlag("write_json", "", _OPTION, "the same"),
-    OpenPoseFlag("write_coco_json", "", _REFUSED, "COCO results are not written yet"),
-    OpenPoseFlag("write_coco_json_variants", "1", _NEUTRAL, "COCO results are not written"),
-    OpenPoseFlag("write_coco_json_variant", "0", _NEUTRAL, "COCO results are not written"),
-    OpenPoseFlag("write_heatmaps", "", _REFUSED, _HEATMAPS),
-    OpenPoseFlag("write_heatmaps_format", "png", _NEUTRAL, "heat maps are not written"),
+    OpenPoseFlag("write_coco_json", "", _OPTION, "the same"),
+    OpenPoseFlag(
+        "write_coco_json_variants",
+        "1",
+        _NEUTRAL,
+        "the body, and hands and feet where they are known",
+    ),
+    OpenPoseFlag(
+        "write_coco_json_variant",
+        "0",
+        _NEUTRAL,
+        "the body, and hands and feet where they are known",
+    ),
+    OpenPoseFlag("write_heatmaps", "", _OPTION, "the same"),
+    OpenPoseFlag("write_heatmaps_format", "png", _OPTION, "png, npy, float, ..."),
     OpenPoseFlag("write_keypoint", "", _REFUSED, "use --write_json"),
     OpenPoseFlag("write_keypoint_format", "yml", _NEUTRAL, "use --write_json"),
 )

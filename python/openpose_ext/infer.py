@@ -1,4 +1,8 @@
-"""`python -m openpose_ext.infer`: find people in pictures; draw them and write what was found."""
+"""`python -m openpose_ext.infer`: find people in pictures and videos, draw them, write them.
+
+The frames of a source are carried by the workers of `pipeline`: read and looked at, followed where
+that is asked for, drawn and written, and last, by one worker, added to the files of many frames.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,22 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
+from openpose_ext.backends import own_cores
 from openpose_ext.cli import Exit, UsageError, exit_code
-from openpose_ext.draw import HAND_THRESHOLD, draw
+from openpose_ext.compat.zoo_flags import add_zoo_flags, card_options, translate_zoo_flags
+from openpose_ext.draw import HAND_THRESHOLD
 from openpose_ext.errors import SourceError
-from openpose_ext.estimator import PoseEstimator
+from openpose_ext.estimator import MOST_STREAMS, PoseEstimator
 from openpose_ext.flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
@@ -33,20 +38,42 @@ from openpose_ext.flags import (
     positive,
 )
 from openpose_ext.outputs.files import make_folder, output_names
-from openpose_ext.outputs.openpose_json import write_openpose
-from openpose_ext.outputs.pictures import can_write, write_picture
-from openpose_ext.outputs.txt import write_txt
-from openpose_ext.poses import FILLED_SCORE, Poses
-from openpose_ext.preprocess import HEIGHT
-from openpose_ext.sources.pictures import PictureFile, find_pictures, read_picture
+from openpose_ext.outputs.heatmaps import HEATMAP_SCALES
+from openpose_ext.outputs.pictures import can_write
+from openpose_ext.outputs.scale import KEYPOINT_SCALES
+from openpose_ext.pipeline import followed, overlapped, workers_for
+from openpose_ext.poses import FILLED_SCORE, Frame, Poses
+from openpose_ext.preprocess import HEIGHT, Picture
+from openpose_ext.results import (
+    FILE_SUFFIXES,
+    KINDS,
+    Aside,
+    Book,
+    Drawing,
+    HeatmapChoice,
+    Results,
+)
+from openpose_ext.sources import open_source
+from openpose_ext.sources.camera import RESOLUTION, webcam
+from openpose_ext.sources.files import Files
+from openpose_ext.sources.listing import InputFile, find_inputs
+from openpose_ext.sources.source import Report, Source, View
+from openpose_ext.sources.video import is_address
 from openpose_ext.tally import Tally
-from openpose_ext.topology import BODY_25
 
 __all__ = ["main"]
 
 _MODEL_POSE = {"BODY_25": "body25", "COCO": "openpose"}
-_VIDEO_SUFFIXES = (".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
-_BOOLEANS = ("skip_existing", "disable_blending")
+_BOOLEANS = (
+    "disable_blending", "flat", "frame_flip", "heatmaps_add_PAFs", "heatmaps_add_bkg",
+    "heatmaps_add_parts", "identification", "part_candidates", "skip_existing", "smooth",
+)  # fmt: skip
+
+# What is written where nobody says it. Flags that begin with --write_ name kinds.
+_OF_PICTURES = ("images", "json", "txt")
+_OF_VIDEOS = ("video", "json", "csv")
+
+_PICTURES = Path("pictures")  # what files are called that hold all pictures
 
 _EXAMPLES = """\
 examples:
@@ -55,11 +82,15 @@ examples:
   python -m openpose_ext.infer "day*/*.png" list.txt      a pattern, and a list of paths
   python -m openpose_ext.infer photos --write_json json   OpenPose JSON only, to json/
   python -m openpose_ext.infer photos --body mobilenet --height 256
-  python -m openpose_ext.infer photos --hand landmark     hands, too
+  python -m openpose_ext.infer clip.mp4 --hand landmark   a rendered video, JSON, CSV; hands, too
+  python -m openpose_ext.infer clip.mp4 --identification --smooth --write_csv walk.csv
+  python -m openpose_ext.infer clips --skip_existing      goes on where a run was interrupted
+  python -m openpose_ext.infer rtsp://host/door --write_jsonl door.jsonl
+  python -m openpose_ext.infer openpose_json --write_video drawn.mp4   draws OpenPose's JSON
 
 exit codes: 0 done; 1 some inputs failed; 2 usage; 3 network or engine; 4 output; 130 interrupted
 
-OpenPose's other flags are understood as far as they apply to pictures.
+OpenPose's other flags are understood as far as they apply.
 """
 
 
@@ -68,120 +99,191 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code(lambda: _infer(sys.argv[1:] if argv is None else argv))
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """What is written for a picture, and how.
+Looked = tuple[Frame, Poses | None, Aside]  # no people: left out, or not looked at
+Finished = tuple[Frame, Poses | None, Picture | None, Aside]
+Preview = Callable[[Frame, Picture | None], None]
 
-    folders    of the kinds that are written: "images", "json", "txt"
-    suffix     format of the rendered pictures
-    body25     JSON in BODY_25's order, whatever the network
-    skeletons  draw them at all
-    threshold  parts that score above it are drawn
-    hand_threshold  points of hands that score above it are drawn
-    black      draw on black instead of on the picture
-    people     how many of the best are kept, None for all
+
+@dataclass(frozen=True)
+class Job:
+    """One source, and what its files are called.
+
+    name     of the files of all its frames
+    open     opens the source; what goes wrong while it goes on is told to the report
+    of       the name of a frame's files
+    results  what is written
+    names    of the files of frames that are known beforehand: all pictures, a video's first frame
+    count    how many frames there are, where that is known
+    known    people need not be looked for
+    sound    the file that has the sound, or None
     """
 
-    folders: Mapping[str, Path]
-    suffix: str
-    body25: bool
-    skeletons: bool
-    threshold: float
-    hand_threshold: float
-    black: bool
-    people: int | None
+    name: Path
+    open: Callable[[Report], Source]
+    of: Callable[[Frame], Path]
+    results: Results
+    names: Sequence[Path] = ()
+    count: int | None = None
+    known: bool = False
+    sound: Path | None = None
 
-    def files(self, name: Path) -> dict[str, Path]:
-        """The files of the picture called `name`, by kind."""
-        ends = {"images": f"_rendered.{self.suffix}", "json": "_keypoints.json", "txt": ".txt"}
-        return {
-            kind: folder / name.with_name(name.name + ends[kind])
-            for kind, folder in self.folders.items()
-        }
+
+@dataclass(frozen=True)
+class How:
+    """What is done with the frames of every job.
+
+    every          the network looks at each frame of this number
+    follow         people get ids
+    smooth         they are smoothed, too
+    skip_existing  frames whose files exist are left out
+    streams        pictures that the network looks at at once
+    """
+
+    every: int
+    follow: bool
+    smooth: bool
+    skip_existing: bool
+    streams: int
+
+    @property
+    def workers(self) -> int:
+        """Threads that carry frames."""
+        return workers_for(self.streams)
 
 
 def _infer(argv: Sequence[str]) -> int:
     parser = _parser()
     args = parse(parser, argv, (*_BOOLEANS, *NETWORK_BOOLEANS))
+    translate_zoo_flags(args, parser)
     # OpenCV's own words on damaged files; the reason is ours to give.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    inputs = _inputs(args)
-    outputs = _outputs(args)
+    how = _how(args)
+    results = _results(args, how.streams)
     network = _network(args)
-    try:
-        found = find_pictures(inputs, exclude=list(outputs.folders.values()))
-        names = output_names(found.pictures)
-    except ValueError as error:
-        raise UsageError(error) from error
-    _keep_inputs(inputs, found.pictures, [f for n in names for f in outputs.files(n).values()])
+    if results.needs_stages and args.mode == "reference":
+        raise UsageError("--mode reference has no maps to write, no candidates and no scale 1")
+    tally = Tally()
+    jobs = _jobs(args, results, how, tally)
 
-    tally = Tally(outputs=found.skipped)
-    todo = list(zip(found.pictures, names, strict=True))
-    if args.skip_existing:
-        todo = [(p, n) for p, n in todo if not all(f.exists() for f in outputs.files(n).values())]
-        tally.existing = len(found.pictures) - len(todo)
-    if not todo:
-        _report(tally, outputs)
+    if not jobs:
+        _report(tally, results)
         return Exit.DONE
-    with _estimator(network) as estimator:
-        for folder in outputs.folders.values():
+    with ExitStack() as opened:
+        preview = opened.enter_context(_preview(args))
+        estimator = None
+        if not all(job.known for job in jobs):
+            if len(jobs) > 1 or jobs[0].count != 1:
+                # Several pictures at once, a core for each: OpenCV shall not take all of them.
+                network["streams"] = how.streams
+                cv2.setNumThreads(1)
+            estimator = opened.enter_context(_estimator(network))
+            # A card is busy only with several batches in flight.
+            how = replace(how, streams=max(how.streams, estimator.info.streams))
+        for folder in results.folders:
             make_folder(folder)
-        try:
-            _process(todo, estimator, outputs, tally)
-        finally:
-            _report(tally, outputs)
+        opened.callback(_report, tally, results)
+        shared = results.shared if len(jobs) > 1 else results.only(())
+        book = opened.enter_context(Book(shared, Path()))
+        for job in jobs:
+            try:
+                _process(job, estimator, how, book, preview, tally)
+            except SourceError as error:
+                tally.failed += 1
+                print(f"openpose-ext: {error}", file=sys.stderr)
     return Exit.SOME_FAILED if tally.failed else Exit.DONE
 
 
 def _process(
-    todo: Sequence[tuple[PictureFile, Path]],
-    estimator: PoseEstimator,
-    outputs: Outputs,
+    job: Job,
+    estimator: PoseEstimator | None,
+    how: How,
+    shared: Book,
+    preview: Preview,
     tally: Tally,
 ) -> None:
-    silent = not sys.stderr.isatty()
-    with tqdm(todo, unit="picture", disable=silent, leave=False) as progress:
-        for file, name in progress:
-            try:
-                with tally.timed("read"):
-                    picture = read_picture(file.path)
-            except SourceError as error:
-                tally.failed += 1
-                progress.write(f"openpose-ext: {error}", file=sys.stderr)
-                continue
-            poses = estimator(picture)
-            tally.add(poses.timings)
-            poses = poses[: outputs.people]
-            _write(outputs, name, picture, poses, tally)
-            tally.pictures += 1
-            tally.people += len(poses)
+    """Carry the frames of a job through all stages. Raises SourceError if it cannot be opened."""
+    results = job.results
+    draws = preview is not _no_preview or results.draws
+
+    def report(error: SourceError) -> None:
+        tally.failed += 1
+        bar.write(f"openpose-ext: {error}", file=sys.stderr)
+
+    def look(numbered: tuple[int, Frame]) -> Looked:
+        number, frame = numbered
+        if skips and results.have(job.of(frame)):
+            return frame, None, Aside()
+        if frame.poses is not None:
+            return frame, frame.poses, Aside()
+        assert estimator is not None
+        if number % how.every:
+            return frame, None, Aside()
+        if not results.needs_stages:
+            poses = estimator(frame)
+            aside = Aside()
+        else:
+            stages = estimator.stages(frame)
+            results.write_maps(job.of(frame), stages)
+            poses, aside = stages.people, Aside.of(stages)
+        tally.add(poses.timings)
+        return frame, poses, aside
+
+    def finish(found: Looked) -> Finished:
+        frame, poses, aside = found
+        if poses is None:
+            return frame, None, None, aside
+        poses, drawn, seconds = results.write(job.of(frame), frame, poses, aside, draws=draws)
+        tally.add(seconds)
+        return frame, poses, drawn, aside
+
+    def add(finished: Finished) -> Finished:
+        frame, poses, drawn, aside = finished
+        if poses is not None:
+            with tally.timed("add"):
+                own.write(frame, poses, drawn, aside)
+                shared.write(frame, poses, drawn, aside)
+        return finished
+
+    with ExitStack() as opened:
+        silent = not sys.stderr.isatty()
+        bar = opened.enter_context(tqdm(unit="frame", disable=silent, leave=False))
+        source = opened.enter_context(job.open(report))
+        bar.set_description(source.name[-30:], refresh=False)
+        bar.total = source.count
+        own = opened.enter_context(Book(results, job.name, rate=source.rate, sound=job.sound))
+        # Ids, and files of many frames, need all frames.
+        skips = how.skip_existing and results.of_frames_only and not how.follow
+        overlap = partial(overlapped, stop=source.close if source.live else None)
+        numbered = enumerate(_timed(source, tally))
+        if how.follow:
+            found = overlap(numbered, look, how.workers)
+            following = followed(found, rate=source.rate, smooth=how.smooth, live=source.live)
+            finished = overlap(following, finish, how.workers)
+        else:
+            finished = overlap(numbered, lambda one: finish(look(one)), how.workers)
+        if own or shared:
+            finished = overlap(finished, add, 1)
+        # Whatever interrupts, the workers are gone before the books are closed.
+        opened.enter_context(closing(finished))
+        for frame, poses, drawn, _ in finished:
+            tally.count(frame, poses)
+            if poses is not None:
+                preview(frame, drawn)
+            bar.update()
 
 
-def _write(
-    outputs: Outputs, name: Path, picture: npt.NDArray[np.uint8], poses: Poses, tally: Tally
-) -> None:
-    files = outputs.files(name)
-    if "images" in files:
-        with tally.timed("draw"):
-            canvas = np.zeros_like(picture) if outputs.black else picture
-            if outputs.skeletons:
-                canvas = draw(
-                    canvas,
-                    poses,
-                    threshold=outputs.threshold,
-                    hand_threshold=outputs.hand_threshold,
-                )
-        with tally.timed("write"):
-            write_picture(files["images"], canvas)
-    with tally.timed("write"):
-        if "json" in files:
-            write_openpose(files["json"], poses.as_topology(BODY_25) if outputs.body25 else poses)
-        if "txt" in files:
-            write_txt(files["txt"], poses)
+def _timed(source: Source, tally: Tally) -> Iterator[Frame]:
+    """The source's frames; what they take is counted as reading."""
+    while True:
+        with tally.timed("read"):
+            frame = next(source, None)
+        if frame is None:
+            return
+        yield frame
 
 
-def _report(tally: Tally, outputs: Outputs) -> None:
-    places = ", ".join(dict.fromkeys(map(str, outputs.folders.values())))
+def _report(tally: Tally, results: Results) -> None:
+    places = ", ".join(dict.fromkeys(map(str, results.places.values())))
     print(f"{tally.summary()} -> {places}", flush=True)
 
 
@@ -189,14 +291,51 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m openpose_ext.infer",
         usage="%(prog)s INPUT... [-o OUT] [option ...]",
-        description="Find people in pictures; write rendered pictures, OpenPose JSON and text.",
+        description="Find people in pictures, videos and cameras; draw them, write what was found.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("inputs", nargs="*", metavar="INPUT", help="picture, folder, glob pattern, or .txt list")
+    add(
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="picture, video, folder, glob pattern, .txt list, address of a camera, or a folder of "
+        "OpenPose's JSON files",
+    )
     add("--image_dir", metavar="DIR", help="the same as an INPUT")
+    add("--video", metavar="FILE", help="the same as an INPUT")
+    add("--camera", type=int, metavar="N", help="a webcam, 0 for the first; -1 for any")
+    add("--camera_resolution", default="-1x-1", metavar="WxH", help="of the webcam (1280x720)")
+    add("--ip_camera", metavar="URL", help="the same as an INPUT: rtsp://... or http://...")
+    add("--flat", action="store_true", help="take nothing from folders below a folder")
+
+    group = parser.add_argument_group("frames", "Of each video; pictures count as one row.")
+    add = group.add_argument
+    add("--frame_first", type=int, default=0, metavar="N", help="first frame, 0 being the first")
+    add("--frame_last", type=int, default=-1, metavar="N", help="last frame (-1: all)")
+    add("--frame_step", type=positive, default=1, metavar="N", help="take every Nth frame")
+    add("--frame_flip", action="store_true", help="mirror them")
+    add(
+        "--frame_rotate",
+        type=int,
+        default=0,
+        choices=(0, 90, 180, 270),
+        help="turn them counter-clockwise, after mirroring",
+    )
+
+    group = parser.add_argument_group("people across frames")
+    add = group.add_argument
+    add("--identification", action="store_true", help="person_id stays the same across frames")
+    add("--smooth", action="store_true", help="without jitter, short gaps filled; with ids")
+    add(
+        "--track_every",
+        type=positive,
+        metavar="N",
+        help="look at every Nth frame only, and follow people in between; with ids (1)",
+    )
+    add("--tracking", type=int, default=-1, metavar="N", help="OpenPose's: --track_every N + 1")
 
     group = parser.add_argument_group("network")
     add_network_flags(group)
@@ -207,18 +346,52 @@ def _parser() -> argparse.ArgumentParser:
     add("--scale_gap", type=float, default=0.25, metavar="GAP", help="between those scales (0.25)")
     add_hand_flags(group)
 
-    group = parser.add_argument_group("results", "Without --write_...: all three, to OUT.")
+    group = parser.add_argument_group(
+        "results",
+        "Without --write_...: pictures get images, json and txt, videos get video, json and csv, "
+        "to OUT. A FILE holds all inputs.",
+    )
     add = group.add_argument
     add("-o", "--output", default="openpose_output", metavar="OUT", help="folder of the results")
-    add("--write_images", nargs="?", const="", metavar="DIR", help="rendered pictures")
-    add("--write_json", nargs="?", const="", metavar="DIR", help="OpenPose JSON 1.3")
-    add("--write_txt", nargs="?", const="", metavar="DIR", help="a line a person")
+    for kind, place, what in (
+        ("images", "DIR", "rendered pictures"),
+        ("video", "DIR|FILE", "rendered video: .mp4, .mkv, .mov; with the source's sound"),
+        ("json", "DIR", "OpenPose JSON 1.3, a file a frame"),
+        ("jsonl", "DIR|FILE", "the same, a line a frame"),
+        ("csv", "DIR|FILE", "a row a part"),
+        ("parquet", "DIR|FILE", "the same as Parquet"),
+        ("coco_json", "DIR|FILE", "COCO's results"),
+        ("txt", "DIR", "a line a person"),
+        ("controlnet", "DIR", "ControlNet's and ComfyUI's JSON and black picture"),
+        ("heatmaps", "DIR", "what the network gives"),
+    ):
+        add(f"--write_{kind}", nargs="?", const="", metavar=place, help=what)
     add("--write_images_format", default="png", metavar="FORMAT", help="png, jpg, ... (png)")
     add(
         "--json_format",
         default="openpose",
         choices=("openpose", "body25"),
         help="body25: BODY_25's order from any network, as most readers expect",
+    )
+    add("--part_candidates", action="store_true", help="all peaks in the JSON, too")
+    add(
+        "--keypoint_scale",
+        type=int,
+        default=0,
+        choices=KEYPOINT_SCALES,
+        help="units in JSON, txt and tables: 0 pixels, 1 of the network's input, 2 pixels, "
+        "3 0 to 1, 4 -1 to 1",
+    )
+    add("--write_video_fps", type=float, default=-1, metavar="FPS", help="(-1: the source's)")
+    add("--write_heatmaps_format", default="png", metavar="FORMAT", help="png, npy, float (png)")
+    for maps, what in (("parts", "parts"), ("bkg", "the background"), ("PAFs", "fields")):
+        add(f"--heatmaps_add_{maps}", action="store_true", help=f"heat maps of {what}")
+    add(
+        "--heatmaps_scale",
+        type=int,
+        default=2,
+        choices=HEATMAP_SCALES,
+        help="0: -1 to 1, 1: 0 to 1, 2: 0 to 255, 3: as they are (2)",
     )
     add("--number_people_max", type=int, default=-1, metavar="N", help="keep the N best (-1: all)")
     add(
@@ -237,60 +410,227 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--render_pose", type=int, default=-1, metavar="N", help="0: draw nothing")
     add("--disable_blending", action="store_true", help="draw on black")
-    add("--skip_existing", action="store_true", help="leave out inputs whose results exist")
+    add(
+        "--display",
+        nargs="?",
+        const="2",
+        default="-1",
+        metavar="N",
+        help="show what is drawn in the browser (0 and -1: do not)",
+    )
+    add("--skip_existing", action="store_true", help="leave out what was done before")
+    add_zoo_flags(parser)
     add_openpose_flags(parser)
     return parser
 
 
-def _inputs(args: argparse.Namespace) -> list[str]:
-    inputs = list(args.inputs)
-    if args.image_dir:
-        if not os.path.isdir(args.image_dir):
-            raise UsageError(f"--image_dir {args.image_dir} is no folder")
-        inputs.append(args.image_dir)
-    if not inputs:
-        raise UsageError("no INPUT given; --help shows examples")
-    for name in inputs:
-        if "://" in name and not os.path.exists(name):
-            raise UsageError(f"{name}: addresses are not read yet, only pictures on disk")
-        if os.path.splitext(name)[1].lower() in _VIDEO_SUFFIXES:
-            raise UsageError(f"{name}: videos are not read yet, only pictures")
-    return inputs
-
-
-def _outputs(args: argparse.Namespace) -> Outputs:
-    given: dict[str, str | None] = {
-        "images": args.write_images,
-        "json": args.write_json,
-        "txt": args.write_txt,
-    }
-    if all(folder is None for folder in given.values()):
-        given = {kind: "" for kind in given if kind != "images" or args.render_pose != 0}
-    folders = {
-        kind: Path(folder or args.output) for kind, folder in given.items() if folder is not None
-    }
-    for folder in folders.values():
-        if folder.is_file():
-            raise UsageError(f"results cannot go to {folder}: it is a file, not a folder")
-    suffix = args.write_images_format.removeprefix(".").lower()
-    if not can_write(suffix):
-        raise UsageError(f"--write_images_format {suffix}: no such format; try png, jpg or webp")
-    return Outputs(
-        folders=folders,
-        suffix=suffix,
-        body25=args.json_format == "body25",
-        skeletons=args.render_pose != 0,
-        threshold=args.render_threshold,
-        hand_threshold=args.hand_render_threshold,
-        black=args.disable_blending,
-        people=args.number_people_max if args.number_people_max > 0 else None,
+def _how(args: argparse.Namespace) -> How:
+    every = args.track_every or 1
+    if args.tracking >= 0:
+        if args.track_every is not None:
+            raise UsageError("--tracking and --track_every say the same; give one of them")
+        every = args.tracking + 1
+    return How(
+        every=every,
+        follow=args.identification or args.smooth or every > 1 or args.tracking >= 0,
+        smooth=args.smooth,
+        skip_existing=args.skip_existing,
+        streams=min(args.threads or own_cores(), MOST_STREAMS),
     )
+
+
+def _results(args: argparse.Namespace, streams: int) -> Results:
+    """What is written, for all kinds of inputs."""
+    given = {kind: getattr(args, f"write_{kind}") for kind in KINDS}
+    if all(place is None for place in given.values()):
+        drawn = ("images", "video") if args.render_pose != 0 else ()
+        given = dict.fromkeys((*drawn, "json", "txt", "csv"), "")
+    places = {k: Path(place or args.output) for k, place in given.items() if place is not None}
+    for kind, place in places.items():
+        if place.is_file() and not Results.is_file(kind, place):
+            raise UsageError(f"results cannot go to {place}: it is a file, not a folder")
+        suffixes = FILE_SUFFIXES.get(kind)
+        if suffixes and place.suffix.lower() not in (*suffixes, "") and not place.is_dir():
+            raise UsageError(
+                f"--write_{kind} {place}: give a folder, or a file {' or '.join(suffixes)}"
+            )
+    formats = {"images": args.write_images_format, "heatmaps": args.write_heatmaps_format}
+    formats = {kind: suffix.removeprefix(".").lower() for kind, suffix in formats.items()}
+    for kind, suffix in formats.items():
+        if not (can_write(suffix) or (kind == "heatmaps" and suffix in ("npy", "float"))):
+            raise UsageError(
+                f"--write_{kind}_format {suffix}: no such format; try png, jpg or webp"
+            )
+    parts, background, pafs = args.heatmaps_add_parts, args.heatmaps_add_bkg, args.heatmaps_add_PAFs
+    if not (parts or background or pafs):
+        parts = background = pafs = True
+    return Results(
+        places=places,
+        formats=formats,
+        drawing=Drawing(
+            skeletons=args.render_pose != 0,
+            threshold=args.render_threshold,
+            hand_threshold=args.hand_render_threshold,
+            black=args.disable_blending,
+        ),
+        maps=HeatmapChoice(parts, background, pafs, args.heatmaps_scale),
+        body25=args.json_format == "body25",
+        scale=args.keypoint_scale,
+        candidates=args.part_candidates,
+        people=args.number_people_max if args.number_people_max > 0 else None,
+        video_rate=args.write_video_fps if args.write_video_fps > 0 else None,
+        threads=max(1, streams // 2),
+    )
+
+
+def _jobs(args: argparse.Namespace, results: Results, how: How, tally: Tally) -> list[Job]:
+    """What is to be done, without what was done before."""
+    inputs = [*args.inputs]
+    for flag in ("image_dir", "video", "ip_camera"):
+        given = getattr(args, flag)
+        if not given:
+            continue
+        if flag == "image_dir" and not os.path.isdir(given):
+            raise UsageError(f"--image_dir {given} is no folder")
+        if flag == "ip_camera" and not is_address(given):
+            raise UsageError(f"--ip_camera {given} is no address such as rtsp://host/stream")
+        inputs.append(given)
+    try:
+        view = View(
+            first=args.frame_first,
+            last=args.frame_last,
+            step=args.frame_step,
+            rotate=args.frame_rotate,
+            flip=args.frame_flip,
+        )
+        if args.camera is not None and (args.camera >= 0 or not inputs):
+            if inputs:
+                raise ValueError("a camera has no end: give it alone, without other inputs")
+            return [_camera(args, results, view)]
+        if not inputs:
+            raise ValueError("no INPUT given; --help shows examples")
+        addresses = [name for name in inputs if is_address(name)]
+        paths = [name for name in inputs if not is_address(name)]
+        found = find_inputs(paths, exclude=results.folders, recursive=not args.flat)
+        names = output_names(found.files)
+    except ValueError as error:
+        raise UsageError(error) from error
+    tally.outputs = found.skipped
+    threads = max(1, how.streams // 4)  # decoding takes less than the rest
+    # Where nobody says what is written, it depends on the input.
+    asked = any(getattr(args, f"write_{kind}") is not None for kind in KINDS)
+    of_videos = results if asked else results.only(_OF_VIDEOS)
+    of_pictures = results if asked else results.only(_OF_PICTURES)
+    named = list(zip(found.files, names, strict=True))
+    pictures = [one for one in named if one[0].kind == "picture"]
+    jobs = [_pictures(pictures, of_pictures, view)] if pictures else []
+    jobs += [_video(*one, of_videos, view, threads) for one in named if one[0].kind != "picture"]
+    jobs += [_address(name, of_videos, view, threads) for name in addresses]
+    _keep_inputs(paths, named, jobs)
+    if how.skip_existing:
+        jobs = _not_done(jobs, pictures, view, tally)
+    if len(jobs) > 1:
+        jobs = [replace(job, results=job.results.apart) for job in jobs]
+    return jobs
+
+
+def _pictures(named: Sequence[tuple[InputFile, Path]], results: Results, view: View) -> Job:
+    """All pictures, as one row."""
+    names = {os.fspath(file.path): name for file, name in named}
+    files = [file for file, _ in named]
+    return Job(
+        name=_PICTURES,
+        open=lambda report: Files(files, view=view, report=report),
+        of=lambda frame: names[frame.source],
+        results=results,
+        names=[*names.values()],
+        count=view.count(len(files)),
+    )
+
+
+def _video(file: InputFile, name: Path, results: Results, view: View, threads: int) -> Job:
+    """A video, or a folder of OpenPose's JSON files."""
+    known = file.kind == "poses"
+    return Job(
+        name=name,
+        open=lambda report: open_source(file.path, view=view, threads=threads, report=report),
+        of=lambda frame: _numbered(name, frame.index),
+        results=results,
+        names=[_numbered(name, view.first)],
+        known=known,
+        sound=None if known else file.path,
+    )
+
+
+def _address(address: str, results: Results, view: View, threads: int) -> Job:
+    name = Path(re.sub(r"[^\w.-]+", "_", address.partition("://")[2]).strip("_") or "address")
+    return Job(
+        name=name,
+        open=lambda report: open_source(address, view=view, threads=threads, report=report),
+        of=lambda frame: _numbered(name, frame.index),
+        results=results,
+    )
+
+
+def _camera(args: argparse.Namespace, results: Results, view: View) -> Job:
+    resolution = RESOLUTION
+    if args.camera_resolution != "-1x-1":
+        match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", args.camera_resolution)
+        if match is None:
+            raise ValueError(f"--camera_resolution {args.camera_resolution}: give WxH, in pixels")
+        resolution = int(match[1]), int(match[2])
+    name = Path("camera")
+    return Job(
+        name=name,
+        open=lambda report: webcam(args.camera, resolution=resolution, view=view, report=report),
+        of=lambda frame: _numbered(name, frame.index),
+        results=results,
+    )
+
+
+def _numbered(name: Path, frame: int) -> Path:
+    """What a frame of a video is called, as in OpenPose."""
+    return name.with_name(f"{name.name}_{frame:012d}")
+
+
+def _not_done(
+    jobs: Sequence[Job], pictures: Sequence[tuple[InputFile, Path]], view: View, tally: Tally
+) -> list[Job]:
+    """The jobs that have something left to do; of pictures those without their files."""
+    todo = []
+    for job in jobs:
+        results = job.results
+        if not results.of_frames_only:
+            if results.have_books(job.name) and all(map(results.have, job.names)):
+                tally.existing += len(job.names)
+            else:
+                todo.append(job)
+        elif job.names and job.name == _PICTURES:
+            left = [(file, name) for file, name in pictures if not results.have(name)]
+            tally.existing += len(pictures) - len(left)
+            todo += [_pictures(left, results, view)] if left else []
+        else:
+            todo.append(job)  # its frames are left out as they come
+    return todo
+
+
+def _preview(args: argparse.Namespace) -> AbstractContextManager[Preview]:
+    """What shows drawn frames, if that is asked for."""
+    if args.display in ("-1", "0"):
+        return nullcontext(_no_preview)
+    from openpose_ext.serve import preview
+
+    return preview()
+
+
+def _no_preview(frame: Frame, drawn: Picture | None) -> None:
+    """Show nothing."""
 
 
 def _network(args: argparse.Namespace) -> dict[str, Any]:
     """What `PoseEstimator` is to be made with."""
     try:
-        options = network_flags(args) | _scales(args) | hand_flags(args)
+        options = network_flags(args) | _scales(args) | hand_flags(args) | card_options(args)
     except ValueError as error:
         raise UsageError(error) from error
     if args.net_resolution is None:
@@ -344,7 +684,7 @@ def _net_resolution(text: str) -> dict[str, int]:
 
 
 def _keep_inputs(
-    inputs: Sequence[str], pictures: Sequence[PictureFile], files: Sequence[Path]
+    inputs: Sequence[str], files: Sequence[tuple[InputFile, Path]], jobs: Sequence[Job]
 ) -> None:
     """Raise UsageError if a result would replace an input, such as a list `a.txt` of `a.jpg`."""
     real_folder = cache(os.path.realpath)
@@ -352,10 +692,16 @@ def _keep_inputs(
     def place(path: str | Path) -> str:
         return os.path.join(real_folder(os.path.dirname(path)), os.path.basename(path))
 
-    sources = {*map(place, inputs), *(place(picture.path) for picture in pictures)}
-    for file in files:
-        if place(file) in sources:
-            raise UsageError(f"the result {file} would replace an input; choose another -o OUT")
+    sources = {*map(place, inputs), *(place(file.path) for file, _ in files)}
+    for job in jobs:
+        results = [*job.results.books(job.name).values()]
+        for name in job.names:
+            results += [file for files in job.results.files(name).values() for file in files]
+        for result in results:
+            if place(result) in sources:
+                raise UsageError(
+                    f"the result {result} would replace an input; choose another -o OUT"
+                )
 
 
 if __name__ == "__main__":

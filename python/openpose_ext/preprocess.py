@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.geometry import Geometry
+from openpose_ext.poses import Frame
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,6 +32,7 @@ __all__ = [
     "Preprocessing",
     "Resize",
     "as_picture",
+    "resized",
 ]
 
 Picture = npt.NDArray[np.uint8]
@@ -93,20 +95,22 @@ class Preprocessing:
                 f"not {self.max_pixels}"
             )
 
-    def __call__(self, picture: Picture) -> tuple[Picture, Geometry]:
+    def __call__(self, picture: Picture | Frame) -> tuple[Picture, Geometry]:
         """The network's input of one picture, and the geometry that leads back.
 
-        picture  (H, W, 3) uint8, BGR; not changed
+        picture  (H, W, 3) uint8, BGR, not changed; or a frame, which may know a shorter way to
+                 its picture at another size (`Frame.at_size`)
         Returns  (h, w, 3) uint8 BGR, its own memory; h and w are multiples of the stride unless
                  the size is fixed
         """
-        size = picture.shape[1], picture.shape[0]
+        frame = picture if isinstance(picture, Frame) else Frame(picture)
+        size = frame.size
         content = self._content_size(size)
         if self.resize == "seed":
-            image, factor = _resized_as_seed(picture, content)
+            image, factor = _resized_as_seed(frame.image, content)
             content = image.shape[1], image.shape[0]
         else:
-            image = _resized(picture, content)
+            image = frame.at_size(*content)
             factor = content[0] / size[0], content[1] / size[1]
         network = self.fixed_size or self._rounded_up(content)
         geometry = Geometry(
@@ -169,7 +173,8 @@ def _scaled(length: int, factor: float) -> int:
     return max(1, round(length * factor))
 
 
-def _resized(picture: Picture, size: Size) -> Picture:
+def resized(picture: Picture, size: Size) -> Picture:
+    """The picture at another (width, height): averaged to shrink it, cubic to enlarge it."""
     import cv2
 
     if (picture.shape[1], picture.shape[0]) == size:

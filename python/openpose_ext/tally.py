@@ -6,6 +6,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
+
+from openpose_ext.poses import Frame, Poses
 
 __all__ = ["Tally"]
 
@@ -14,25 +17,40 @@ __all__ = ["Tally"]
 class Tally:
     """What a run has done so far.
 
-    pictures, people  done, and found in them
-    failed            inputs that could not be read
-    existing          inputs left out because their results exist
+    pictures, frames  done; frames are those of videos and cameras
+    people            found in them
+    failed            inputs and frames that could not be read
+    existing          pictures, videos and frames left out because their results exist
     outputs           inputs left out because they are results
-    seconds           by stage, over all pictures done
+    seconds           by stage, over all pictures and frames done; stages of several overlap
     """
 
     begun: float = field(default_factory=time.perf_counter)
     pictures: int = 0
+    frames: int = 0
     people: int = 0
     failed: int = 0
     existing: int = 0
     outputs: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    _adding: Lock = field(default_factory=Lock)
+
+    def count(self, frame: Frame, poses: Poses | None) -> None:
+        """Count a frame that is done, or, without people, left out."""
+        if poses is None:
+            self.existing += 1
+            return
+        self.people += len(poses)
+        if frame.time is None:
+            self.pictures += 1
+        else:
+            self.frames += 1
 
     def add(self, timings: Mapping[str, float]) -> None:
-        """Count the seconds of stages."""
-        for stage, seconds in timings.items():
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+        """Count the seconds of stages; from any thread."""
+        with self._adding:
+            for stage, seconds in timings.items():
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -42,9 +60,11 @@ class Tally:
         self.add({stage: time.perf_counter() - start})
 
     def summary(self) -> str:
-        """What was done, and the mean time of each stage for a picture."""
-        counts = [
-            _counted(self.pictures, "picture", "pictures"),
+        """What was done, and the mean time of each stage for a picture or frame."""
+        counts = [_counted(self.frames, "frame", "frames")] if self.frames else []
+        if self.pictures or not self.frames:
+            counts.insert(0, _counted(self.pictures, "picture", "pictures"))
+        counts += [
             _counted(self.people, "person", "people"),
             f"{self.failed} failed",
         ]
@@ -54,10 +74,11 @@ class Tally:
         )
         total = time.perf_counter() - self.begun
         stages = ", ".join(
-            f"{stage} {1e3 * seconds / max(self.pictures, 1):.1f}"
+            f"{stage} {1e3 * seconds / max(self.pictures + self.frames, 1):.1f}"
             for stage, seconds in self.seconds.items()
         )
-        per_picture = f"; ms a picture: {stages}" if stages else ""
+        each = "frame" if self.frames else "picture"
+        per_picture = f"; ms a {each}: {stages}" if stages else ""
         return f"{', '.join(counts)} in {total:.1f} s{per_picture}"
 
 

@@ -60,7 +60,7 @@ def _import_openvino() -> Any:
 ov = _import_openvino()
 
 # The bindings prepare themselves at the first array they see, and two threads that bring their
-# first arrays at once wait for each other for ever (one for Python's lock, one for the preparation).
+# first at once wait for each other for ever: one for the lock of Python, one for the preparation.
 # So the first comes here: one thread imports a module.
 _ = ov.Tensor(np.zeros(1, np.uint8), shared_memory=True).data
 

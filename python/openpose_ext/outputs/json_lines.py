@@ -12,12 +12,25 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 from openpose_ext.outputs.files import FrameWriter
 from openpose_ext.outputs.openpose_json import to_openpose
 from openpose_ext.poses import Frame, Poses
 
-__all__ = ["JsonLinesWriter"]
+__all__ = ["JsonLinesWriter", "as_line"]
+
+
+def as_line(frame: Frame, poses: Poses) -> dict[str, Any]:
+    """A frame's line, as this module's head describes it."""
+    return {
+        "source": frame.source,
+        "frame": frame.index,
+        "time": frame.time,
+        "size": poses.size,
+        "topology": poses.topology.name,
+        "people": to_openpose(poses)["people"],
+    }
 
 
 class JsonLinesWriter(FrameWriter):
@@ -29,15 +42,8 @@ class JsonLinesWriter(FrameWriter):
             self._lines = self._file.part.open("wb")
 
     def _write(self, frame: Frame, poses: Poses) -> None:
-        line = {
-            "source": frame.source,
-            "frame": frame.index,
-            "time": frame.time,
-            "size": poses.size,
-            "topology": poses.topology.name,
-            "people": to_openpose(poses)["people"],
-        }
-        self._lines.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        line = json.dumps(as_line(frame, poses), separators=(",", ":"))
+        self._lines.write(line.encode() + b"\n")
 
     def _finish(self) -> None:
         self._lines.close()

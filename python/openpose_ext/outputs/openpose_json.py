@@ -20,7 +20,7 @@ from openpose_ext.outputs.files import write_whole
 from openpose_ext.poses import FILLED_SCORE, Poses
 from openpose_ext.topology import BODY_25, COCO_18, HAND_21, Topology
 
-__all__ = ["read_openpose", "to_openpose", "write_openpose"]
+__all__ = ["openpose_bytes", "read_openpose", "to_openpose", "write_openpose"]
 
 _BODY = "pose_keypoints_2d"
 _HANDS = ("hand_left_keypoints_2d", "hand_right_keypoints_2d")
@@ -78,8 +78,15 @@ def write_openpose(
     candidates: Mapping[str, npt.NDArray[np.float32]] | None = None,
 ) -> None:
     """Write `to_openpose` as a file. Raises OutputError if it cannot be written."""
+    write_whole(path, openpose_bytes(poses, candidates=candidates))
+
+
+def openpose_bytes(
+    poses: Poses, *, candidates: Mapping[str, npt.NDArray[np.float32]] | None = None
+) -> bytes:
+    """`to_openpose` as the content of a file."""
     content = to_openpose(poses, candidates=candidates)
-    write_whole(path, json.dumps(content, separators=(",", ":")).encode())
+    return json.dumps(content, separators=(",", ":")).encode()
 
 
 def read_openpose(
