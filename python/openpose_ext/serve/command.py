@@ -1,0 +1,146 @@
+"""The command: its flags, the server's beginning and its end."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Any
+
+import cv2
+
+from openpose_ext.backends import own_cores
+from openpose_ext.cli import Exit, UsageError, exit_code
+from openpose_ext.estimator import MOST_STREAMS, PoseEstimator
+from openpose_ext.flags import (
+    DEFAULT_BODY,
+    NETWORK_BOOLEANS,
+    add_hand_flags,
+    add_network_flags,
+    hand_flags,
+    network_flags,
+    parse,
+    positive,
+)
+from openpose_ext.preprocess import HEIGHT, Picture
+
+if TYPE_CHECKING:
+    from openpose_ext.poses import Frame
+    from openpose_ext.serve.upload import Limits
+
+__all__ = ["main", "preview"]
+
+_PORT = 8000
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+
+_EXAMPLES = """\
+examples:
+  python -m openpose_ext.serve                          then open http://127.0.0.1:8000/
+  python -m openpose_ext.serve --body mobilenet --hand  a better network, and hands
+  python -m openpose_ext.serve --host 0.0.0.0           for others in your network, too
+  curl --data-binary @clip.mp4 'http://127.0.0.1:8000/api/people?name=clip.mp4'
+
+Uploads are deleted when they are done, results after a while, and all when the server ends. Ctrl-C
+ends it.
+
+exit codes: 2 usage, port in use; 3 network or engine; 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code (see `cli.Exit`)."""
+    return exit_code(lambda: _serve(sys.argv[1:] if argv is None else argv))
+
+
+def preview() -> AbstractContextManager[Callable[[Frame, Picture | None], None]]:
+    """The page of `infer --display`, see `live`. Raises UsageError without the extra `serve`."""
+    _need_server()
+    from openpose_ext.serve.live import preview
+
+    return preview()
+
+
+def _serve(argv: Sequence[str]) -> int:
+    args = parse(_parser(), argv, NETWORK_BOOLEANS)
+    _need_server()
+    from openpose_ext.serve.app import uploads_app
+    from openpose_ext.serve.jobs import Jobs
+    from openpose_ext.serve.listen import address_of, listening, web_server
+
+    # OpenCV's own words on damaged files; the reason is ours to give.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    with ExitStack() as opened:
+        listener = opened.enter_context(listening(args.host, args.port))
+        cv2.setNumThreads(1)  # several frames at once have a core each
+        estimator = opened.enter_context(_estimator(args))
+        jobs = opened.enter_context(Jobs(estimator, _limits(args)))
+        about = {"body": args.body or DEFAULT_BODY, "hand": hand_flags(args)["hand"]}
+        app = uploads_app(jobs, about, (args.host,))
+        server = web_server(app, ending=jobs.give_all_up)
+        print(f"serving at {address_of(listener, args.host)} (Ctrl-C ends it)", flush=True)
+        if args.host not in _LOCAL:
+            print("openpose-ext: whoever reaches this machine can use it", file=sys.stderr)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        server.run(sockets=[listener])
+    return Exit.DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m openpose_ext.serve",
+        usage="%(prog)s [option ...]",
+        description="A page in the browser that shows the people in pictures and videos.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument_group("server").add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine only)")
+    add("--port", type=_port, default=_PORT, metavar="N", help="0: any free one (%(default)s)")
+    add("--at_once", type=positive, default=2, metavar="N", help="files looked at together (2)")
+    add("--megabytes", type=positive, default=200, metavar="N", help="of an upload, at most (200)")
+    add("--megapixels", type=positive, default=50, metavar="N", help="of a frame, at most (50)")
+    add("--keep", type=positive, default=30, metavar="MINUTES", help="results are kept (30)")
+    group = parser.add_argument_group("network")
+    add_network_flags(group)
+    add_hand_flags(group)
+    return parser
+
+
+def _limits(args: argparse.Namespace) -> Limits:
+    from openpose_ext.serve.upload import Limits
+
+    return Limits(
+        upload=args.megabytes * 1_000_000,
+        pixels=args.megapixels * 1_000_000,
+        at_once=args.at_once,
+        keep=args.keep * 60,
+    )
+
+
+def _estimator(args: argparse.Namespace) -> PoseEstimator:
+    try:
+        options: dict[str, Any] = network_flags(args) | hand_flags(args)
+        return PoseEstimator(
+            args.body or DEFAULT_BODY,
+            height=args.height or HEIGHT,
+            streams=min(args.threads or own_cores(), MOST_STREAMS),
+            **options,
+        )
+    except ValueError as error:
+        raise UsageError(error) from error
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
+    return int(text)
+
+
+def _need_server() -> None:
+    for module in ("starlette", "uvicorn"):
+        if importlib.util.find_spec(module) is None:
+            raise UsageError(f'the page needs {module}: pip install "openpose_ext[serve]"')

@@ -1,0 +1,92 @@
+"""Who may ask, and what a browser may do with the answers.
+
+The server believes whoever reaches it, and every page that the visitor has open can make the
+visitor's browser reach it. So, for each request:
+
+- its `Host` is an address in numbers, or one of our names. A name of somebody else's that was made
+  to point here (DNS rebinding) is none.
+- if the browser says that it comes from another place (`Origin`, `Sec-Fetch-Site`), it is refused;
+  only the page itself may be linked to from anywhere.
+- the answer may not be framed, guessed at or read by others, and loads nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["Guard"]
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; media-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+class Guard:
+    """Stands before an app, as this module's head says.
+
+    names  of this server, besides localhost and the machine's own
+    """
+
+    def __init__(self, app: ASGIApp, names: Iterable[str] = ()) -> None:
+        self._app = app
+        own = socket.gethostname()
+        self._names = {name.lower() for name in ("localhost", own, f"{own}.local", *names)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        reason = self._refusal(Headers(scope=scope))
+        if reason is None:
+            await self._app(scope, receive, send_guarded)
+        else:
+            refusal = JSONResponse({"error": reason}, HTTPStatus.FORBIDDEN)
+            await refusal(scope, receive, send_guarded)
+
+    def _refusal(self, headers: Headers) -> str | None:
+        """Why a request is refused, or None."""
+        host = headers.get("host", "")
+        if not self._is_ours(host):
+            return f"This server is not called {host!r}; use the address that it printed."
+        origin = headers.get("origin")
+        site = headers.get("sec-fetch-site", "none")
+        linked = headers.get("sec-fetch-mode") == "navigate"
+        if (origin is not None and urlsplit(origin).netloc != host) or (
+            site not in ("same-origin", "none") and not linked
+        ):
+            return "Pages from elsewhere may not use this server."
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True

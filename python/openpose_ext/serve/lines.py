@@ -1,0 +1,106 @@
+"""What a visitor is told while frames are looked at: a line of JSON at a time (NDJSON).
+
+    {"state":"waiting","ahead":2}
+    {"state":"working","frames":17,"count":250,"frame":{...},"picture":"/9j/4AAQ..."}
+    {"state":"done","frames":250,"count":250,"frame":{...},"files":{"video":"..."},"problems":[]}
+    {"state":"failed","error":"..."}
+
+Each line says all that is known, so that those that come too fast can be left out. `frame` is the
+newest frame as in `outputs.json_lines`; `picture` is the drawn frame, reduced, a JPEG in base64.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from anyio import to_thread
+
+from openpose_ext.outputs.json_lines import as_line
+from openpose_ext.poses import Frame, Poses
+from openpose_ext.preprocess import resized
+from openpose_ext.serve.latest import Latest
+
+__all__ = ["MEDIA_TYPE", "Progress", "Shown", "told"]
+
+MEDIA_TYPE = "application/x-ndjson"
+
+Picture = npt.NDArray[np.uint8]
+State = Literal["waiting", "working", "done", "failed"]
+
+_PAUSE = 1 / 15  # seconds from line to line
+_LONGEST_SIDE = 960  # pixels of a reduced picture
+_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A frame, who was found in it if that is told, and the drawing."""
+
+    frame: Frame
+    poses: Poses | None
+    drawn: Picture
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an upload, or a run of `infer`, has come.
+
+    ahead     uploads that come before this one
+    frames    looked at so far
+    count     how many there are, as far as can be told
+    shown     the newest frame
+    files     addresses of the results, by kind
+    problems  what went wrong without ending it
+    error     why it failed
+    """
+
+    state: State
+    ahead: int = 0
+    frames: int = 0
+    count: int | None = None
+    shown: Shown | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    error: str = ""
+
+    def line(self, *, pictures: bool) -> bytes:
+        """This as a line; see the module's head."""
+        content: dict[str, object] = {"state": self.state}
+        if self.state == "waiting":
+            content["ahead"] = self.ahead
+        elif self.state == "failed":
+            content["error"] = self.error
+        else:
+            content |= {"frames": self.frames, "count": self.count}
+        if self.shown is not None:
+            if self.shown.poses is not None:
+                content["frame"] = as_line(self.shown.frame, self.shown.poses)
+            if pictures:
+                content["picture"] = base64.b64encode(_reduced(self.shown.drawn)).decode()
+        if self.state == "done":
+            content |= {"files": self.files, "problems": self.problems}
+        return json.dumps(content, separators=(",", ":")).encode() + b"\n"
+
+
+async def told(latest: Latest[Progress], *, pictures: bool) -> AsyncIterator[bytes]:
+    """The lines for one visitor, no faster than they are taken."""
+    async for progress in latest.values():
+        yield await to_thread.run_sync(partial(progress.line, pictures=pictures))
+        await asyncio.sleep(_PAUSE)
+
+
+def _reduced(picture: Picture) -> bytes:
+    height, width = picture.shape[:2]
+    factor = min(1.0, _LONGEST_SIDE / max(width, height))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    _, data = cv2.imencode(".jpg", resized(picture, size), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return data.tobytes()
