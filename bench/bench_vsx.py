@@ -28,7 +28,7 @@ BATCHES = 400  # of each measurement
 ROUNDS = 3
 
 
-def submitted(prefix: Path, streams: int, device: str, batch: int) -> float:
+def submitted(prefix: Path, instances: int, device: str, batch: int) -> float:
     """Batches a second."""
     pictures = np.zeros((batch, 184, 184, 3), np.uint8)
     with open_backend(
@@ -36,7 +36,7 @@ def submitted(prefix: Path, streams: int, device: str, batch: int) -> float:
         "vsx",
         input_format=read_manifest(prefix).input,
         device=device,
-        streams=streams,
+        instances=instances,
         batch=batch,
     ) as backend:
         backend.submit(pictures, len).result()
@@ -61,22 +61,22 @@ def main() -> None:
 
     print(machine())
     print(
-        "\n| streams a die | dies | pictures a batch | of what the sleep allows | sleeping only |"
+        "\n| instances a die | dies | pictures a batch | of what the sleep allows | sleeping only |"
     )
     print("| ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
         prefix = compiled_networks.write(Path(folder) / "mod", seconds=SLEEP)
-        for streams, device, batch in [(1, "0", 1), (2, "0", 1), (2, "0,1", 1), (2, "0", 4)]:
+        for instances, device, batch in [(1, "0", 1), (2, "0", 1), (2, "0,1", 1), (2, "0", 4)]:
             dies = len(device.split(","))
-            allowed = streams * dies / SLEEP
+            allowed = instances * dies / SLEEP
             rounds = [
-                (submitted(prefix, streams, device, batch), slept(streams * dies))
+                (submitted(prefix, instances, device, batch), slept(instances * dies))
                 for _ in range(ROUNDS)
             ]
             ours, theirs = (
                 sorted(column)[ROUNDS // 2] / allowed for column in zip(*rounds, strict=True)
             )
-            print(f"| {streams} | {dies} | {batch} | {ours:.1%} | {theirs:.1%} |", flush=True)
+            print(f"| {instances} | {dies} | {batch} | {ours:.1%} | {theirs:.1%} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -355,9 +355,9 @@ def test_a_file_cut_short_is_refused(engine: str, tiny: Path) -> None:
 
 
 def test_files_that_no_engine_reads_are_refused_with_what_they_read(tmp_path: Path) -> None:
-    (tmp_path / "a.caffemodel").write_bytes(b"weights")
+    (tmp_path / "a.weights").write_bytes(b"weights")
     with pytest.raises(BackendError, match=r"(?s)openvino reads \.onnx, \.xml.*onnxruntime reads"):
-        open_backend(tmp_path / "a.caffemodel")
+        open_backend(tmp_path / "a.weights")
 
 
 def test_unknown_devices_are_refused_with_those_there_are(engine: str, tiny: Path) -> None:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -325,6 +326,7 @@ def test_a_broken_file_of_options_is_refused(
         ("-m NET -s [4,16,16]", "is not [3,H,W]"),
         ("-m NET -s [3,16,20]", "must be multiples of the stride 8"),
         ("-m NET --dtype uint32", "pictures are uint8"),
+        ("-m NET --vdsp_params x.json", "--vdsp_params is for cards"),
         ("-m NET --hwconfig x.json", "--hwconfig is for cards"),
         ("-m NET --freqlist [835]", "--freqlist: "),
         ("-m NET -g graph.txt", "--graph: graph files belong to vastpipe"),
@@ -387,21 +389,35 @@ def test_a_missing_network_or_engine_ends_with_3(
 # Processes that do not end well -------------------------------------------------------------
 
 
-@pytest.fixture
-def endless(network: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+Measurement = tuple[subprocess.Popen[str], list[int]]
+
+
+@contextmanager
+def measurement(words: str) -> Iterator[Measurement]:
     """A measurement of an hour in two processes, both at work, and their ids."""
-    argv = [
-        sys.executable, "-m", "openpose_ext.perf", "-m", str(network), "-s", "[3,16,16]", "-i", "2",
-        "-p", "2", "-t", "3600", "--verbose",
-    ]  # fmt: skip
+    argv = [sys.executable, "-m", "openpose_ext.perf", *words.split()]
+    argv += ["-i", "2", "-p", "2", "-t", "3600", "--verbose"]
     command = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert command.stderr is not None
     ready = [
         re.fullmatch(r"process (\d+) has begun\n", command.stderr.readline()) for _ in range(2)
     ]
-    yield command, [int(line[1]) for line in ready if line is not None]
-    command.kill()
-    command.communicate()
+    try:
+        yield command, [int(line[1]) for line in ready if line is not None]
+    finally:
+        command.kill()
+        command.communicate()
+
+
+@pytest.fixture
+def endless(network: Path) -> Iterator[Measurement]:
+    with measurement(f"-m {network} -s [3,16,16]") as running:
+        yield running
+
+
+linux_only = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"), reason="needs Linux to wait for a process"
+)
 
 
 def alive(pid: int) -> bool:
@@ -412,8 +428,16 @@ def alive(pid: int) -> bool:
     return True
 
 
+def wait_for(processes: list[int]) -> None:
+    """Wait for the end of processes, by their descriptors."""
+    for process in processes:
+        ended, _, _ = select.select([process], [], [], 60)
+        os.close(process)
+        assert ended
+
+
 def test_a_process_that_dies_ends_the_command_with_its_name(
-    endless: tuple[subprocess.Popen[str], list[int]],
+    endless: Measurement,
 ) -> None:
     command, (first, second) = endless
     os.kill(second, signal.SIGKILL)
@@ -426,7 +450,7 @@ def test_a_process_that_dies_ends_the_command_with_its_name(
     assert not alive(first)
 
 
-def test_ctrl_c_ends_all_processes(endless: tuple[subprocess.Popen[str], list[int]]) -> None:
+def test_ctrl_c_ends_all_processes(endless: Measurement) -> None:
     command, pids = endless
     command.send_signal(signal.SIGINT)
     _, err = command.communicate(timeout=60)
@@ -434,17 +458,31 @@ def test_ctrl_c_ends_all_processes(endless: tuple[subprocess.Popen[str], list[in
     assert not any(map(alive, pids))
 
 
-@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux to wait for a process")
+@linux_only
+def test_processes_give_the_card_back(
+    card: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both of the two, when they are done, interrupted, and when the command is killed."""
+    compiled_networks.write(tmp_path / "body" / "mod", ended="ended.txt")
+    ended = tmp_path / "body" / "ended.txt"
+    run(f"{card} -i 2 -p 2 --iterations 8", capsys)
+    assert ended.read_text() == "done\n" * 2
+    for number, expected in ((signal.SIGINT, 4), (signal.SIGKILL, 6)):
+        with measurement(card) as (command, pids):
+            ends = [os.pidfd_open(pid) for pid in pids]
+            command.send_signal(number)
+            wait_for(ends)
+        assert ended.read_text() == "done\n" * expected
+
+
+@linux_only
 def test_no_process_outlives_a_command_that_is_killed(
-    endless: tuple[subprocess.Popen[str], list[int]],
+    endless: Measurement,
 ) -> None:
     command, pids = endless
     ends = [os.pidfd_open(pid) for pid in pids]
     command.kill()
-    for end in ends:
-        ended, _, _ = select.select([end], [], [], 60)
-        os.close(end)
-        assert ended
+    wait_for(ends)
 
 
 # The files of a datalist --------------------------------------------------------------------

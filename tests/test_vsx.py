@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -89,7 +89,7 @@ def test_any_number_of_pictures_runs_in_batches_of_one_size(
     prefix: Path, device: str, batch: int
 ) -> None:
     for submits in (False, True):
-        with opened(prefix, device=device, batch=batch, streams=2) as backend:
+        with opened(prefix, device=device, batch=batch, instances=2) as backend:
             for count in (1, 2, 3, 7):
                 pictures = noise(count)
                 if not submits:
@@ -101,7 +101,7 @@ def test_any_number_of_pictures_runs_in_batches_of_one_size(
 
 def test_pictures_of_several_callers_come_back_to_them(prefix: Path) -> None:
     with (
-        opened(prefix, device="0,1", batch=4, streams=2) as backend,
+        opened(prefix, device="0,1", batch=4, instances=2) as backend,
         ThreadPoolExecutor(8) as callers,
     ):
         batches = [noise(1 + k % 3) + np.uint8(k) for k in range(40)]
@@ -300,7 +300,12 @@ MUTATIONS: Sequence[tuple[str, Callable[[_Card], Any]]] = [
     ("asynchronous after synchronous", lambda c: c.used().run_async([c.image()])),
     ("a model without set_device", lambda c: c.elsewhere(lambda: c.vsx.Model(str(c.prefix), 1))),
     ("an image without set_device", lambda c: c.elsewhere(c.image)),
-    ("a stream without set_device", lambda c: c.elsewhere(c.stream)),
+    (
+        "a stream without set_device",
+        lambda c: (
+            lambda graph: c.elsewhere(lambda: c.vsx.Stream(graph, c.vsx.StreamBalanceMode.ONCE))
+        )(c.graph()[0]),
+    ),
     (
         "a run without set_device",
         lambda c: (lambda stream, image: c.elsewhere(lambda: stream.run_sync([image])))(
@@ -318,7 +323,10 @@ def test_the_stand_in_refuses(
     card = _Card(vaststreamx, prefix)
     stream, _ = card.stream()
     assert len(stream.run_sync([card.image()])) == 1  # nothing else is wrong
-    with pytest.raises((RuntimeError, TypeError, ValueError)):
+    # Its own words, which begin with the call.
+    with pytest.raises(
+        (RuntimeError, TypeError, ValueError), match=r"^(\w+: |Stream\.__init__\(\))"
+    ):
         mutation(card)
 
 
@@ -342,11 +350,44 @@ def test_a_stream_is_built_as_the_vendor_does_and_brought_to_its_end(
 
 
 def test_a_network_nobody_asked_is_closed(prefix: Path) -> None:
-    backend = opened(prefix, streams=2, device="0,1")
+    backend = opened(prefix, instances=2, device="0,1")
     backend.close()
     backend.close()
     with pytest.raises(BackendError, match="is closed"):
         backend.run(noise(1))
+
+
+def test_closing_waits_for_whoever_has_begun(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(prefix) as backend, ThreadPoolExecutor(1) as other:
+        closed: list[Future[None]] = []
+
+        class Late(threading.Thread):
+            def start(self) -> None:
+                if not closed:
+                    closed.append(other.submit(backend.close))
+                    wait(closed, 0.2)  # long enough to do harm
+                super().start()
+
+        monkeypatch.setattr(importlib.import_module("openpose_ext.backends.vsx"), "Thread", Late)
+        with pytest.raises(BackendError, match="is closed"):
+            backend.run(noise(1))
+        closed[0].result()
+
+
+def test_a_stream_whose_thread_gets_no_card_turns_everybody_away(
+    vaststreamx: ModuleType, prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select = vaststreamx.set_device
+
+    def only_here(die: int) -> int:
+        ours = threading.current_thread().name.startswith("openpose_ext-vsx-")
+        return 4 if ours else int(select(die))
+
+    monkeypatch.setattr(vaststreamx, "set_device", only_here)
+    with opened(prefix) as backend:
+        for _ in range(2):
+            with pytest.raises(BackendError, match="set_device returned 4"):
+                backend.run(noise(1))
 
 
 # What may be wrong before anything runs -----------------------------------------------------
@@ -444,8 +485,10 @@ def test_only_prefixes_run_on_a_card(prefix: Path, tmp_path: Path) -> None:
 
 def test_without_the_runtime_it_is_said_what_it_is(tmp_path: Path) -> None:
     prefix = compiled_networks.write(tmp_path / "mod")
-    with pytest.raises(BackendError, match=r"the Python runtime of Vastai's cards.*vendor's devel"):
-        PoseEstimator(prefix, backend="vsx")
+    said = r"^vsx needs vaststreamx: the Python runtime of Vastai's cards.*vendor's developer site"
+    for backend in ("vsx", "auto"):
+        with pytest.raises(BackendError, match=said):
+            PoseEstimator(prefix, backend=backend)
 
 
 # What may go wrong later --------------------------------------------------------------------
@@ -631,6 +674,16 @@ def test_the_seeds_command_line_works(
             assert cv2.imread(str(out / f"{stem}_rendered.png")) is not None
             assert len(read_openpose(out / f"{stem}_keypoints.json")) > 0
             assert (out / f"{stem}.txt").read_text().count("body ") > 0
+
+
+def test_pictures_share_the_runs_of_a_batch(vaststreamx: ModuleType, tmp_path: Path) -> None:
+    prefix = compiled_networks.write(tmp_path / "mod", seconds=0.1)
+    for number in range(24):
+        write_picture(tmp_path / "in" / f"{number}.png", noise(1)[0])
+    words = ["--body", prefix, "--batch", 4, "-o", tmp_path / "out", tmp_path / "in"]
+    assert infer([str(word) for word in words]) == Exit.DONE
+    assert len(list((tmp_path / "out").glob("*.txt"))) == 24
+    assert vaststreamx.batches() <= 12, "6 at best, 24 without"
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,8 @@ def _datalist(argv: Sequence[str]) -> int:
     if not os.path.isdir(args.images):
         raise UsageError(f"--images {args.images} is no folder")
     network = args.size[0], args.size[1]
+    if any(side % 2 for side in network):
+        raise UsageError(f"--size {network[0]} {network[1]}: a card's images have even sides")
     output = Path(os.path.abspath(args.output))
     try:
         pictures = find_inputs([args.images], exclude=[output], videos=False).files

@@ -108,10 +108,13 @@ def drive(
                 raise
 
     with ThreadPoolExecutor(len(instances) * ahead, "openpose_ext-load") as threads:
-        for served in [
-            threads.submit(serve, k) for k in range(len(instances)) for _ in range(ahead)
-        ]:
-            served.result()
+        serving = [threads.submit(serve, k) for k in range(len(instances)) for _ in range(ahead)]
+        try:
+            for served in serving:
+                served.result()
+        except BaseException:  # an interruption, too
+            schedule.stop()
+            raise
     times = [np.array(sorted(of_one, key=itemgetter(2))).reshape(-1, 4) for of_one in rows]
     if ahead > 1:
         for of_one in times:

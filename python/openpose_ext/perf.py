@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from openpose_ext.backends import PRECISIONS
+from openpose_ext.backends import PRECISIONS, own_cores
 from openpose_ext.cli import Exit, UsageError, exit_code
 from openpose_ext.datalist import output_file, read_datalist
 from openpose_ext.errors import SourceError
@@ -63,6 +63,7 @@ _REFUSED = {
     "memory",
 }
 _OF_CARDS = {
+    "vdsp_params": "elsewhere a network's manifest says how pictures go in",
     "hwconfig": "there is no hardware to be configured",
     "none_vaml": "there is no management library to be left alone",
     "producer_mode": "there are no dies to be fed one by one",
@@ -199,10 +200,11 @@ def _jobs(
     jobs = []
     for k in range(processes):
         streams = instances if len(dies) > 1 else _share(instances, processes, k)
+        cores = max(1, own_cores() // processes) if processes > 1 else None
         shared: dict[str, Any] = {
             "backend": args.backend,
             "precision": args.precision,
-            "threads": args.threads or (max(1, _cores() // processes) if processes > 1 else None),
+            "threads": args.threads or cores,
             "vdsp_params": args.vdsp_params,
             "hw_config": args.hwconfig,
             "batch": args.batch_size,
@@ -269,13 +271,6 @@ def _report(args: argparse.Namespace, instances: int, results: Sequence[Result])
 def _share(total: int, parts: int, k: int) -> int:
     """What the k-th of so many parts gets."""
     return total // parts + (k < total % parts)
-
-
-def _cores() -> int:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 # The command line --------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from threading import Thread
+from time import sleep
 from typing import Any
 
 import cv2
@@ -34,7 +36,7 @@ __all__ = ["Files", "Job", "Opened", "Result", "measure"]
 Picture = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
-# How long a process that was told to end may take before it is killed.
+# How long a process that is done, or was told to end, may take before it is killed.
 _PATIENCE = 5.0
 
 
@@ -129,9 +131,11 @@ def measure(
             worker.begin()
         begun(opened)
         times = _answers(workers)
-    finally:
+    except BaseException:
         for worker in workers:
             worker.process.terminate()
+        raise
+    finally:
         for worker in workers:
             worker.end()
     return [
@@ -203,6 +207,8 @@ def _answers(workers: Sequence[_Worker]) -> list[Any]:
 
 def _work(job: Job, connection: Connection) -> None:
     Thread(target=_die_with_parent, daemon=True).start()
+    # Told to end, it gives back what it has opened: nobody knows what a card makes of less.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         first = job.engines[0]
         manifest = read_manifest(job.model, backend=first["backend"], device=first["device"])
@@ -244,6 +250,8 @@ def _die_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    sleep(_PATIENCE)
     os._exit(1)
 
 

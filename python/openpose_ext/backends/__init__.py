@@ -228,6 +228,7 @@ def open_backend(
     streams: int = 1,
     vdsp_params: str | PathLike[str] | None = None,
     batch: int | None = None,
+    instances: int = 1,
     hw_config: str | None = None,
 ) -> Backend:
     """Open a network on an engine.
@@ -238,9 +239,10 @@ def open_backend(
     device        in the engine's own words: "cpu", "GPU", "cuda:0", dies "0,1"
     precision     "auto" (the engine's choice, see `info`), "f32", "bf16" or "f16"
     threads       bound on the engine's threads; None is the engine's choice
-    streams       requests in flight at most; for "vsx" copies of the network on each die
+    streams       requests in flight at most; "vsx" takes as many as keep the card busy
     vdsp_params   for "vsx" only: the JSON of its preprocessing, None for the one beside the network
     batch         for "vsx" only: pictures a run, which the others take as they come; None is 1
+    instances     for "vsx" only: copies of the network on each die
     hw_config     for "vsx" only: the hardware configuration that its runtime takes with a network
 
     Raises ValueError for an unknown name or a number out of range, ModelError if there is no such
@@ -252,6 +254,7 @@ def open_backend(
         ("threads", 1 if threads is None else threads),
         ("streams", streams),
         ("batch", 1 if batch is None else batch),
+        ("instances", instances),
     ):
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, not {count!r}")
@@ -263,6 +266,7 @@ def open_backend(
             own = {
                 "vdsp_params": vdsp_params and Path(vdsp_params),
                 "batch": batch or 1,
+                "instances": instances,
                 "hw_config": hw_config,
             }
         elif vdsp_params is not None:
@@ -310,7 +314,8 @@ def _first_that_can(use: Callable[[ModuleType, _Engine], T], file: Path, backend
     if not exists(file):
         raise ModelError(f"there is no network file {file}")
     refusals = []
-    for name in ENGINES if backend == "auto" else [backend]:
+    able = [name for name, engine in ENGINES.items() if engine.can_read(file)]
+    for name in (able or ENGINES) if backend == "auto" else [backend]:
         try:
             return use(_adapter(name, file), ENGINES[name])
         except BackendError as error:

@@ -64,11 +64,13 @@ def open_engine(
     streams: int,
     vdsp_params: Path | None,
     batch: int,
-    hw_config: str | None = None,
+    instances: int,
+    hw_config: str | None,
 ) -> Backend:
     """Open a prefix; see `openpose_ext.backends.open_backend`.
 
-    `threads` has nothing to bound: the card computes.
+    `threads` has nothing to bound: the card computes. Nor has `streams`: as many requests are in
+    flight as keep it busy.
     """
     if precision not in ("auto", "f16"):
         raise BackendError(
@@ -83,9 +85,9 @@ def open_engine(
     dies = _dies(device)
     lanes: list[_Lane] = []
     try:
-        for _ in range(streams):
+        for _ in range(instances):
             for die in dies:  # neighbours in the list are on different dies
-                lanes.append(_Lane(file, params, die, batch, input_format, streams, hw_config))
+                lanes.append(_Lane(file, params, die, batch, input_format, instances, hw_config))
         return _VsxBackend(lanes, file, device=",".join(map(str, dies)))
     except BaseException:
         for lane in lanes:
@@ -154,8 +156,9 @@ class _VsxBackend(PooledBackend["_Lane"]):
 
     def close(self) -> None:
         super().close()
-        for lane in self._lanes:
-            lane.close()
+        with self._begin:  # whoever is about to, has begun, or sees that it is too late
+            for lane in self._lanes:
+                lane.close()
 
     def _started(self, *, asynchronous: bool) -> None:
         with self._begin:
@@ -223,7 +226,7 @@ class _Lane:
         die: int,
         batch: int,
         input_format: InputFormat,
-        streams: int,
+        instances: int,
         hw_config: str | None,
     ) -> None:
         self.name, self.die, self.batch = prefix.name, die, batch
@@ -245,10 +248,9 @@ class _Lane:
             self._output = vaststreamx.ModelOperator(model)
             graph = vaststreamx.Graph()
             graph.add_operators(*operations, self._output)
-            self._stream = vaststreamx.Stream(graph, _balance_mode(streams))
+            self._stream = vaststreamx.Stream(graph, _balance_mode(instances))
             self._stream.register_operator_output(self._output)
             self._stream.build()
-        self._asynchronous = False
         self._threads: list[Thread] = []
         self._failure: BackendError | None = None
         self._changed = Condition()  # guards the following two
@@ -259,7 +261,6 @@ class _Lane:
 
     def begin(self, *, asynchronous: bool) -> None:
         """Decide how the stream is used, once and before it is."""
-        self._asynchronous = asynchronous
         works = [self._feed, self._read] if asynchronous else [self._serve]
         # Daemons: a driver that never answers must not keep the process from ending.
         self._threads = [
@@ -415,10 +416,10 @@ def _select(die: int) -> None:
         )
 
 
-def _balance_mode(streams: int) -> Any:
+def _balance_mode(instances: int) -> Any:
     """ONCE in the vendor's scripts of one stream, RUN in its profilers of several."""
     modes = vaststreamx.StreamBalanceMode
-    return modes.ONCE if streams == 1 else modes.RUN
+    return modes.ONCE if instances == 1 else modes.RUN
 
 
 def _dies(device: str) -> list[int]:

@@ -48,8 +48,9 @@ that need them could be tried where this was written. Run them in this folder:
 vamc compile {yaml}
 ```
 
-writes `mod.so`, `mod.json` and `mod.params` into `{folder}`, as the vendor's pages say. Put beside
-them what says how pictures go in and what comes out:
+writes `mod.so`, `mod.json` and `mod.params`, as the vendor's pages say, into
+`{folder}`. Put beside them what says how pictures go in and what comes
+out:
 
 ```
 cp {params} {folder}/{beside}

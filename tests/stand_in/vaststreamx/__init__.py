@@ -14,6 +14,7 @@ A compiled network is a prefix whose `<prefix>.json` says what stands for it:
      "undo": true,                       the ONNX takes pixels: (x - 128) / 256 is undone before it
      "seconds": 0.025,                   that a batch takes at least, asleep
      "hw_config": "fast",                the only hardware configuration that it takes
+     "ended": "ended.txt",               gets a line when a stream is done, beside the JSON
      "max_batch": 32}
 
 `faults` makes it fail.
@@ -166,6 +167,7 @@ class Model:
         self.max_batch_size = self._spec.get("max_batch", 32)
         if not 1 <= batch <= self.max_batch_size:
             raise RuntimeError(f"Model: batch {batch} of at most {self.max_batch_size}")
+        self._ended = file.with_name(self._spec["ended"]) if "ended" in self._spec else None
         self.batch_size = batch
         self.input_count = 1
         self.input_shape = [[1, *self._spec["input"]]]
@@ -367,6 +369,9 @@ class Stream:
             raise RuntimeError("wait_until_done: the input is open")
         if self._worker is not None:
             self._worker.join()
+        if self._model._ended is not None:
+            with self._model._ended.open("a") as stream:
+                stream.write("done\n")
         log.append("wait_until_done")
 
     def _one_thread(self, what: str) -> Any:
