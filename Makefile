@@ -87,6 +87,8 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python bench/bench_hands.py
 	$(BIN)/python bench/bench_compat.py
 	$(BIN)/python bench/bench_vsx.py
+	$(BIN)/python bench/bench_pipeline.py
+	$(BIN)/python bench/bench_track.py
 	cmake -S . -B build/bench -DOPENPOSE_BUILD_BENCH=ON
 	cmake --build build/bench --parallel 2
 	build/bench/bench/micro/openpose_scratch

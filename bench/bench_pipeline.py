@@ -88,9 +88,12 @@ def networks_alone(network: BodyNetwork, inputs: list[np.ndarray], frames: int) 
     drained(overlapped(islice(cycle(inputs), frames), lambda x: network.run(x[None]), CORES))
 
 
-def json_written(estimator: PoseEstimator, frames: Iterator[Frame], folder: Path) -> None:
+def json_written(estimator: PoseEstimator, frames: Iterator[Frame], place: Path) -> None:
+    # A folder of its own: replacing a file makes the file system wait for the disk.
+    folder = tempfile.mkdtemp(dir=place)
+
     def work(frame: Frame) -> None:
-        write_openpose(folder / f"{frame.index:012d}_keypoints.json", estimator(frame))
+        write_openpose(f"{folder}/{frame.index:012d}_keypoints.json", estimator(frame))
 
     drained(overlapped(frames, work, workers_for(CORES)))
 
