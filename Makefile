@@ -52,7 +52,8 @@ test-slow: $(VENV)/installed-dev
 test-torch: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pytest tests/test_nets.py tests/test_export.py tests/test_torch_backend.py \
-	  tests/test_compat.py tests/test_caffemodel.py tests/test_body25.py tests/test_vamc.py
+	  tests/test_compat.py tests/test_caffemodel.py tests/test_body25.py tests/test_vamc.py \
+	  tests/test_readme.py
 
 # GoogleTest is the system's; without it the Python tests still run.
 test-cpp: $(VENV)/installed-dev
