@@ -106,9 +106,9 @@ def test_people_are_the_originals(size: tuple[int, int]) -> None:
     np.testing.assert_array_equal(candidate, expected.candidate)
     np.testing.assert_array_equal(subset, expected.subset)
     assert candidate.dtype == subset.dtype == np.float64
-    assert candidate.shape[1] == 4
     assert subset.shape == (len(expected.subset), 20)
     if size != (150, 500):
+        assert candidate.shape[1] == 4
         assert len(subset) > 0
 
 

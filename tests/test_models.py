@@ -65,7 +65,7 @@ def test_what_is_embedded_is_described_and_small() -> None:
         measure = "PCK" if "hand" in network else "AP"
         for word in ("licence", "Apache-2.0", measure, "fails"):
             assert word in card
-    assert sum(file.stat().st_size for file in files.values()) < 6_000_000
+    assert sum(file.stat().st_size for file in files.values()) < 15_000_000
 
 
 def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -451,7 +451,7 @@ def test_a_wrong_range_or_channel_order_weakens_the_maps(
     file = network_files(shared)[which]
     manifest = read_manifest(file)
     right = maxima(file, manifest, hopper)
-    assert right[[0, 14, 15, 16, 17]].min() > 0.35  # nose, eyes, ears: she looks at us
+    assert right[[0, 14, 15, 16, 17]].min() > 0.25  # nose, eyes, ears: she looks at us
     for wrong in WRONG_RANGES:
         weak = maxima(file, replace(manifest, input=wrong(manifest.input)), hopper)
         assert weak.max() < 0.1

@@ -69,13 +69,20 @@ class Quantised:
 
 
 def quantise(
-    source: Path, target: Path, pictures: Sequence[Batch], input_format: InputFormat
+    source: Path,
+    target: Path,
+    pictures: Sequence[Batch],
+    input_format: InputFormat,
+    *,
+    float_layers: Sequence[int] = _FLOAT_LAYERS,
 ) -> Quantised:
     """Write a float ONNX network as QDQ ONNX.
 
     source        of an opset older than 13 becomes 13
     pictures      (1, H, W, 3) uint8 BGR each, of sizes that the network takes: 16 or more
     input_format  what the network expects
+    float_layers  how many convolutions may stay in float; none leaves out the trials, which take
+                  most of the time
 
     Raises ModelError if there are fewer than two pictures or no convolutions, BackendError if
     onnxruntime is missing.
@@ -94,10 +101,11 @@ def quantise(
         raise ModelError(f"{source} has no convolutions to quantise")
     ranges = network.ranges(inputs[held_out:])
 
-    trial = _Trial(network.model, inputs[:_ALONE])
-    names = [node.name for node in network.convolutions]
-    harm = {name: trial.error(network.quantised(ranges, {name})) for name in names}
-    worst_first = sorted(names, key=harm.__getitem__, reverse=True)
+    worst_first = names = [node.name for node in network.convolutions]
+    if float_layers:
+        trial = _Trial(network.model, inputs[:_ALONE])
+        harm = {name: trial.error(network.quantised(ranges, {name})) for name in names}
+        worst_first = sorted(names, key=harm.__getitem__, reverse=True)
 
     trial = _Trial(network.model, inputs[:held_out])
 
@@ -105,7 +113,7 @@ def quantise(
         return network.quantised(ranges, set(worst_first[count:]))
 
     chosen, error = 0, trial.error(without(0))
-    for count in _FLOAT_LAYERS:
+    for count in float_layers:
         if count < len(names):
             found = trial.error(without(count))
             if found <= error * (1 - _WORTH) ** (count - chosen):

@@ -1,0 +1,138 @@
+"""What the issue of the embedded networks asks for, measured with the package itself.
+
+    python training/measure.py body FILE.onnx... --shared ../shared [--teacher TEACHER.onnx]
+    python training/measure.py hand FILE.onnx... --shared ../shared
+
+Body: COCO AP on coco_val, people found where nobody is (the places of nobody.tsv, which were never
+trained on), people on two portraits, and the time of the network on one thread as a share of the
+teacher's, taken in turns. Hand: PCK of hand_val at three sizes of the square.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from openpose_ext import PoseEstimator
+from openpose_ext.eval import Annotations, Evaluation, coco_results
+from openpose_ext.models.network import BodyNetwork
+from openpose_ext.preprocess import Picture
+from openpose_ext.sources.pictures import read_picture
+
+HEIGHT = 368
+SQUARES = (1.25, 1.75, 2.5)  # sides of the square around a hand, in longer sides of its box
+TIMED = (368, 488)
+RUNS = 21
+
+
+def nobody(shared: Path) -> Iterator[Picture]:
+    """Places in pictures where nobody is."""
+    with open(Path(__file__).with_name("nobody.tsv"), newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            x, y, width, height = (int(row[key]) for key in ("x", "y", "width", "height"))
+            picture = read_picture(shared / "data" / "train" / "people" / row["file"])
+            yield np.ascontiguousarray(picture[y : y + height, x : x + width])
+
+
+def portraits() -> Iterator[tuple[str, Picture]]:
+    """Pictures of one person each that come with packages."""
+    import matplotlib
+    import skimage.data
+
+    yield "astronaut", np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
+    folder = Path(matplotlib.get_data_path()) / "sample_data"
+    yield "grace_hopper", read_picture(folder / "grace_hopper.jpg")
+
+
+def body(files: Sequence[Path], shared: Path, precision: str) -> None:
+    coco = shared / "data" / "coco_val"
+    annotations = Annotations.read(coco / "person_keypoints.json")
+    pictures = {
+        p["id"]: read_picture(coco / "images" / p["file_name"]) for p in annotations.pictures
+    }
+    empty = list(nobody(shared))
+    for file in files:
+        with PoseEstimator(file, height=HEIGHT, precision=precision) as estimator:
+            results = [
+                result
+                for image_id, picture in pictures.items()
+                for result in coco_results(estimator(picture), image_id, annotations.category)
+            ]
+            scores = Evaluation(results, annotations).scores()
+            invented = sum(len(estimator(picture)) for picture in empty)
+            people = {name: len(estimator(picture)) for name, picture in portraits()}
+        print(
+            f"{file}: AP {scores.ap:.3f} AP50 {scores.ap50:.3f} AR {scores.ar:.3f}, "
+            f"{invented} people in {len(empty)} empty pictures, {people}",
+            flush=True,
+        )
+
+
+def speed(files: Sequence[Path], teacher: Path) -> None:
+    """Median and least times of each network, as shares of the teacher's."""
+    networks = [BodyNetwork.open(file, threads=1) for file in (teacher, *files)]
+    batch = np.random.default_rng(0).integers(0, 256, (1, *TIMED, 3), np.uint8)
+    times: list[list[float]] = [[] for _ in networks]
+    for _ in range(RUNS):
+        for network, taken in zip(networks, times, strict=True):
+            begun = time.perf_counter()
+            network.run(batch)
+            taken.append(time.perf_counter() - begun)
+    for file, taken in zip(files, times[1:], strict=True):
+        shares = [f(taken) / f(times[0]) for f in (statistics.median, min)]
+        print(f"{file}: {shares[0]:.2f} of the teacher's time, {shares[1]:.2f} by the least")
+    for network in networks:
+        network.close()
+
+
+def hand(files: Sequence[Path], shared: Path, precision: str) -> None:
+    folder = shared / "data" / "hand_val"
+    hands = json.loads((folder / "hands.json").read_text())
+    for file in files:
+        with PoseEstimator(None, hand=file, precision=precision) as estimator:
+            for enlarged in SQUARES:
+                errors = []
+                for entry in hands:
+                    x, y, width, height = entry["box"]
+                    longer = max(width, height)
+                    side = enlarged * longer
+                    square = [x + (width - side) / 2, y + (height - side) / 2, side, side]
+                    picture = read_picture(folder / entry["image"])
+                    (found,) = estimator.hands(picture, [square], [entry["side"]])
+                    truth = np.array(entry["keypoints"])
+                    apart = np.hypot(*(found[:, :2] - truth[:, :2]).T) / longer
+                    apart[found[:, 2] == 0] = np.inf
+                    errors.append(apart[truth[:, 2] > 0])
+                together = np.concatenate(errors)
+                print(
+                    f"{file} x {enlarged}: PCK@0.2 {np.mean(together < 0.2):.3f} "
+                    f"PCK@0.1 {np.mean(together < 0.1):.3f} median {np.median(together):.3f}",
+                    flush=True,
+                )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=("body", "hand"))
+    parser.add_argument("files", nargs="+", help="networks, or their names")
+    parser.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
+    parser.add_argument("--teacher", type=Path, help="body: compare the speed with its")
+    parser.add_argument("--precision", default="f32")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    measured = body if arguments.kind == "body" else hand
+    measured(arguments.files, arguments.shared, arguments.precision)
+    if arguments.teacher and arguments.kind == "body":
+        speed(arguments.files, arguments.teacher)
+
+
+if __name__ == "__main__":
+    main()

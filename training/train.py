@@ -1,0 +1,345 @@
+"""Train a student, on a schedule of steps, with checkpoints it can be taken up from.
+
+    python training/train.py body --data DATA --out RUN --steps 8000 [--init lite_body_fp16.onnx]
+    python training/train.py hand --data DATA --out RUN --steps 4000
+
+Run again with the same --out, an interrupted training goes on where it was. RUN/latest.pt is the
+checkpoint, RUN/ema.pt the averaged weights, which are what is exported. Uses a GPU if there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import queue
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as distributed
+from datasets import BodyData, Data, HandData
+from muon import Muon
+from networks import BODY, HAND, Maps, Shape, fitted, read_onnx
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learnt, and how.
+
+    positive    weight of a cell is 1 + positive * |target|; at the beginning and at the end
+    background  weight of the background channel
+    batch       pictures a step and process, of the smaller side
+    sides       of the pictures: until `large`, and then
+    large       share of the schedule
+    """
+
+    shape: Shape
+    positive: tuple[float, float]
+    background: float
+    batch: int
+    sides: tuple[int, int]
+    large: float
+
+
+TASKS = {
+    "body": Task(BODY, positive=(10, 3), background=0.1, batch=12, sides=(256, 320), large=0.8),
+    "hand": Task(HAND, positive=(15, 8), background=0.2, batch=12, sides=(192, 192), large=1.0),
+}
+MUON, ADAM = 3.5e-3, 1.2e-3
+DECAY = 1e-2
+WARM_UP = 0.04
+OUTLIER = 3.0  # times the usual gradient
+AVERAGE = 0.99, 5  # of the weights: each so many steps
+HELD_OUT_BATCH = 16
+INIT_PICTURES = 32
+
+
+def rate(share: float) -> float:
+    """Of the learning rates, at this share of the schedule."""
+    falling = 0.5 + 0.5 * math.cos(math.pi * max(0.0, share - WARM_UP) / (1 - WARM_UP))
+    return min(1.0, share / WARM_UP + 0.02) * falling + 0.003
+
+
+def positive(task: Task, share: float) -> float:
+    """Weight of what is there: much to begin with, less in the end, or people are invented."""
+    early, late = task.positive
+    return early + (late - early) * min(1.0, max(0.0, (share - 0.3) / 0.5))
+
+
+def loss(found: Tensor, target: Tensor, task: Task, positive: float) -> Tensor:
+    weight = 1 + positive * target.abs()
+    weight[:, task.shape.background] = task.background
+    return (weight * (found.float() - target) ** 2).sum(1).mean()
+
+
+class Team:
+    """Processes that learn together, each from pictures of its own."""
+
+    def __init__(self, rank: int = 0, count: int = 1, meeting: str = "") -> None:
+        self.rank, self.count = rank, count
+        if count > 1:
+            distributed.init_process_group(
+                "gloo", init_method=f"file://{meeting}", rank=rank, world_size=count
+            )
+
+    def average(self, gradients: list[Tensor]) -> None:
+        """Over all, in place."""
+        if self.count == 1:
+            return
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(flat)
+        parts = (flat / self.count).split([gradient.numel() for gradient in gradients])
+        for gradient, mean in zip(gradients, parts, strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+
+class Training:
+    def __init__(
+        self, task: Task, data: Data, held_out: Data, out: Path, seed: int, team: Team | None = None
+    ) -> None:
+        self.task, self.data, self.held_out, self.out = task, data, held_out, out
+        self.team = team or Team()
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(seed)
+        self.rng = np.random.default_rng(seed)
+        self.net = Maps(task.shape).to(self.device, memory_format=torch.channels_last)
+        self.average: dict[str, Tensor] = {}
+        self.share, self.step = 0.0, 0
+        self.usual = self.highest = 0.0  # norms of gradients
+
+    def begin(self, init: Path | None) -> None:
+        """From random weights, those of a .onnx of `export.py`, or a narrower network's .pt."""
+        if init is not None and init.suffix == ".onnx":
+            indices = np.arange(min(INIT_PICTURES, len(self.data)))
+            pictures, _ = self.data.batch(indices, None, self.task.sides[0])
+            read_onnx(init, self.net, pictures.to(self.device))
+        elif init is not None:
+            self.net.load_state_dict(fitted(torch.load(init, self.device), self.net))
+        self.average = {k: v.clone().float() for k, v in self.net.state_dict().items()}
+        named = list(self.net.named_parameters())
+        kernels = [p for n, p in named if p.ndim == 4 and "head" not in n and p.shape[1] > 3]
+        known = {id(p) for p in kernels}
+        rest = [p for _, p in named if id(p) not in known]
+        self.optimisers = [
+            Muon(kernels, MUON, decay=DECAY),
+            torch.optim.AdamW(rest, ADAM, betas=(0.9, 0.98), weight_decay=0),
+        ]
+
+    def save(self) -> None:
+        checkpoint = {
+            "net": self.net.state_dict(),
+            "average": self.average,
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "step": self.step,
+            "rng": self.rng.bit_generator.state,
+        }
+        for name, content in (("latest.pt", checkpoint), ("ema.pt", self.average)):
+            torch.save(content, self.out / f"{name}.part")
+            os.replace(self.out / f"{name}.part", self.out / name)
+
+    def resume(self) -> None:
+        checkpoint = torch.load(self.out / "latest.pt", map_location=self.device)
+        self.net.load_state_dict(checkpoint["net"])
+        self.average = checkpoint["average"]
+        for optimiser, state in zip(self.optimisers, checkpoint["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+        self.step = checkpoint["step"]
+        self.rng.bit_generator.state = checkpoint["rng"]
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Endless; made by a thread of its own, ahead of the training."""
+        ready: queue.Queue[tuple[Tensor, Tensor]] = queue.Queue(4)
+        # Of its own: the training's state is saved while the thread draws.
+        rng = np.random.default_rng([int(self.rng.integers(2**63)), self.team.rank])
+
+        def feed() -> None:
+            order, at = self.data.order(rng), 0
+            while True:
+                side, batch = self.size()
+                if at + batch > len(order):
+                    order, at = self.data.order(rng), 0
+                ready.put(self.data.batch(order[at : at + batch], rng, side))
+                at += batch
+
+        threading.Thread(target=feed, daemon=True).start()
+        while True:
+            pictures, targets = ready.get()
+            yield (
+                pictures.to(self.device, memory_format=torch.channels_last),
+                targets.to(self.device),
+            )
+
+    def size(self) -> tuple[int, int]:
+        """Side and number of the pictures of a batch."""
+        small, large = self.task.sides
+        if self.share < self.task.large:
+            return small, self.task.batch
+        return large, max(4, self.task.batch * small**2 // large**2)
+
+    def learn(self, run: Any, pictures: Tensor, targets: Tensor) -> float:
+        for optimiser, most in zip(self.optimisers, (MUON, ADAM), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = most * rate(self.share)
+            optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            first, second = run(pictures)
+        weight = positive(self.task, self.share)
+        total = sum(k * loss(m, targets, self.task, weight) for k, m in ((0.5, first), (1, second)))
+        total.backward()
+        self.team.average([p.grad for p in self.net.parameters() if p.grad is not None])
+        self.clip()
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.step += 1
+        keep, every = AVERAGE
+        if self.step % every == 0:
+            self.remember(min(keep, (self.step + 5) / (self.step + 100)))
+        return float(total.detach())
+
+    def clip(self) -> None:
+        """Bound the gradient by what is usual.
+
+        Muon's momentum would go on for hundreds of steps in the direction of a single outlier.
+        """
+        limit = OUTLIER * self.usual if self.usual else math.inf
+        norm = float(nn.utils.clip_grad_norm_(self.net.parameters(), limit))
+        if not math.isfinite(norm):
+            for parameter in self.net.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+            return
+        self.usual += 0.05 * (min(norm, limit) - self.usual) if self.usual else norm
+        self.highest = max(self.highest, norm)
+
+    @torch.no_grad()
+    def remember(self, keep: float) -> None:
+        now = self.net.state_dict()
+        names = [k for k, v in now.items() if v.is_floating_point()]
+        torch._foreach_mul_([self.average[k] for k in names], keep)
+        torch._foreach_add_(
+            [self.average[k] for k in names], [now[k] for k in names], alpha=1 - keep
+        )
+
+    @torch.no_grad()
+    def validate(self) -> tuple[float, float]:
+        """Loss of the averaged weights on held-out data; their height at the targets' peaks."""
+        net = Maps(self.task.shape).to(self.device, memory_format=torch.channels_last).eval()
+        net.load_state_dict({k: v.to(net.state_dict()[k].dtype) for k, v in self.average.items()})
+        total, found, there = 0.0, 0.0, 0.0
+        side = self.task.sides[1]
+        for start in range(0, len(self.held_out), HELD_OUT_BATCH):
+            indices = np.arange(start, min(start + HELD_OUT_BATCH, len(self.held_out)))
+            pictures, targets = self.held_out.batch(indices, None, side)
+            targets = targets.to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16):
+                maps = net(pictures.to(self.device, memory_format=torch.channels_last))[1].float()
+            total += float(loss(maps, targets, self.task, self.task.positive[0])) * len(indices)
+            parts = slice(0, self.task.shape.background)
+            peaks = targets[:, parts] > 0.5
+            found += float(maps[:, parts][peaks].sum())
+            there += float(targets[:, parts][peaks].sum())
+        return total / len(self.held_out), found / there
+
+    def run(self, steps: int, every: float, compiled: bool) -> list[float]:
+        """Until so many steps are done; checkpoints every so many minutes. Returns the losses."""
+        net = torch.compile(self.net, dynamic=False) if compiled else self.net
+        self.net.train()
+        self.share = self.step / steps
+        saved, losses = time.monotonic(), []
+        for pictures, targets in self.batches():
+            self.share = self.step / steps
+            if self.step >= steps:
+                break
+            losses.append(self.learn(net, pictures, targets))
+            if self.team.rank > 0:
+                continue
+            if self.step % 100 == 0:
+                self.log(
+                    loss=round(float(np.mean(losses[-100:])), 4),
+                    side=pictures.shape[-1],
+                    gradient=[round(self.usual, 3), round(self.highest, 3)],
+                )
+                self.highest = 0.0
+            if time.monotonic() - saved > every * 60:
+                saved = time.monotonic()
+                self.save()
+                self.log(held_out=[round(v, 4) for v in self.validate()])
+        if self.team.rank == 0:
+            self.save()
+            self.log(held_out=[round(v, 4) for v in self.validate()])
+        return losses
+
+    def log(self, **values: Any) -> None:
+        line = json.dumps(
+            {
+                "time": time.strftime("%H:%M:%S"),
+                "step": self.step,
+                "share": round(self.share, 4),
+                **values,
+            }
+        )
+        print(line, flush=True)
+        with open(self.out / "log.jsonl", "a") as file:
+            file.write(line + "\n")
+
+
+def prepared(arguments: argparse.Namespace) -> tuple[Data, Data]:
+    """Data to train on, and held-out data."""
+    root: Path = arguments.data
+    if arguments.task == "hand":
+        return (
+            HandData(root, arguments.pictures, held_out=False),
+            HandData(root, arguments.pictures, held_out=True),
+        )
+    parts = sorted(file.stem for file in root.glob("[0-9]*.json"))
+    return BodyData(root, parts), BodyData(root, ["val"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument(
+        "--pictures", type=Path, nargs="*", default=[], help="hand: folders of the pictures"
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--init", type=Path, help="weights to begin with")
+    parser.add_argument("--every", type=float, default=5, help="minutes between checkpoints")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--no-compile", action="store_true")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(
+            work, (arguments, str(Path(folder) / "meeting")), nprocs=arguments.processes
+        )
+
+
+def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
+    """One process of the training."""
+    torch.set_num_threads(arguments.threads)
+    team = Team(rank, arguments.processes, meeting)
+    data, held_out = prepared(arguments)
+    training = Training(TASKS[arguments.task], data, held_out, arguments.out, arguments.seed, team)
+    training.begin(arguments.init)
+    if (arguments.out / "latest.pt").exists():
+        training.resume()
+    if rank == 0:
+        parameters = sum(p.numel() for p in training.net.parameters())
+        training.log(pictures=len(data), parameters=parameters)
+    training.run(arguments.steps, arguments.every, not arguments.no_compile)
+
+
+if __name__ == "__main__":
+    main()
