@@ -131,11 +131,11 @@ def test_threads_are_bounded_for_the_work_alone(
     monkeypatch.setattr(adapter, "_load", lambda file: (["threads"], Counts()))
     (tmp_path / "a.pth").touch()
     before = torch.get_num_threads()
-    for threads in (1, 3):
+    for threads, each in ((1, 1), (6, 3)):  # shared by the two streams
         with open_backend(tmp_path / "a.pth", "torch", threads=threads, streams=2) as backend:
             batch = noise(1, 8, 8, 3)
-            assert backend.run(batch)["threads"] == threads
-            assert backend.submit(batch, lambda out: out["threads"].item()).result(20) == threads
+            assert backend.run(batch)["threads"] == each
+            assert backend.submit(batch, lambda out: out["threads"].item()).result(20) == each
     assert torch.get_num_threads() == before
 
 
