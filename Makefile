@@ -11,13 +11,14 @@ FUZZ_SECONDS ?= 60
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cpp -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-slow test-torch check format bench fuzz clean
+.PHONY: help demo test test-cpp test-slow test-torch test-ray check format bench fuzz clean
 
 help:
 	@echo "make demo       skeletons of two pictures, into $(DEMO)"
 	@echo "make test       C++ and Python tests"
 	@echo "make test-slow  tests that build packages or run for minutes"
 	@echo "make test-torch tests that need torch, which it installs"
+	@echo "make test-ray   tests of the batch job, on a local Ray cluster that it installs"
 	@echo "make check      formatting, lint and types"
 	@echo "make bench      speed and accuracy tables"
 	@echo "make fuzz       the decoder on made-up input, FUZZ_SECONDS long (clang)"
@@ -55,6 +56,11 @@ test-torch: $(VENV)/installed-dev
 	  tests/test_compat.py tests/test_caffemodel.py tests/test_body25.py tests/test_vamc.py \
 	  tests/test_readme.py
 
+# A Ray cluster of this machine, and a small S3 server on loopback.
+test-ray: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray]' 'moto[server]>=5' s3fs
+	$(BIN)/python -m pytest tests/test_batch.py
+
 # GoogleTest is the system's; without it the Python tests still run.
 test-cpp: $(VENV)/installed-dev
 	@if [ -e /usr/include/gtest/gtest.h ] || pkg-config --exists gtest 2>/dev/null; then \
@@ -90,6 +96,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python bench/bench_vsx.py
 	$(BIN)/python bench/bench_pipeline.py
 	$(BIN)/python bench/bench_track.py
+	$(BIN)/python bench/bench_batch.py
 	cmake -S . -B build/bench -DOPENPOSE_BUILD_BENCH=ON
 	cmake --build build/bench --parallel 2
 	build/bench/bench/micro/openpose_scratch

@@ -35,6 +35,7 @@ class UsageError(Exception):
 # Name on the command line, module with `main(argv) -> int`, what it does.
 _COMMANDS = {
     "infer": ("openpose_ext.infer", "find people in pictures"),
+    "batch": ("openpose_ext.batch", "the same on many machines, with Ray"),
     "eval": ("openpose_ext.eval", "score a network on annotated pictures, as COCO does"),
     "export": ("openpose_ext.export", "convert a network to what engines read, INT8 too"),
     "perf": ("openpose_ext.perf", "measure throughput and latency, as vamp does"),

@@ -1,0 +1,333 @@
+"""The command: claim the output, spread the work over the cluster, count what comes back."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import io
+import logging
+import os
+import pickle
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tqdm import tqdm
+
+from openpose_ext import errors
+from openpose_ext.backends import own_cores
+from openpose_ext.batch.inputs import Failure, Job, Unit, cut, units
+from openpose_ext.batch.places import Place
+from openpose_ext.batch.worker import Outcome, Shards
+from openpose_ext.cli import Exit, UsageError, exit_code
+from openpose_ext.errors import BackendError
+from openpose_ext.flags import (
+    DEFAULT_BODY,
+    NETWORK_BOOLEANS,
+    add_hand_flags,
+    add_network_flags,
+    hand_flags,
+    network_flags,
+    parse,
+    positive,
+)
+from openpose_ext.preprocess import HEIGHT
+from openpose_ext.sources.video import is_address
+
+__all__ = ["main"]
+
+_FRAMES = 256  # of a shard: seconds of work, which is what a lost worker loses
+
+# Videos that are looked through for key frames at a time; that is reading, and little else.
+_CUTTERS = 4
+
+# Times that a unit is tried again when its worker dies: a killed machine, not a deadly picture.
+_RETRIES = 4
+
+# Rows are small: Ray shall not reserve a third of the memory for them.
+_OBJECT_STORE = 128 << 20
+
+_EXAMPLES = """\
+examples:
+  python -m openpose_ext.batch photos -o people                       all cores of this machine
+  python -m openpose_ext.batch photos "day*/*.mp4" list.txt -o people --hand landmark
+  python -m openpose_ext.batch s3://lab/videos -o s3://lab/people --ray auto --workers 40
+  python -m openpose_ext.batch photos -o people --write_json json     OpenPose JSON of each frame
+
+Run it again to go on where it was interrupted. What it leaves in OUT:
+  shards/*.parquet   a row a part, a file for a few hundred frames
+  errors.parquet     what could not be read, and why
+  job.json           what was asked for
+
+exit codes: 0 done; 1 some inputs failed; 2 usage; 3 network or engine; 4 output; 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code (see `cli.Exit`)."""
+    return exit_code(lambda: _batch(sys.argv[1:] if argv is None else argv))
+
+
+@dataclass
+class _Total:
+    """What has come back so far."""
+
+    shards: set[str] = field(default_factory=set)
+    failures: set[Failure] = field(default_factory=set)  # pieces of a video may tell the same
+    inputs: int = 0
+    frames: int = 0
+    people: int = 0
+    done: int = 0
+    cpu: float = 0.0
+    begun: float = float("inf")
+    ended: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        if outcome.fatal is not None:
+            kind, reason = outcome.fatal
+            raise getattr(errors, kind)(reason)
+        if outcome.shard:
+            self.shards.add(outcome.shard.rpartition("/")[2])
+        self.failures.update(outcome.errors)
+        self.inputs += outcome.inputs
+        self.frames += outcome.frames
+        self.people += outcome.people
+        self.cpu += outcome.cpu
+        if outcome.done:
+            self.done += outcome.frames
+        elif outcome.shard:
+            self.begun = min(self.begun, outcome.begun)
+            self.ended = max(self.ended, outcome.ended)
+
+    def summary(self) -> str:
+        """One line; the rate is from the first picture's beginning to the last one's end."""
+        new = self.frames - self.done
+        rate = new / (self.ended - self.begun) if new else 0.0
+        before = f" ({self.done} done before)" if self.done else ""
+        return (
+            f"{self.inputs} inputs, {self.frames} frames{before}, {self.people} people, "
+            f"{len(self.failures)} errors; {rate:.1f} frames a second, "
+            f"{self.cpu / 3600:.4f} CPU hours"
+        )
+
+
+def _batch(argv: Sequence[str]) -> int:
+    parser = _parser()
+    args = parse(parser, argv, NETWORK_BOOLEANS)
+    job = _job(args)
+    try:
+        output = Place(job.output)
+        _claim(output, job)
+    except ValueError as error:
+        raise UsageError(error) from error
+    total = _Total()
+    with _cluster(args.ray, args.threads) as cpus:
+        workers = args.workers or max(1, int(cpus) // args.threads)
+        with tqdm(unit="frame", disable=not sys.stderr.isatty(), leave=False) as bar:
+            for outcome in _outcomes(job, workers, args.threads, args.worker_gpus):
+                total.add(outcome)
+                for failure in outcome.errors:
+                    bar.write(f"openpose-ext: {failure.source}: {failure.reason}", file=sys.stderr)
+                bar.update(outcome.frames)
+    _finish(output, total)
+    print(f"{total.summary()} -> {job.output}", flush=True)
+    return Exit.SOME_FAILED if total.failures else Exit.DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m openpose_ext.batch",
+        usage="%(prog)s INPUT... -o OUT [option ...]",
+        description="Find people in many pictures and videos, on many cores or machines.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="picture, video, folder, glob pattern or .txt list; s3://... and the like, too",
+    )
+    add("-o", "--output", required=True, metavar="OUT", help="folder or address of the results")
+    add("--write_json", metavar="DIR", help="OpenPose JSON of each frame, too")
+    add(
+        "--shard_frames",
+        type=positive,
+        default=_FRAMES,
+        metavar="N",
+        help="pictures of a shard at most, frames of a video at least (%(default)s)",
+    )
+    group = parser.add_argument_group("cluster")
+    add = group.add_argument
+    add("--ray", default="local", metavar="local|ADDRESS", help="host:port, or auto (local)")
+    add("--workers", type=positive, metavar="N", help="at a time (default: as many as fit)")
+    add(
+        "--worker_gpus",
+        type=float,
+        default=0,
+        metavar="G",
+        help="GPUs of a worker, also 0.5; say with --backend and --device what runs there (0)",
+    )
+    group = parser.add_argument_group("network")
+    add_network_flags(group)
+    add_hand_flags(group)
+    parser.set_defaults(threads=1)  # a worker a core keeps all of them busy
+    return parser
+
+
+def _job(args: argparse.Namespace) -> Job:
+    body = args.body or DEFAULT_BODY
+    if body.lower() in ("none", "false", "0"):
+        raise UsageError(f"--body {body} leaves nothing to look for")
+    try:
+        network = network_flags(args) | hand_flags(args)
+    except ValueError as error:
+        raise UsageError(error) from error
+    del network["threads"]  # no matter of the results
+    for name in args.inputs:
+        if not (is_address(name) or os.path.lexists(name) or glob.has_magic(name)):
+            raise UsageError(f"nothing matches the input {name!r}")
+    if args.worker_gpus and args.device == "cpu":
+        raise UsageError("--worker_gpus: say with --device what uses them, such as cuda:0")
+    files = {"body": body, "hand": network["hand"]}
+    network |= {kind: _absolute(f) if f and os.path.isfile(f) else f for kind, f in files.items()}
+    return Job(
+        inputs=tuple(map(_absolute, args.inputs)),
+        output=_absolute(args.output),
+        network=network | {"height": args.height or HEIGHT},
+        frames=args.shard_frames,
+        json=args.write_json and _absolute(args.write_json),
+    )
+
+
+def _absolute(name: str) -> str:
+    """The same for workers, which stand in other folders."""
+    return name if is_address(name) else os.path.abspath(name)
+
+
+def _claim(output: Place, job: Job) -> None:
+    """Write down what is asked for. Raises UsageError where something else was."""
+    claim = job.claim()
+    before = output.get("job.json")
+    if before is None:
+        output.put("job.json", claim)
+    elif before != claim:
+        raise UsageError(
+            f"{output.name} has the results of another command (see job.json there); "
+            "take another folder, or the same inputs and options"
+        )
+
+
+@contextmanager
+def _cluster(address: str, threads: int) -> Iterator[float]:
+    """Connect to a cluster, or make one of this machine; the number of its CPUs."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise BackendError('batch needs Ray: pip install "openpose_ext[ray]"') from error
+    theirs = ray.is_initialized()
+    if not theirs:
+        common: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+        if address == "local":
+            ray.init(
+                address="local",
+                num_cpus=max(own_cores(), threads),
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE,
+                **common,
+            )
+        else:
+            try:
+                ray.init(address=address, **common)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise UsageError(f"--ray {address}: {error}") from error
+    try:
+        with warnings.catch_warnings():
+            # Ray's, of what comes in a later version, and of units being fewer than workers.
+            warnings.simplefilter("ignore")
+            yield ray.cluster_resources().get("CPU", 1)  # type: ignore[no-untyped-call]
+    finally:
+        if not theirs:
+            ray.shutdown()
+
+
+def _outcomes(job: Job, workers: int, threads: int, gpus: float) -> Iterator[Outcome]:
+    """What becomes of the job's units, as they are done. Inputs are listed by a task, so that the
+    driver holds none of them."""
+    import ray
+    from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
+    from ray.exceptions import RayError
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    # A unit a block: each goes to a worker as soon as it is known, and is done again alone.
+    context.target_max_block_size = 1
+
+    def listed(batch: dict[str, Any]) -> Iterator[dict[str, list[bytes]]]:
+        for unit in units(job):
+            yield {"unit": [pickle.dumps(unit)]}
+
+    def divided(batch: dict[str, Any]) -> Iterator[dict[str, list[bytes]]]:
+        unit: Unit = pickle.loads(batch["unit"][0])
+        for part in cut(unit, job.frames):
+            yield {"unit": [pickle.dumps(part)]}
+
+    # The workers have all the CPUs; listing and cutting waits for files.
+    outcomes = (
+        ray.data.from_items([job.output])  # one row; nobody looks at it
+        .map_batches(listed, compute=TaskPoolStrategy(size=1), num_cpus=0)
+        .map_batches(divided, batch_size=1, compute=TaskPoolStrategy(size=_CUTTERS), num_cpus=0)
+        .map_batches(
+            _Actor,
+            fn_constructor_args=(job, threads),
+            batch_size=1,
+            compute=ActorPoolStrategy(size=workers),
+            num_cpus=threads,
+            num_gpus=gpus or None,
+            ray_remote_args_fn=lambda: {"max_task_retries": _RETRIES},
+        )
+    )
+    try:
+        for row in outcomes.iter_rows():
+            yield pickle.loads(row["outcome"])
+    except RayError as error:
+        raise BackendError(f"the workers do not hold out: {error}") from error
+
+
+class _Actor:
+    """`Shards` for batches of Ray Data."""
+
+    def __init__(self, job: Job, threads: int) -> None:
+        self._shards = Shards(job, threads)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+        return {"outcome": [pickle.dumps(self._shards(pickle.loads(batch["unit"][0])))]}
+
+
+def _finish(output: Place, total: _Total) -> None:
+    """Write what failed, and remove the shards of inputs that are no longer what they were."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = zip(*sorted(total.failures), strict=True) if total.failures else ((), ())
+    names = ("source", "reason")
+    text = [pa.array(column, pa.string()) for column in columns]
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(text, names=names), buffer)
+    if output.get("errors.parquet") != buffer.getvalue():
+        output.put("errors.parquet", buffer.getvalue())
+    if not total.failures:  # else an input may only be out of reach
+        for name in output.names("shards"):
+            if name.endswith(".parquet") and name not in total.shards:
+                output.remove(f"shards/{name}")

@@ -1,0 +1,119 @@
+"""Folders on disk, and those of any file system that fsspec knows (s3://, gs://, hdfs://, ...).
+
+An address's credentials and end point are the file system's own matter: environment variables
+(AWS_..., FSSPEC_S3_...) or fsspec's configuration, the same on every machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from openpose_ext.errors import OutputError, SourceError
+from openpose_ext.outputs.files import write_whole
+from openpose_ext.sources.video import is_address
+
+__all__ = ["Place", "open_address", "read", "resolved"]
+
+
+def resolved(address: str) -> tuple[Any, str]:
+    """The file system of an address, and the path there. Raises ValueError for one unknown."""
+    import fsspec  # type: ignore[import-untyped]
+
+    try:
+        # Listings change while a job runs.
+        found: tuple[Any, str] = fsspec.core.url_to_fs(address, use_listings_cache=False)
+        return found
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"{address}: {error}") from error
+
+
+def read(name: str) -> bytes:
+    """The content of a file or address. Raises SourceError, with the reason, if it has none."""
+    with _failing(name, SourceError):
+        if not is_address(name):
+            return Path(name).read_bytes()
+        system, path = resolved(name)
+        content: bytes = system.cat_file(path)
+        return content
+
+
+def open_address(address: str) -> IO[bytes]:
+    """A file that is read in pieces. Raises SourceError, with the reason, if that fails."""
+    with _failing(address, SourceError):
+        system, path = resolved(address)
+        file: IO[bytes] = system.open(path, "rb")
+        return file
+
+
+class Place:
+    """A folder for results. Files appear in it whole: by a rename, or by one PUT.
+
+    Raises OutputError, naming the file and the reason, if something cannot be written or read.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name.rstrip("/") or name
+        self._remote = is_address(name)
+        if self._remote:
+            self._system, self._path = resolved(self.name)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file, in the place of one of that name."""
+        if not self._remote:
+            write_whole(Path(self.name, name), data)
+            return
+        with _failing(f"{self.name}/{name} cannot be written", OutputError):
+            self._system.makedirs(os.path.dirname(self._of(name)), exist_ok=True)
+            self._system.pipe_file(self._of(name), data)
+
+    def get(self, name: str) -> bytes | None:
+        """A file's content, None if there is none."""
+        with _failing(f"{self.name}/{name}", OutputError):
+            try:
+                if not self._remote:
+                    return Path(self.name, name).read_bytes()
+                content: bytes = self._system.cat_file(self._of(name))
+                return content
+            except FileNotFoundError:
+                return None
+
+    def names(self, folder: str) -> list[str]:
+        """The names of a folder's files; none if there is no folder."""
+        with _failing(f"{self.name}/{folder}", OutputError):
+            try:
+                if not self._remote:
+                    return os.listdir(Path(self.name, folder))
+                listed = self._system.ls(self._of(folder), detail=False)
+                return [os.path.basename(path) for path in listed]
+            except FileNotFoundError:
+                return []
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        with _failing(f"{self.name}/{name}", OutputError):
+            if not self._remote:
+                Path(self.name, name).unlink(missing_ok=True)
+            else:
+                self._system.rm_file(self._of(name))
+
+    def _of(self, name: str) -> str:
+        return f"{self._path}/{name}"
+
+
+@contextmanager
+def _failing(what: str, kind: type[Exception]) -> Iterator[None]:
+    """Turn whatever a file system raises (each has errors of its own) into one of ours."""
+    try:
+        yield
+    except (FileNotFoundError, kind) as error:
+        if kind is OutputError or isinstance(error, kind):
+            raise
+        raise kind(f"{what}: No such file or directory") from error
+    except OSError as error:
+        raise kind(f"{what}: {error.strerror or error}") from error
+    except Exception as error:
+        raise kind(f"{what}: {error}") from error

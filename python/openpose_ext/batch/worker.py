@@ -1,0 +1,247 @@
+"""What runs in Ray's actors: an estimator each, opened when its first picture comes."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import cv2
+import numpy as np
+
+from openpose_ext.batch.inputs import Failure, Item, Job, Unit
+from openpose_ext.batch.places import Place, open_address, read
+from openpose_ext.errors import BackendError, ModelError, OutputError, SourceError
+from openpose_ext.estimator import PoseEstimator
+from openpose_ext.outputs.openpose_json import openpose_bytes
+from openpose_ext.outputs.parquet import record_batch, schema
+from openpose_ext.pipeline import overlapped
+from openpose_ext.poses import Frame, Poses
+from openpose_ext.sources.pictures import decode_picture, read_picture
+from openpose_ext.sources.source import View
+from openpose_ext.sources.video import Video, is_address
+
+__all__ = ["Outcome", "PoseActor", "Shards"]
+
+# Files on their way from an object store, which answers late but many at once.
+_READERS = 8
+
+# What a picture can make of the code that looks at it.
+_BAD_PICTURE = (SourceError, ValueError, MemoryError, cv2.error)
+
+_METADATA = b"openpose_ext"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a unit.
+
+    shard    its name; empty where there was nothing to write
+    inputs   files; a video counts where it begins
+    frames   that people were looked for in
+    people   found
+    errors   what could not be read
+    done     whether its shard was there before
+    begun    when work began, and
+    ended    ended, in seconds since 1970
+    cpu      seconds of cores
+    fatal    why the whole job has to end, with the name of the error, or None
+    """
+
+    shard: str = ""
+    inputs: int = 0
+    frames: int = 0
+    people: int = 0
+    errors: tuple[Failure, ...] = ()
+    done: bool = False
+    begun: float = 0.0
+    ended: float = 0.0
+    cpu: float = 0.0
+    fatal: tuple[str, str] | None = None
+
+
+class Shards:
+    """Turns units into shards.
+
+    job      what is asked for
+    threads  cores it may use
+
+    An actor of Ray Data, or called as it is; one at a time.
+    """
+
+    def __init__(self, job: Job, threads: int = 1) -> None:
+        cv2.setNumThreads(1)  # a picture a core
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        self._job = job
+        self._threads = threads
+        self._output = Place(job.output)
+        self._json = None if job.json is None else Place(job.json)
+
+    def __call__(self, unit: Unit) -> Outcome:
+        """Do a unit, unless it was done. What ends the job is told in the outcome."""
+        if unit.failure is not None:
+            return Outcome(inputs=1, errors=(unit.failure,))
+        shard = unit.shard(self._job)
+        try:
+            return self._found(shard) or self._made(unit, shard)
+        except (ModelError, BackendError, OutputError) as error:
+            return Outcome(fatal=(type(error).__name__, str(error)))
+
+    @cached_property
+    def _estimator(self) -> PoseEstimator:
+        try:
+            return PoseEstimator(**self._job.network, threads=self._threads, streams=self._threads)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+
+    def _found(self, shard: str) -> Outcome | None:
+        import pyarrow.parquet as pq
+
+        data = self._output.get(shard)
+        if data is None:
+            return None
+        told = json.loads(pq.read_schema(io.BytesIO(data)).metadata[_METADATA])
+        told["errors"] = tuple(Failure(*error) for error in told["errors"])
+        return Outcome(shard=shard, done=True, **told)
+
+    def _made(self, unit: Unit, shard: str) -> Outcome:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        _ = self._estimator  # opening it is no part of the time
+        begun, cpu = time.time(), time.process_time()
+        errors: list[Failure] = []
+        rows: list[Any] = []
+        frames = people = 0
+        with closing(self._looked_at(unit, errors)) as looked_at:
+            for frame, poses in looked_at:
+                rows.append(record_batch(frame, poses))
+                frames += 1
+                people += len(poses)
+        told: dict[str, Any] = {
+            "inputs": 0 if unit.start else len(unit.items),
+            "frames": frames,
+            "people": people,
+            "errors": errors,
+        }
+        metadata = {_METADATA: json.dumps(told).encode()}
+        table = pa.Table.from_batches(rows, schema()).replace_schema_metadata(metadata)
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
+        self._output.put(shard, buffer.getvalue())
+        told["errors"] = tuple(errors)
+        return Outcome(
+            shard=shard,
+            begun=begun,
+            ended=time.time(),
+            cpu=time.process_time() - cpu,
+            **told,
+        )
+
+    def _looked_at(
+        self, unit: Unit, errors: list[Failure]
+    ) -> Generator[tuple[Frame, Poses], None, None]:
+        """The frames of a unit with their people; JSON is written on the way."""
+        work = self._video(unit, errors) if unit.is_video else self._pictures(unit)
+        try:
+            for found in work:
+                if isinstance(found, Failure):
+                    errors.append(found)
+                else:
+                    yield found
+        except SourceError as error:  # a video that cannot be opened
+            errors.append(Failure.of(unit.items[0].name, error))
+
+    def _pictures(self, unit: Unit) -> Iterator[tuple[Frame, Poses] | Failure]:
+        def fetch(item: Item) -> tuple[Item, bytes | SourceError]:
+            try:
+                return item, read(item.name)
+            except SourceError as error:
+                return item, error
+
+        def look(fetched: tuple[Item, bytes | SourceError]) -> tuple[Frame, Poses] | Failure:
+            item, data = fetched
+            try:
+                if isinstance(data, SourceError):
+                    raise data
+                return self._people(Frame(decode_picture(data, item.name), item.name), item.outputs)
+            except _BAD_PICTURE as error:
+                return Failure.of(item.name, error)
+
+        readers = _READERS if is_address(unit.items[0].name) else 1
+        return overlapped(overlapped(unit.items, fetch, readers), look, self._threads)
+
+    def _video(self, unit: Unit, errors: list[Failure]) -> Iterator[tuple[Frame, Poses] | Failure]:
+        (item,) = unit.items
+
+        def look(frame: Frame) -> tuple[Frame, Poses] | Failure:
+            try:
+                return self._people(frame, f"{item.outputs}_{frame.index:012d}")
+            except _BAD_PICTURE as error:
+                return Failure(item.name, f"frame {frame.index}: {error}")
+
+        source = Video(
+            item.name,
+            view=View(first=unit.start.number if unit.start else 0, last=unit.last),
+            report=lambda error: errors.append(Failure.of(item.name, error)),
+            start=unit.start,
+            opened=partial(open_address, item.name) if is_address(item.name) else None,
+        )
+        with source:
+            yield from overlapped(source, look, self._threads)
+
+    def _people(self, frame: Frame, name: str) -> tuple[Frame, Poses]:
+        poses = self._estimator(frame)
+        if self._json is not None:
+            self._json.put(f"{name}_keypoints.json", openpose_bytes(poses))
+        return frame, poses
+
+
+class PoseActor:
+    """Finds people in the batches of a pipeline: a class for `ray.data.Dataset.map_batches`.
+
+    network  what `PoseEstimator` is made with; `threads` are the actor's CPUs if not given
+
+    A batch has pictures in the column "image" (RGB, as `ray.data.read_images` gives them), whole
+    files in "bytes" (as `ray.data.read_binary_files` does), or names of files in "path". What it
+    returns are the rows of `outputs.tables`, a row a part; `source` is from the column "path" where
+    there is one. Frames are 0, or those of a column "frame", `time` those of a column "time".
+
+    Raises SourceError for a picture that cannot be read.
+    """
+
+    def __init__(self, **network: Any) -> None:
+        import ray
+
+        cv2.setNumThreads(1)
+        context: Any = ray.get_runtime_context()
+        cpus = context.get_assigned_resources().get("CPU", 1)
+        self._estimator = PoseEstimator(**{"threads": max(1, int(cpus)), **network})
+
+    def __call__(self, batch: Mapping[str, Any]) -> Any:
+        import pyarrow as pa
+
+        found = self._estimator.stream(_frames(batch))
+        return pa.Table.from_batches([record_batch(*one) for one in found], schema())
+
+
+def _frames(batch: Mapping[str, Any]) -> Iterator[Frame]:
+    """The pictures of a batch, whatever the column they are in."""
+    kind = next((name for name in ("image", "bytes", "path") if name in batch), None)
+    if kind is None:
+        raise ValueError(f'a batch needs a column "image", "bytes" or "path", not {list(batch)}')
+    for row, given in enumerate(batch[kind]):
+        source = str(batch["path"][row]) if "path" in batch else ""
+        if kind == "image":
+            picture = np.ascontiguousarray(np.asarray(given, np.uint8)[..., ::-1])
+        elif kind == "bytes":
+            picture = decode_picture(bytes(given), source or f"picture {row} of the batch")
+        else:
+            picture = read_picture(source)
+        frame = int(batch["frame"][row]) if "frame" in batch else 0
+        yield Frame(picture, source, frame, float(batch["time"][row]) if "time" in batch else None)
