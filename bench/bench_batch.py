@@ -4,9 +4,10 @@
 
 Each round runs, one after the other on the same machine: two `infer` processes, each pinned to a
 core, on halves of the pictures, started together; `batch` with two workers of one core on all; and
-one `infer` on all. Each writes OpenPose JSON, and batch its shards besides; the time is that from
-the first JSON file to the last, which leaves start-up out. CPU seconds of Ray's own processes are
-told beside it. The table for more machines is computed from rates that are measured here.
+one `infer` on all. Each writes OpenPose JSON, and batch its shards besides. The first thousand
+frames are start-up, while Ray begins processes of its own on the same cores; the time is that of
+those behind them, from JSON file to JSON file. CPU seconds of Ray's own processes are told beside
+it. The table for more machines is computed from rates that are measured here.
 
 Needs ../shared.
 """
@@ -33,6 +34,7 @@ PICTURES = sorted((SHARED / "data/media").glob("COCO*.jpg"))
 VIDEO = SHARED / "data/videos/sports2d_walk.mp4"
 NETWORK = ("--height", "128", "--precision", "f32")
 NETWORK_BITS = 1e9  # a second between a machine and the store: assumed, not measured
+START_UP = 1000  # frames
 STORE_BITS = 100e9  # a second of the store to all machines together: assumed
 
 
@@ -53,11 +55,11 @@ def infer(folder: Path, json: Path, core: int | None) -> subprocess.Popen[bytes]
 
 
 def rate_of(json: Path, *started: subprocess.Popen[bytes]) -> float:
-    """Frames a second between the first file and the last; the files are removed."""
+    """Frames a second behind those of the start-up; the files are removed."""
     for process in started:
         if process.wait():
             raise SystemExit("infer failed")
-    times = sorted(file.stat().st_mtime for file in json.iterdir())
+    times = sorted(file.stat().st_mtime for file in json.iterdir())[START_UP:]
     shutil.rmtree(json)
     return (len(times) - 1) / (times[-1] - times[0])
 
@@ -141,8 +143,9 @@ def main() -> None:
     pairs, singles, batches, rays = [], [], [], []
     with tempfile.TemporaryDirectory() as place:
         json = Path(place, "json")
-        halves = [folder_of(Path(place), f"half{k}", args.frames // 2, k) for k in range(2)]
-        whole = folder_of(Path(place), "whole", args.frames)
+        frames = START_UP + args.frames
+        halves = [folder_of(Path(place), f"half{k}", frames // 2, k) for k in range(2)]
+        whole = folder_of(Path(place), "whole", frames)
         for _ in range(args.rounds):
             started = [infer(folder, json, core) for core, folder in enumerate(halves)]
             pairs.append(rate_of(json, *started))
