@@ -254,7 +254,7 @@ def _cluster(address: str, threads: int) -> Iterator[float]:
         with warnings.catch_warnings():
             # Ray's, of what comes in a later version, and of units being fewer than workers.
             warnings.simplefilter("ignore")
-            yield ray.cluster_resources().get("CPU", 1)  # type: ignore[no-untyped-call]
+            yield ray.cluster_resources().get("CPU", 1)
     finally:
         if not theirs:
             ray.shutdown()

@@ -21,7 +21,7 @@ __all__ = ["Place", "open_address", "read", "resolved"]
 
 def resolved(address: str) -> tuple[Any, str]:
     """The file system of an address, and the path there. Raises ValueError for one unknown."""
-    import fsspec  # type: ignore[import-untyped]
+    import fsspec
 
     try:
         # Listings change while a job runs.
