@@ -30,6 +30,8 @@ import compiled_networks
 import tiny_networks
 from openpose_ext import cli, measure, perf
 from openpose_ext.measure import Answer, Load, drive, summary
+from openpose_ext.models.lookup import HAND_NETWORKS, find_model
+from openpose_ext.models.manifest import read_manifest
 
 CHANNELS = {"paf": 38, "heat": 19}
 
@@ -277,7 +279,8 @@ def test_every_engine_is_measured(
 
 def test_a_hand_network_by_its_name_in_its_own_size(capsys: pytest.CaptureFixture[str]) -> None:
     report = json.loads(run("-m lite --kind hand --iterations 2 --json", capsys).out)
-    assert report["input"] == [3, 160, 160]
+    side = read_manifest(find_model("lite", HAND_NETWORKS)).crop
+    assert report["input"] == [3, side, side]
     assert [shape[0] for shape in report["outputs"].values()] == [22]
 
 

@@ -108,8 +108,10 @@ def drive(
                 raise
 
     with ThreadPoolExecutor(len(instances) * ahead, "openpose_ext-load") as threads:
-        serving = [threads.submit(serve, k) for k in range(len(instances)) for _ in range(ahead)]
         try:
+            serving = [
+                threads.submit(serve, k) for k in range(len(instances)) for _ in range(ahead)
+            ]
             for served in serving:
                 served.result()
         except BaseException:  # an interruption, too
