@@ -2,7 +2,7 @@
 
 Weights are int8 with a scale a channel, biases int32, activations have a scale a tensor and are
 uint8, or int8 where they can be negative: 0 is always 0, since OpenVINO's fastest kernels take no
-other zero point (1.3 times on human-pose-estimation-0001, 2.3 times on BODY_25).
+other zero point (1.1 times on human-pose-estimation-0001, 2.3 times on BODY_25).
 
 The range of an activation is its extreme over the pictures, shrunk to where the squared error of
 rounding and cutting off together is least. Which convolutions stay in float is measured: each is
