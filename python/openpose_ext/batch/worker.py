@@ -19,7 +19,8 @@ from openpose_ext.batch.places import Place, open_address, read
 from openpose_ext.errors import BackendError, ModelError, OutputError, SourceError
 from openpose_ext.estimator import PoseEstimator
 from openpose_ext.outputs.openpose_json import openpose_bytes
-from openpose_ext.outputs.parquet import record_batch, schema
+from openpose_ext.outputs.parquet import table
+from openpose_ext.outputs.tables import columns
 from openpose_ext.pipeline import overlapped
 from openpose_ext.poses import Frame, Poses
 from openpose_ext.sources.pictures import decode_picture, read_picture
@@ -110,17 +111,16 @@ class Shards:
         return Outcome(shard=shard, done=True, **told)
 
     def _made(self, unit: Unit, shard: str) -> Outcome:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         _ = self._estimator  # opening it is no part of the time
         begun, cpu = time.time(), time.process_time()
         errors: list[Failure] = []
-        rows: list[Any] = []
+        rows = []
         frames = people = 0
         with closing(self._looked_at(unit, errors)) as looked_at:
             for frame, poses in looked_at:
-                rows.append(record_batch(frame, poses))
+                rows.append(columns(poses, frame.source, frame.index, frame.time))
                 frames += 1
                 people += len(poses)
         told: dict[str, Any] = {
@@ -130,9 +130,8 @@ class Shards:
             "errors": errors,
         }
         metadata = {_METADATA: json.dumps(told).encode()}
-        table = pa.Table.from_batches(rows, schema()).replace_schema_metadata(metadata)
         buffer = io.BytesIO()
-        pq.write_table(table, buffer)
+        pq.write_table(table(rows).replace_schema_metadata(metadata), buffer)
         self._output.put(shard, buffer.getvalue())
         told["errors"] = tuple(errors)
         return Outcome(
@@ -224,10 +223,8 @@ class PoseActor:
         self._estimator = PoseEstimator(**{"threads": max(1, int(cpus)), **network})
 
     def __call__(self, batch: Mapping[str, Any]) -> Any:
-        import pyarrow as pa
-
         found = self._estimator.stream(_frames(batch))
-        return pa.Table.from_batches([record_batch(*one) for one in found], schema())
+        return table([columns(p, frame.source, frame.index, frame.time) for frame, p in found])
 
 
 def _frames(batch: Mapping[str, Any]) -> Iterator[Frame]:

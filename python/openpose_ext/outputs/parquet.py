@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from openpose_ext.errors import OutputError
 from openpose_ext.outputs.files import FrameWriter
 from openpose_ext.outputs.tables import columns
 from openpose_ext.poses import Frame, Poses
 
-__all__ = ["ParquetWriter", "record_batch", "schema"]
+__all__ = ["ParquetWriter", "schema", "table"]
 
 # What is held until it is written as a group of rows: some MB.
 _ROWS = 1 << 16
@@ -30,13 +34,18 @@ def schema() -> Any:
     )  # fmt: skip
 
 
-def record_batch(frame: Frame, poses: Poses) -> Any:
-    """The rows of a frame as a pyarrow.RecordBatch of this schema."""
+def table(frames: Sequence[Mapping[str, npt.NDArray[Any]]]) -> Any:
+    """Frames, each as `tables.columns` gives it, as one pyarrow.Table of this schema.
+
+    Many at once: converting each by itself takes several times as long.
+    """
     import pyarrow as pa
 
-    found, types = columns(poses, frame.source, frame.index, frame.time), schema()
-    arrays = [pa.array(found[field.name], field.type) for field in types]
-    return pa.record_batch(arrays, schema=types)
+    types = schema()
+    if not frames:
+        return types.empty_table()
+    joined = {name: np.concatenate([frame[name] for frame in frames]) for name in types.names}
+    return pa.table([pa.array(joined[t.name], t.type) for t in types], schema=types)
 
 
 class ParquetWriter(FrameWriter):
@@ -52,24 +61,21 @@ class ParquetWriter(FrameWriter):
             message = 'Parquet needs pyarrow: pip install "openpose_ext[tables]"'
             raise OutputError(message) from error
         super().__init__(path)
-        self._schema = schema()
-        self._waiting: list[Any] = []
+        self._waiting: list[Mapping[str, npt.NDArray[Any]]] = []
         self._rows = 0
         with self._file.failing():
-            self._parquet = pq.ParquetWriter(self._file.part, self._schema)
+            self._parquet = pq.ParquetWriter(self._file.part, schema())
 
     def _write(self, frame: Frame, poses: Poses) -> None:
-        batch = record_batch(frame, poses)
-        if batch.num_rows:
-            self._waiting.append(batch)
-            self._rows += batch.num_rows
+        found = columns(poses, frame.source, frame.index, frame.time)
+        if len(found["x"]):
+            self._waiting.append(found)
+            self._rows += len(found["x"])
         if self._rows >= _ROWS or len(self._waiting) >= _FRAMES:
             self._flush()
 
     def _flush(self) -> None:
-        import pyarrow as pa
-
-        self._parquet.write_table(pa.Table.from_batches(self._waiting, self._schema))
+        self._parquet.write_table(table(self._waiting))
         self._waiting.clear()
         self._rows = 0
 
