@@ -44,14 +44,14 @@ from openpose_ext.eval import Annotations, Evaluation, coco_results, percentile_
 from openpose_ext.models.network import BodyNetwork
 from openpose_ext.outputs.openpose_json import write_openpose
 from openpose_ext.outputs.video import VideoWriter
-from openpose_ext.pipeline import overlapped, workers_for
+from openpose_ext.pipeline import ahead, overlapped, workers_for
 from openpose_ext.poses import Frame, Poses
 from openpose_ext.preprocess import Preprocessing
 from openpose_ext.results import Drawing
 from openpose_ext.sources import open_source
 from openpose_ext.sources.pictures import read_picture
 from openpose_ext.sources.source import AS_IT_IS
-from openpose_ext.sources.video import VideoPixels
+from openpose_ext.sources.video import Video, VideoPixels
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -95,7 +95,8 @@ def json_written(estimator: PoseEstimator, frames: Iterator[Frame], place: Path)
     def work(frame: Frame) -> None:
         write_openpose(f"{folder}/{frame.index:012d}_keypoints.json", estimator(frame))
 
-    drained(overlapped(frames, work, workers_for(CORES)))
+    with closing(ahead(frames, Video.ahead)) as taken:
+        drained(overlapped(taken, work, workers_for(CORES)))
 
 
 def video_written(estimator: PoseEstimator, frames: Iterator[Frame], file: Path) -> None:
@@ -104,8 +105,8 @@ def video_written(estimator: PoseEstimator, frames: Iterator[Frame], file: Path)
     def work(frame: Frame) -> tuple[Frame, np.ndarray]:
         return frame, draw(frame, estimator(frame))
 
-    with VideoWriter(file, rate=30) as writer:
-        for frame, drawn in overlapped(frames, work, workers_for(CORES)):
+    with VideoWriter(file, rate=30) as writer, closing(ahead(frames, Video.ahead)) as taken:
+        for frame, drawn in overlapped(taken, work, workers_for(CORES)):
             writer.add(drawn, frame.time)
 
 

@@ -18,8 +18,9 @@ import pytest
 
 from openpose_ext.errors import BackendError, SourceError
 from openpose_ext.estimator import PoseEstimator
-from openpose_ext.pipeline import overlapped
+from openpose_ext.pipeline import ahead, overlapped
 from openpose_ext.poses import Frame, Poses
+from openpose_ext.sources.source import Source
 
 LONG = 30.0  # seconds after which a thread that should have come is taken for lost
 
@@ -97,6 +98,52 @@ def test_no_more_is_read_than_a_few_items_ahead_of_the_consumer() -> None:
         assert next(results) == number
         assert items.taken <= number + 1 + 2 * 3
     results.close()  # type: ignore[attr-defined]
+
+
+def test_a_thread_of_its_own_takes_items_before_they_are_wanted_and_no_further() -> None:
+    items = Counter()
+    far = threading.Event()
+
+    def counted() -> Iterator[int]:
+        for number in items:
+            if number == 5:
+                far.set()
+            yield number
+
+    taking = ahead(counted(), 5)
+    assert next(taking) == 0
+    assert far.wait(LONG)
+    for number in range(1, 100):
+        assert next(taking) == number
+        assert items.taken <= number + 1 + 5
+    taking.close()
+
+
+def test_a_source_is_taken_ahead_as_far_as_it_says_unless_one_thread_is_all() -> None:
+    class Film(Source):
+        ahead = 20
+
+        def __init__(self) -> None:
+            super().__init__("film")
+            self.far = threading.Event()
+
+        def _frames(self) -> Iterator[Frame]:
+            for index in range(60):
+                if index == 20:
+                    self.far.set()
+                yield Frame(np.zeros((16, 16, 3), np.uint8), index=index)
+
+        def close(self) -> None:
+            pass
+
+    for threads in (1, 2):
+        with PoseEstimator(height=16, threads=threads) as estimator:
+            film = Film()
+            stream = estimator.stream(film)
+            next(stream)
+            # With two threads there are six frames at most on their way but for those taken ahead.
+            assert film.far.wait(LONG if threads > 1 else 0.2) == (threads > 1)
+            assert [frame.index for frame, _ in stream] == list(range(1, 60))
 
 
 def test_nothing_is_read_before_the_first_result_is_asked_for() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
@@ -22,7 +22,7 @@ from openpose_ext.geometry import Geometry
 from openpose_ext.hands import HandFinder, Side
 from openpose_ext.merge import Pass, merge
 from openpose_ext.models.network import BodyNetwork
-from openpose_ext.pipeline import overlapped, workers_for
+from openpose_ext.pipeline import ahead, overlapped, workers_for
 from openpose_ext.poses import Frame, Poses
 from openpose_ext.preprocess import (
     HEIGHT,
@@ -318,6 +318,8 @@ class PoseEstimator:
         with ExitStack() as opened:
             if source is not None:
                 opened.enter_context(source)
+                if source.ahead and self._streams > 1:
+                    pictures = opened.enter_context(closing(ahead(source, source.ahead)))
             yield from overlapped(
                 enumerate(pictures),
                 lambda one: self._found(one[1], networks, one[0]),

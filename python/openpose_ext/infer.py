@@ -41,7 +41,7 @@ from openpose_ext.outputs.files import make_folder, output_names
 from openpose_ext.outputs.heatmaps import HEATMAP_SCALES
 from openpose_ext.outputs.pictures import can_write
 from openpose_ext.outputs.scale import KEYPOINT_SCALES
-from openpose_ext.pipeline import followed, overlapped, workers_for
+from openpose_ext.pipeline import ahead, followed, overlapped, workers_for
 from openpose_ext.poses import FILLED_SCORE, Frame, Poses
 from openpose_ext.preprocess import HEIGHT, Picture
 from openpose_ext.results import (
@@ -254,7 +254,10 @@ def _process(
         # Ids, and files of many frames, need all frames.
         skips = how.skip_existing and results.of_frames_only and not how.follow
         overlap = partial(overlapped, stop=source.close if source.live else None)
-        numbered = enumerate(_timed(source, tally))
+        frames = _timed(source, tally)
+        if source.ahead and how.streams > 1:
+            frames = opened.enter_context(closing(ahead(frames, source.ahead)))
+        numbered = enumerate(frames)
         if how.follow:
             found = overlap(numbered, look, how.workers)
             following = followed(found, rate=source.rate, smooth=how.smooth, live=source.live)

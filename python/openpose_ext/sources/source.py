@@ -100,6 +100,7 @@ class Source(ABC):
     rate    frames a second as they are yielded, or None: pictures have none
     count   how many are yielded, as far as can be told beforehand, or None
     live    whether frames come at their own time and are dropped while nobody takes them
+    ahead   how many frames are worth taking before they are wanted
     errors  what went wrong without ending the source, in order: frames that could not be read,
             a connection that was lost, an end that came too early
 
@@ -108,6 +109,7 @@ class Source(ABC):
     """
 
     live = False
+    ahead = 0
 
     def __init__(self, name: str, report: Report | None = None) -> None:
         self.name = name

@@ -103,6 +103,8 @@ class Video(Source):
     earlier than it says. Raises SourceError if the file cannot be opened or has no frame to yield.
     """
 
+    ahead = 8
+
     def __init__(
         self,
         path: str | os.PathLike[str],
