@@ -17,7 +17,8 @@ import queue
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class Task:
 
 
 TASKS = {
-    "body": Task(BODY, positive=(10, 3), background=0.1, batch=12, sides=(256, 320), large=0.8),
+    "body": Task(BODY, positive=(6, 1), background=0.1, batch=12, sides=(256, 320), large=0.8),
     "hand": Task(HAND, positive=(15, 8), background=0.2, batch=12, sides=(192, 192), large=1.0),
 }
 MUON, ADAM = 3.5e-3, 1.2e-3
@@ -155,28 +156,36 @@ class Training:
         self.step = checkpoint["step"]
         self.rng.bit_generator.state = checkpoint["rng"]
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Endless; made by a thread of its own, ahead of the training."""
+    def batches(self) -> Generator[tuple[Tensor, Tensor]]:
+        """Endless; made by a thread of its own, ahead of the training, which ends with it."""
         ready: queue.Queue[tuple[Tensor, Tensor]] = queue.Queue(4)
+        ended = threading.Event()
         # Of its own: the training's state is saved while the thread draws.
         rng = np.random.default_rng([int(self.rng.integers(2**63)), self.team.rank])
 
         def feed() -> None:
             order, at = self.data.order(rng), 0
-            while True:
+            while not ended.is_set():
                 side, batch = self.size()
                 if at + batch > len(order):
                     order, at = self.data.order(rng), 0
                 ready.put(self.data.batch(order[at : at + batch], rng, side))
                 at += batch
 
-        threading.Thread(target=feed, daemon=True).start()
-        while True:
-            pictures, targets = ready.get()
-            yield (
-                pictures.to(self.device, memory_format=torch.channels_last),
-                targets.to(self.device),
-            )
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
+        try:
+            while True:
+                pictures, targets = ready.get()
+                yield (
+                    pictures.to(self.device, memory_format=torch.channels_last),
+                    targets.to(self.device),
+                )
+        finally:  # a thread inside torch would abort the process when it ends
+            ended.set()
+            while feeder.is_alive():
+                with suppress(queue.Empty):
+                    ready.get(timeout=0.1)
 
     def size(self) -> tuple[int, int]:
         """Side and number of the pictures of a batch."""
@@ -254,24 +263,24 @@ class Training:
         self.net.train()
         self.share = self.step / steps
         saved, losses = time.monotonic(), []
-        for pictures, targets in self.batches():
-            self.share = self.step / steps
-            if self.step >= steps:
-                break
-            losses.append(self.learn(net, pictures, targets))
-            if self.team.rank > 0:
-                continue
-            if self.step % 100 == 0:
-                self.log(
-                    loss=round(float(np.mean(losses[-100:])), 4),
-                    side=pictures.shape[-1],
-                    gradient=[round(self.usual, 3), round(self.highest, 3)],
-                )
-                self.highest = 0.0
-            if time.monotonic() - saved > every * 60:
-                saved = time.monotonic()
-                self.save()
-                self.log(held_out=[round(v, 4) for v in self.validate()])
+        with closing(self.batches()) as batches:
+            while self.step < steps:
+                self.share = self.step / steps
+                pictures, targets = next(batches)
+                losses.append(self.learn(net, pictures, targets))
+                if self.team.rank > 0:
+                    continue
+                if self.step % 100 == 0:
+                    self.log(
+                        loss=round(float(np.mean(losses[-100:])), 4),
+                        side=pictures.shape[-1],
+                        gradient=[round(self.usual, 3), round(self.highest, 3)],
+                    )
+                    self.highest = 0.0
+                if time.monotonic() - saved > every * 60:
+                    saved = time.monotonic()
+                    self.save()
+                    self.log(held_out=[round(v, 4) for v in self.validate()])
         if self.team.rank == 0:
             self.save()
             self.log(held_out=[round(v, 4) for v in self.validate()])
