@@ -456,7 +456,7 @@ def test_a_wrong_range_or_channel_order_weakens_the_maps(
         weak = maxima(file, replace(manifest, input=wrong(manifest.input)), hopper)
         assert weak.max() < 0.1
     swapped = replace(manifest, input=replace(manifest.input, channels="RGB"))
-    assert maxima(file, swapped, hopper).mean() < 0.8 * right.mean()
+    assert maxima(file, swapped, hopper).mean() < 0.9 * right.mean()
 
 
 # --- networks ------------------------------------------------------------------------------------

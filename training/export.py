@@ -24,7 +24,7 @@ from openpose_ext.models.manifest import Manifest, write_manifest
 
 OPSET = 17
 SHAPES: Mapping[str, Shape] = {"body": BODY, "hand": HAND}
-HAND_CROP = 176
+HAND_CROP = 208
 HAND_MIN_SCORE = 0.4
 # Weighting what is there in the loss makes networks see too much. With maps of 0.6 of their height
 # a body network invents a quarter of the people, at next to the same AP.

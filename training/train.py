@@ -53,7 +53,7 @@ class Task:
 
 TASKS = {
     "body": Task(BODY, positive=(6, 1), background=0.1, batch=12, sides=(256, 320), large=0.8),
-    "hand": Task(HAND, positive=(15, 8), background=0.2, batch=12, sides=(192, 192), large=1.0),
+    "hand": Task(HAND, positive=(15, 8), background=0.2, batch=12, sides=(224, 224), large=1.0),
 }
 MUON, ADAM = 3.5e-3, 1.2e-3
 DECAY = 1e-2

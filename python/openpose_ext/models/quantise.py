@@ -249,7 +249,9 @@ class _Network:
                 name = "+".join(group)
                 low, high = zip(*(ranges[part] for part in group), strict=True)
                 ranges[name] = min(low), max(high)
-            nodes += self._sum(node, parts, groups, channels)
+            held, added = self._sum(node, parts, groups, channels)
+            made.graph.initializer.extend(held)
+            nodes += added
         read = {tensor for node in nodes for tensor in node.input}
         read |= {output.name for output in made.graph.output}
         del made.graph.node[:]
@@ -262,34 +264,31 @@ class _Network:
         parts: Sequence[str],
         groups: Sequence[Sequence[str]],
         channels: Mapping[str, int],
-    ) -> Iterator[Any]:
-        """A convolution of joined parts as a sum of those of each group."""
+    ) -> tuple[list[Any], list[Any]]:
+        """A convolution of joined parts as a sum of those of each group: weights and nodes."""
         from onnx import helper, numpy_helper
 
         ends = np.cumsum([channels[part] for part in parts])
         of = {part: np.arange(channels[part]) + end for part, end in zip(parts, ends, strict=True)}
         weight = self._constants[node.input[1]]
-        total = ""
+        held, nodes, total = [], [], ""
         for k, group in enumerate(groups):
-            source = "+".join(group)
+            source, name = "+".join(group), f"{node.name}.{k}"
             if len(group) > 1:
-                yield helper.make_node("Concat", group, [source], f"{source}/join", axis=1)
-            name = f"{node.name}.{k}"
+                nodes.append(helper.make_node("Concat", group, [source], f"{source}/join", axis=1))
             columns = np.concatenate([of[part] - channels[part] for part in group])
-            held = numpy_helper.from_array(np.ascontiguousarray(weight[:, columns]))
-            yield helper.make_node("Constant", [], [f"{name}/part"], f"{name}/part", value=held)
+            held.append(numpy_helper.from_array(weight[:, columns], f"{name}/part"))
             conv = helper.make_node("Conv", [source, f"{name}/part"], [f"{name}/sum"], name)
             conv.attribute.extend(node.attribute)
+            nodes.append(conv)
             if k == 0:
                 conv.input.extend(node.input[2:])
                 total = f"{name}/sum"
-                yield conv
                 continue
-            yield conv
-            last = k == len(groups) - 1
-            added = node.output[0] if last else f"{name}/total"
-            yield helper.make_node("Add", [total, f"{name}/sum"], [added], f"{name}/add")
-            total = added
+            sums, total = [total, f"{name}/sum"], f"{name}/total"
+            nodes.append(helper.make_node("Add", sums, [total], f"{name}/add"))
+        nodes[-1].output[0] = node.output[0]
+        return held, nodes
 
     def quantised(self, ranges: Ranges, wanted: Collection[str]) -> Any:
         """The model with the convolutions of these names in INT8."""
