@@ -40,7 +40,7 @@ $(VENV)/installed-dev: $(BIN)/python $(SOURCES)
 
 demo: $(VENV)/installed-demo
 	$(BIN)/python bench/demo_pictures.py $(DEMO)/pictures
-	$(BIN)/python -m openpose_ext.infer $(DEMO)/pictures --height 184 -o $(DEMO)/out
+	$(BIN)/python -m openpose_ext.infer $(DEMO)/pictures --height 184 --hand lite -o $(DEMO)/out
 	@echo "Look at $(DEMO)/out/astronaut_rendered.png and $(DEMO)/out/grace_hopper_rendered.png"
 
 test: $(VENV)/installed-dev test-cpp

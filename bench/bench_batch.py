@@ -3,11 +3,12 @@
     python bench/bench_batch.py [--frames 2000] [--rounds 3]
 
 Each round runs, one after the other on the same machine: two `infer` processes, each pinned to a
-core, on halves of the pictures, started together; `batch` with two workers of one core on all; and
-one `infer` on all. Each writes OpenPose JSON, and batch its shards besides. The first frames are
-start-up, while Ray begins processes of its own on the same cores; the time is that of those behind
-them, from JSON file to JSON file. CPU seconds of Ray's own processes are told beside it. The table
-for more machines is computed from rates that are measured here.
+core, on halves of the pictures, started together; `batch` with two workers of one core on all; the
+two again, as the machine's speed drifts; and one `infer` on all. Each writes OpenPose JSON, and
+batch its shards besides. The first frames are start-up, while Ray begins processes of its own on
+the same cores; the time is that of those behind them, from JSON file to JSON file. CPU seconds of
+Ray's own processes are told beside it. The table for more machines is computed from rates that are
+measured here.
 
 Needs ../shared.
 """
@@ -135,6 +136,11 @@ def rates(frames_a_second: float) -> None:
         print(f"| {machines} | {total:.0f} | {data} | {limit} |")
 
 
+def pair(halves: list[Path], json: Path) -> float:
+    """Frames a second of two `infer`, a core each."""
+    return rate_of(json, *[infer(folder, json, core) for core, folder in enumerate(halves)])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--frames", type=int, default=2000)
@@ -147,9 +153,9 @@ def main() -> None:
         halves = [folder_of(Path(place), f"half{k}", frames // 2, k) for k in range(2)]
         whole = folder_of(Path(place), "whole", frames)
         for _ in range(args.rounds):
-            started = [infer(folder, json, core) for core, folder in enumerate(halves)]
-            pairs.append(rate_of(json, *started))
+            before = pair(halves, json)
             rate, ray = batch(whole, json)
+            pairs.append((before + pair(halves, json)) / 2)
             batches.append(rate)
             rays.append(ray)
             singles.append(rate_of(json, infer(whole, json, None)))

@@ -116,22 +116,21 @@ class Shards:
         _ = self._estimator  # opening it is no part of the time
         begun, cpu = time.time(), time.process_time()
         errors: list[Failure] = []
-        rows = []
-        frames = people = 0
+        found = []
         with closing(self._looked_at(unit, errors)) as looked_at:
             for frame, poses in looked_at:
-                rows.append(columns(poses, frame.source, frame.index, frame.time))
-                frames += 1
-                people += len(poses)
+                found.append((poses, frame.source, frame.index, frame.time))
         told: dict[str, Any] = {
             "inputs": 0 if unit.start else len(unit.items),
-            "frames": frames,
-            "people": people,
+            "frames": len(found),
+            "people": sum(len(poses) for poses, *_ in found),
             "errors": errors,
         }
         metadata = {_METADATA: json.dumps(told).encode()}
         buffer = io.BytesIO()
-        pq.write_table(table(rows).replace_schema_metadata(metadata), buffer)
+        # All at once: a frame's rows by themselves would take a twentieth of its time.
+        rows = table([columns(*one) for one in found])
+        pq.write_table(rows.replace_schema_metadata(metadata), buffer)
         self._output.put(shard, buffer.getvalue())
         told["errors"] = tuple(errors)
         return Outcome(
