@@ -365,6 +365,27 @@ def test_int8_keeps_maps_that_are_joined_to_large_features(tmp_path: Path) -> No
     assert made.error < 0.05  # 1.05 with one scale for both
 
 
+def test_int8_takes_joins_of_joins_that_several_convolutions_read(tmp_path: Path) -> None:
+    model = onnx.load(stage(tmp_path / "a.onnx"))
+    rng = np.random.default_rng(4)
+    for name in ("a", "b"):
+        weight = rng.normal(0, 0.01, (4, 36, 1, 1)).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, f"{name}.w"))
+        model.graph.node.append(onnx.helper.make_node("Conv", ["again", f"{name}.w"], [name]))
+        model.graph.output.append(onnx.helper.make_tensor_value_info(name, 1, ["n", 4, "h", "w"]))
+    twice = onnx.helper.make_node("Neg", ["positive"], ["negative"])
+    back = onnx.helper.make_node("Abs", ["negative"], ["copy"])
+    join = onnx.helper.make_node("Concat", ["copy", "joined"], ["again"], axis=1)
+    for k, node in enumerate((twice, back, join)):
+        model.graph.node.insert(4 + k, node)
+    onnx.save(model, tmp_path / "a.onnx")
+    pictures = [noise(1, 40, 40 + k, 3) for k in range(16)]
+    made = quantise(
+        tmp_path / "a.onnx", tmp_path / "b.onnx", pictures, InputFormat(), float_layers=()
+    )
+    assert made.error < 0.05
+
+
 @pytest.mark.parametrize("instructions", ["AVX2", "AVX512_CORE_VNNI", "AVX512_CORE_AMX"])
 def test_int8_is_the_same_on_every_processor(instructions: str, tmp_path: Path) -> None:
     source, made = stage(tmp_path / "a.onnx"), tmp_path / "b.onnx"

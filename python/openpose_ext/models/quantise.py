@@ -203,7 +203,9 @@ class _Network:
         import onnx
 
         names = list(dict.fromkeys(node.input[0] for node in self.convolutions))
-        names += [part for join in self._joins.values() for part in join.input if part not in names]
+        names += dict.fromkeys(
+            p for parts in self._joined.values() for p in parts if p not in names
+        )
         asked = onnx.ModelProto()
         asked.CopyFrom(self.model)
         del asked.graph.output[:]
@@ -220,14 +222,18 @@ class _Network:
         }
 
     @cached_property
-    def _joins(self) -> dict[str, Any]:
-        """What joins the channels of several tensors for convolutions, by its output."""
-        makers = (self._maker.get(node.input[0]) for node in self.convolutions)
-        return {
-            node.output[0]: node
-            for node in makers
-            if node is not None and node.op_type == "Concat" and node.attribute[0].i == 1
-        }
+    def _joined(self) -> dict[str, list[str]]:
+        """The tensors whose channels are joined in what convolutions read."""
+        parts = {node.input[0]: list(self._parts(node.input[0])) for node in self.convolutions}
+        return {tensor: found for tensor, found in parts.items() if len(found) > 1}
+
+    def _parts(self, tensor: str) -> Iterator[str]:
+        maker = self._maker.get(tensor)
+        if maker is None or maker.op_type != "Concat" or maker.attribute[0].i != 1:
+            yield tensor
+        else:
+            for part in maker.input:
+                yield from self._parts(part)
 
     def parted(self, ranges: Ranges) -> tuple[_Network, Ranges]:
         """The network with sums of convolutions for those of joined tensors, and all ranges."""
@@ -236,20 +242,21 @@ class _Network:
         made, ranges = onnx.ModelProto(), dict(ranges)
         made.CopyFrom(self.model)
         channels = _channels(self.model)
+        names = {node.name for node in self.convolutions}
         nodes: list[Any] = []
         for node in made.graph.node:
-            join = self._joins.get(node.input[0]) if node.op_type == "Conv" else None
-            parts = join.input if join and all(part in channels for part in join.input) else ()
-            groups = _groups(parts, ranges)
+            parts = self._joined.get(node.input[0], []) if node.name in names else []
+            known = len(set(parts)) == len(parts) and all(part in channels for part in parts)
             whole = all(a.name != "group" or a.i == 1 for a in node.attribute)
-            if len(groups) < 2 or not whole or node.input[1] not in self._constants:
+            groups = _groups(parts, ranges) if known and whole else []
+            if len(groups) < 2:
                 nodes.append(node)
                 continue
-            for group in groups:
-                name = "+".join(group)
+            sources = [g[0] if len(g) == 1 else f"{node.name}/{'+'.join(g)}" for g in groups]
+            for source, group in zip(sources, groups, strict=True):
                 low, high = zip(*(ranges[part] for part in group), strict=True)
-                ranges[name] = min(low), max(high)
-            held, added = self._sum(node, parts, groups, channels)
+                ranges[source] = min(low), max(high)
+            held, added = self._sum(node, dict(zip(sources, groups, strict=True)), parts, channels)
             made.graph.initializer.extend(held)
             nodes += added
         read = {tensor for node in nodes for tensor in node.input}
@@ -261,22 +268,25 @@ class _Network:
     def _sum(
         self,
         node: Any,
+        groups: Mapping[str, Sequence[str]],
         parts: Sequence[str],
-        groups: Sequence[Sequence[str]],
         channels: Mapping[str, int],
     ) -> tuple[list[Any], list[Any]]:
         """A convolution of joined parts as a sum of those of each group: weights and nodes."""
         from onnx import helper, numpy_helper
 
         ends = np.cumsum([channels[part] for part in parts])
-        of = {part: np.arange(channels[part]) + end for part, end in zip(parts, ends, strict=True)}
+        of = {
+            part: np.arange(end - channels[part], end)
+            for part, end in zip(parts, ends, strict=True)
+        }
         weight = self._constants[node.input[1]]
         held, nodes, total = [], [], ""
-        for k, group in enumerate(groups):
-            source, name = "+".join(group), f"{node.name}.{k}"
+        for k, (source, group) in enumerate(groups.items()):
+            name = f"{node.name}.{k}"
             if len(group) > 1:
-                nodes.append(helper.make_node("Concat", group, [source], f"{source}/join", axis=1))
-            columns = np.concatenate([of[part] - channels[part] for part in group])
+                nodes.append(helper.make_node("Concat", group, [source], f"{name}/join", axis=1))
+            columns = np.concatenate([of[part] for part in group])
             held.append(numpy_helper.from_array(weight[:, columns], f"{name}/part"))
             conv = helper.make_node("Conv", [source, f"{name}/part"], [f"{name}/sum"], name)
             conv.attribute.extend(node.attribute)
