@@ -2,8 +2,9 @@
 
     python training/mean.py OUT.onnx A.onnx B.onnx ...
 
-The files are float32 ones of `export.py`, of one training at different times. Their batch norms are
-folded into the convolutions, so that the weights of one mean the same as those of another.
+The files are float32 ones of `export.py`, of one training at different times, or of one that went
+on from the other. Their batch norms are folded into the convolutions, so that the weights of one
+mean the same as those of another.
 """
 
 from __future__ import annotations
