@@ -43,8 +43,9 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_core_installs_headers_a_library_and_its_cmake_package(prefix: Path) -> None:
     installed = {path.relative_to(prefix) for path in prefix.rglob("*") if path.is_file()}
-    headers = {path.name for path in (ROOT / "cpp" / "include" / "openpose").iterdir()}
-    assert {path.name for path in installed if path.suffix == ".hpp"} == headers
+    headers = {path.name for path in (ROOT / "cpp" / "include" / "openpose_ext").iterdir()}
+    folder = Path("include", "openpose_ext")
+    assert {path.name for path in installed if path.parent == folder} == headers
     names = {path.name for path in installed}
     assert {"libopenpose_ext.a", "openpose_ext-config.cmake"} <= names
     assert not [path for path in installed if path.suffix in (".py", ".so")]
@@ -68,6 +69,19 @@ def test_the_example_finds_the_people_that_decode_body_finds(example: Path, tmp_
     assert len(poses) == 3
     np.testing.assert_array_equal(found[:, 0], poses.scores)
     np.testing.assert_array_equal(found[:, 1:].reshape(-1, 18, 3), poses.keypoints)
+
+
+def test_programs_of_the_old_names_still_build(prefix: Path, tmp_path: Path) -> None:
+    example = (ROOT / "cpp" / "examples" / "decode_maps.cpp").read_text()
+    old = example.replace("openpose_ext/", "openpose/").replace("openpose_ext::", "openpose::")
+    assert "openpose_ext" not in old
+    (tmp_path / "decode_maps.cpp").write_text(old)
+    recipe = (ROOT / "cpp" / "examples" / "CMakeLists.txt").read_text()
+    old_target = recipe.replace("openpose_ext::openpose_ext", "openpose_ext::openpose")
+    (tmp_path / "CMakeLists.txt").write_text(old_target)
+    build = tmp_path / "build"
+    run("cmake", "-S", tmp_path, "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}")
+    run("cmake", "--build", build)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x05\0\0\0\x05\0\0\0", b"\xff" * 100])

@@ -604,7 +604,7 @@ def test_options_of_another_type_are_refused(name: str, value: object) -> None:
 
 
 def test_options_have_the_names_and_defaults_of_the_core() -> None:
-    header = Path(__file__).parents[1] / "cpp" / "include" / "openpose" / "options.hpp"
+    header = Path(__file__).parents[1] / "cpp" / "include" / "openpose_ext" / "options.hpp"
     struct = header.read_text().split("struct DecodeOptions {")[1].split("static")[0]
     core = dict(re.findall(r"^ {4}\w+ (\w+) = ([^;]+);", struct, re.MULTILINE))
     spelt = {True: "true", "greedy": "Assignment::greedy", None: "0"}

@@ -5,10 +5,10 @@
 #include <cmath>
 #include <random>
 
-#include "openpose/decode.hpp"
+#include "openpose_ext/decode.hpp"
 #include "skeletons.hpp"
 
-namespace openpose::bench {
+namespace openpose_ext::bench {
 
 using testing::Canvas;
 using testing::Picture;
@@ -71,4 +71,4 @@ inline Placement placement_of(const Picture& picture) {
     return {8, 3.5, 8, 3.5, 8 * heat.width, 8 * heat.height};
 }
 
-}  // namespace openpose::bench
+}  // namespace openpose_ext::bench

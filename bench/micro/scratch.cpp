@@ -17,7 +17,7 @@
 #include <string>
 
 #include "crowd.hpp"
-#include "openpose/decode.hpp"
+#include "openpose_ext/decode.hpp"
 
 namespace {
 
@@ -44,7 +44,7 @@ void operator delete(void* block) noexcept {
 }
 void operator delete(void* block, std::size_t) noexcept { operator delete(block); }
 
-namespace openpose::bench {
+namespace openpose_ext::bench {
 namespace {
 
 constexpr std::size_t kLimit = 2 << 20;
@@ -91,10 +91,10 @@ Picture read(const char* path) {
 }
 
 }  // namespace
-}  // namespace openpose::bench
+}  // namespace openpose_ext::bench
 
 int main(int argc, char** argv) {
-    using namespace openpose::bench;
+    using namespace openpose_ext::bench;
     bool within = true;
     for (int i = 1; i < argc; ++i) within &= measure(argv[i], read(argv[i]));
     if (argc == 1) {

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "crowd.hpp"
-#include "openpose/decode.hpp"
+#include "openpose_ext/decode.hpp"
 
-namespace openpose::bench {
+namespace openpose_ext::bench {
 namespace {
 
 // A crowd and what every stage makes of it.
@@ -120,4 +120,4 @@ BENCHMARK(weak_parts)->Apply(plain);
 BENCHMARK(everything)->Apply(assigned);
 
 }  // namespace
-}  // namespace openpose::bench
+}  // namespace openpose_ext::bench

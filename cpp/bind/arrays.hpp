@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "openpose/maps.hpp"
+#include "openpose_ext/maps.hpp"
 
-namespace openpose::bind {
+namespace openpose_ext::bind {
 
 namespace py = pybind11;
 
@@ -82,4 +82,4 @@ py::array_t<T> as_array(const std::vector<T>& values, std::vector<py::ssize_t> s
     return py::array_t<T>(std::move(shape), values.data());
 }
 
-}  // namespace openpose::bind
+}  // namespace openpose_ext::bind

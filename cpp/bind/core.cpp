@@ -12,13 +12,13 @@
 #include <vector>
 
 #include "arrays.hpp"
-#include "openpose/decode.hpp"
-#include "openpose/decode_many.hpp"
-#include "openpose/hand.hpp"
-#include "openpose/merge.hpp"
-#include "openpose/reference.hpp"
+#include "openpose_ext/decode.hpp"
+#include "openpose_ext/decode_many.hpp"
+#include "openpose_ext/hand.hpp"
+#include "openpose_ext/merge.hpp"
+#include "openpose_ext/reference.hpp"
 
-namespace openpose::bind {
+namespace openpose_ext::bind {
 
 namespace {
 
@@ -207,7 +207,7 @@ py::list connect(
     {
         const py::gil_scoped_release release;
         ConnectScratch scratch;
-        openpose::connect(pafs.view, topology, peaks, options, scratch, connections);
+        openpose_ext::connect(pafs.view, topology, peaks, options, scratch, connections);
     }
     py::list result;
     for (const auto& pairs : connections) {
@@ -397,4 +397,4 @@ PYBIND11_MODULE(_core, module) {
                py::arg("topology"), py::arg("options") = py::none());
 }
 
-}  // namespace openpose::bind
+}  // namespace openpose_ext::bind

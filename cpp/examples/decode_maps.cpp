@@ -5,7 +5,7 @@
 #include <fstream>
 #include <vector>
 
-#include "openpose/decode.hpp"
+#include "openpose_ext/decode.hpp"
 
 // OpenPose's skeleton of 18 parts: the parts that each limb joins, and its first PAF channel.
 constexpr int kLimbs[][3] = {{1, 2, 12},  {1, 5, 20},   {2, 3, 14},  {3, 4, 16},  {5, 6, 22},
@@ -14,7 +14,7 @@ constexpr int kLimbs[][3] = {{1, 2, 12},  {1, 5, 20},   {2, 3, 14},  {3, 4, 16},
                              {0, 15, 32}, {15, 17, 36}, {2, 16, 18}, {5, 17, 26}};
 
 int main(int argc, char** argv) {
-    openpose::Topology topology{18, {}};
+    openpose_ext::Topology topology{18, {}};
     for (const auto& [a, b, x] : kLimbs)
         topology.limbs.push_back({a, b, x, x + 1, x == 18 || x == 26});
 
@@ -28,11 +28,11 @@ int main(int argc, char** argv) {
     if (!file) return 2;
 
     const std::ptrdiff_t map = std::ptrdiff_t{height} * width;
-    const openpose::MapView heat{cells.data(), 19, height, width, map, width};
-    const openpose::MapView paf{cells.data() + 19 * map, 38, height, width, map, width};
-    const openpose::Placement placement{8, 3.5, 8, 3.5, 8 * width, 8 * height};
-    openpose::Decoder decoder;
-    const openpose::People& people = decoder.decode(heat, paf, topology, placement, {});
+    const openpose_ext::MapView heat{cells.data(), 19, height, width, map, width};
+    const openpose_ext::MapView paf{cells.data() + 19 * map, 38, height, width, map, width};
+    const openpose_ext::Placement placement{8, 3.5, 8, 3.5, 8 * width, 8 * height};
+    openpose_ext::Decoder decoder;
+    const openpose_ext::People& people = decoder.decode(heat, paf, topology, placement, {});
     for (int person = 0; person < people.count; ++person) {
         std::printf("%.9g", people.scores[person]);
         for (int i = 0; i < 3 * people.parts; ++i) {

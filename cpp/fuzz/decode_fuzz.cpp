@@ -11,12 +11,12 @@
 #include <stdexcept>
 #include <vector>
 
-#include "openpose/decode.hpp"
-#include "openpose/reference.hpp"
+#include "openpose_ext/decode.hpp"
+#include "openpose_ext/reference.hpp"
 
 namespace {
 
-using namespace openpose;
+using namespace openpose_ext;
 
 void require(bool holds, const char* what) {
     if (holds) return;

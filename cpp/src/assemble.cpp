@@ -1,8 +1,8 @@
-#include "openpose/assemble.hpp"
+#include "openpose_ext/assemble.hpp"
 
 #include <algorithm>
 
-namespace openpose {
+namespace openpose_ext {
 
 namespace {
 
@@ -134,4 +134,4 @@ void assemble(const Peaks& peaks, const Topology& topology,
     assembly.count.resize(kept);
 }
 
-}  // namespace openpose
+}  // namespace openpose_ext

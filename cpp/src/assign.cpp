@@ -1,10 +1,10 @@
-#include "openpose/assign.hpp"
+#include "openpose_ext/assign.hpp"
 
 #include <algorithm>
 #include <limits>
 #include <numeric>
 
-namespace openpose {
+namespace openpose_ext {
 
 namespace {
 
@@ -180,4 +180,4 @@ void solve_assignment(const double* cost, int rows, int columns, AssignScratch& 
     }
 }
 
-}  // namespace openpose
+}  // namespace openpose_ext

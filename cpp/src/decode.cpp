@@ -1,4 +1,4 @@
-#include "openpose/decode.hpp"
+#include "openpose_ext/decode.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace openpose {
+namespace openpose_ext {
 
 namespace {
 
@@ -138,4 +138,4 @@ const People& Decoder::decode(MapView heat, MapView paf, const Topology& topolog
     return people_;
 }
 
-}  // namespace openpose
+}  // namespace openpose_ext

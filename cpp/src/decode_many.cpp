@@ -1,4 +1,4 @@
-#include "openpose/decode_many.hpp"
+#include "openpose_ext/decode_many.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -7,7 +7,7 @@
 #include <string>
 #include <thread>
 
-namespace openpose {
+namespace openpose_ext {
 
 std::vector<People> decode_many(std::span<const Job> jobs, const Topology& topology,
                                 const DecodeOptions& options, int threads) {
@@ -45,4 +45,4 @@ std::vector<People> decode_many(std::span<const Job> jobs, const Topology& topol
     return people;
 }
 
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -1,9 +1,9 @@
-#include "openpose/fill.hpp"
+#include "openpose_ext/fill.hpp"
 
 #include <algorithm>
 #include <cmath>
 
-namespace openpose {
+namespace openpose_ext {
 
 namespace {
 
@@ -170,4 +170,4 @@ void fill(MapView heat, MapView paf, const Peaks& peaks, const Topology& topolog
     }
 }
 
-}  // namespace openpose
+}  // namespace openpose_ext

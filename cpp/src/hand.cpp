@@ -1,10 +1,10 @@
-#include "openpose/hand.hpp"
+#include "openpose_ext/hand.hpp"
 
 #include <algorithm>
 #include <stdexcept>
 #include <string>
 
-namespace openpose {
+namespace openpose_ext {
 
 namespace {
 
@@ -53,4 +53,4 @@ std::vector<Peak> decode_hand(MapView heat, const Placement& placement) {
     return points;
 }
 
-}  // namespace openpose
+}  // namespace openpose_ext

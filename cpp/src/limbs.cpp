@@ -1,12 +1,12 @@
-#include "openpose/limbs.hpp"
+#include "openpose_ext/limbs.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 
-#include "openpose/multiversion.hpp"
+#include "openpose_ext/multiversion.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 
 namespace {
 
@@ -235,4 +235,4 @@ void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeO
     try_pairs(field, threshold, needed, pairs, connections);
 }
 
-}  // namespace openpose
+}  // namespace openpose_ext

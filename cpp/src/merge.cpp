@@ -1,4 +1,4 @@
-#include "openpose/merge.hpp"
+#include "openpose_ext/merge.hpp"
 
 #include <algorithm>
 #include <array>
@@ -6,9 +6,9 @@
 #include <stdexcept>
 #include <string>
 
-#include "openpose/multiversion.hpp"
+#include "openpose_ext/multiversion.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 
 namespace {
 
@@ -107,4 +107,4 @@ void merge(const std::vector<Pass>& passes, int channels, int height, int width,
     }
 }
 
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -1,9 +1,9 @@
-#include "openpose/options.hpp"
+#include "openpose_ext/options.hpp"
 
 #include <stdexcept>
 #include <string>
 
-namespace openpose {
+namespace openpose_ext {
 
 DecodeOptions DecodeOptions::reference() {
     DecodeOptions options;
@@ -37,4 +37,4 @@ void DecodeOptions::check() const {
     require(max_people >= 0, "max_people", max_people, "at least 0");
 }
 
-}  // namespace openpose
+}  // namespace openpose_ext

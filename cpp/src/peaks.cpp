@@ -1,14 +1,14 @@
-#include "openpose/peaks.hpp"
+#include "openpose_ext/peaks.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 
-#include "openpose/multiversion.hpp"
+#include "openpose_ext/multiversion.hpp"
 #include "strongest.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 
 namespace {
 
@@ -125,4 +125,4 @@ void find_peaks(MapView heat, int parts, const DecodeOptions& options, PeakScrat
     }
 }
 
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -7,7 +7,7 @@
 #include <iterator>
 #include <vector>
 
-namespace openpose {
+namespace openpose_ext {
 
 /// Drops the weakest of all[first, end) beyond `most`; the others keep their order, and of equal
 /// scores the first stay. Anything with a `score` will do.
@@ -30,4 +30,4 @@ void keep_strongest(std::vector<Scored>& all, std::size_t first, std::size_t mos
     all.erase(std::remove_if(begin, all.end(), dropped), all.end());
 }
 
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -1,10 +1,10 @@
-#include "openpose/topology.hpp"
+#include "openpose_ext/topology.hpp"
 
 #include <algorithm>
 #include <stdexcept>
 #include <string>
 
-namespace openpose {
+namespace openpose_ext {
 
 namespace {
 
@@ -43,4 +43,4 @@ void Topology::check() const {
     }
 }
 
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -1,4 +1,4 @@
-#include "openpose/assemble.hpp"
+#include "openpose_ext/assemble.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include "canvas.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 namespace {
 
 using testing::chain;
@@ -265,4 +265,4 @@ TEST(Assembly, OfALongChainInAnyOrderIsOnePerson) {
 }
 
 }  // namespace
-}  // namespace openpose
+}  // namespace openpose_ext

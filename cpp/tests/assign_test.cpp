@@ -1,4 +1,4 @@
-#include "openpose/assign.hpp"
+#include "openpose_ext/assign.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 
 #include "canvas.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 namespace {
 
 using Pairs = std::vector<Connection>;
@@ -264,4 +264,4 @@ TEST(Connect, AssignsEachLimbAsTheOptionsSay) {
 }
 
 }  // namespace
-}  // namespace openpose
+}  // namespace openpose_ext

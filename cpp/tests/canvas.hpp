@@ -6,11 +6,11 @@
 #include <cstddef>
 #include <vector>
 
-#include "openpose/maps.hpp"
-#include "openpose/peaks.hpp"
-#include "openpose/topology.hpp"
+#include "openpose_ext/maps.hpp"
+#include "openpose_ext/peaks.hpp"
+#include "openpose_ext/topology.hpp"
 
-namespace openpose::testing {
+namespace openpose_ext::testing {
 
 /// Owns C x H x W cells, packed.
 class Canvas {
@@ -92,4 +92,4 @@ inline Topology chain(int parts) {
     return topology;
 }
 
-}  // namespace openpose::testing
+}  // namespace openpose_ext::testing

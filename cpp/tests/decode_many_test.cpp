@@ -1,4 +1,4 @@
-#include "openpose/decode_many.hpp"
+#include "openpose_ext/decode_many.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 
 #include "skeletons.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 namespace {
 
 using testing::coco_18;
@@ -71,4 +71,4 @@ TEST(DecodeMany, RethrowsTheErrorOfTheFirstBadJob) {
 }
 
 }  // namespace
-}  // namespace openpose
+}  // namespace openpose_ext

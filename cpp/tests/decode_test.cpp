@@ -1,4 +1,4 @@
-#include "openpose/decode.hpp"
+#include "openpose_ext/decode.hpp"
 
 #include <gtest/gtest.h>
 
@@ -14,7 +14,7 @@
 
 #include "skeletons.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 namespace {
 
 using testing::Canvas;
@@ -417,4 +417,4 @@ TEST(Decode, SaysWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace openpose
+}  // namespace openpose_ext

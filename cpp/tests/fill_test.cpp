@@ -1,4 +1,4 @@
-#include "openpose/fill.hpp"
+#include "openpose_ext/fill.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 
 #include "canvas.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 namespace {
 
 using testing::Canvas;
@@ -263,4 +263,4 @@ TEST(Fill, StaysInTheMapsWhateverTheyHold) {
 }
 
 }  // namespace
-}  // namespace openpose
+}  // namespace openpose_ext

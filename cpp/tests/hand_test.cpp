@@ -1,6 +1,6 @@
 // A hand's maps: the fast decoder's rules, and each of the seed's. The whole of the latter is
 // compared with an independent oracle in tests/test_hand_decode.py.
-#include "openpose/hand.hpp"
+#include "openpose_ext/hand.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,12 +10,12 @@
 #include <vector>
 
 #include "canvas.hpp"
-#include "openpose/reference.hpp"
+#include "openpose_ext/reference.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 namespace {
 
-using openpose::testing::Canvas;
+using openpose_ext::testing::Canvas;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -144,4 +144,4 @@ TEST(ReferenceHand, DiagonalNeighboursAreOneComponent) {
 }
 
 }  // namespace
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -1,4 +1,4 @@
-#include "openpose/limbs.hpp"
+#include "openpose_ext/limbs.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 
 #include "canvas.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 namespace {
 
 using testing::Canvas;
@@ -221,4 +221,4 @@ TEST(Limbs, IntegralHasTheMeanAndTheShareAboveTheThreshold) {
 }
 
 }  // namespace
-}  // namespace openpose
+}  // namespace openpose_ext

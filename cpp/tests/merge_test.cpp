@@ -1,4 +1,4 @@
-#include "openpose/merge.hpp"
+#include "openpose_ext/merge.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 
 #include "canvas.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 namespace {
 
 using testing::Canvas;
@@ -158,4 +158,4 @@ TEST(Merge, RefusesWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace openpose
+}  // namespace openpose_ext

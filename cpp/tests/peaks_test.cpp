@@ -1,4 +1,4 @@
-#include "openpose/peaks.hpp"
+#include "openpose_ext/peaks.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 
 #include "canvas.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 namespace {
 
 using testing::Canvas;
@@ -321,4 +321,4 @@ TEST(Peaks, OfNoiseAreItsStrictMaximaAndNoCellBelowASideNeighbour) {
 }
 
 }  // namespace
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -1,6 +1,6 @@
 // The seed's rules, quirks included. The whole is compared with an independent oracle in
 // tests/test_reference.py; here each rule stands alone.
-#include "openpose/reference.hpp"
+#include "openpose_ext/reference.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,13 +12,13 @@
 
 #include "skeletons.hpp"
 
-namespace openpose::reference {
+namespace openpose_ext::reference {
 namespace {
 
-using openpose::testing::Canvas;
-using openpose::testing::chain;
-using openpose::testing::coco_18;
-using openpose::testing::Picture;
+using openpose_ext::testing::Canvas;
+using openpose_ext::testing::chain;
+using openpose_ext::testing::coco_18;
+using openpose_ext::testing::Picture;
 
 // Answer of a gaussian of sigma 3 and 25 taps to a lit pixel, there: the middle weight squared.
 constexpr double kImpulse = 0.0176849;
@@ -214,7 +214,7 @@ TEST(ReferenceLimbs, OfEqualScoresTheFirstPairIsTaken) {
 // People. Limb 18 is LShoulder (5) to LEar (17), limb 17 RShoulder (2) to REar (16): only they
 // meet parts that were set before, and there the quirks are.
 
-constexpr int kParts = openpose::testing::kParts;
+constexpr int kParts = openpose_ext::testing::kParts;
 constexpr int kScore = kParts;
 constexpr int kCount = kParts + 1;
 
@@ -410,4 +410,4 @@ TEST(Reference, RefusesMapsThatDoNotFit) {
 }
 
 }  // namespace
-}  // namespace openpose::reference
+}  // namespace openpose_ext::reference

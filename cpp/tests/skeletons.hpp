@@ -5,7 +5,7 @@
 
 #include "canvas.hpp"
 
-namespace openpose::testing {
+namespace openpose_ext::testing {
 
 inline constexpr int kParts = 18;
 
@@ -85,4 +85,4 @@ struct Picture {
     }
 };
 
-}  // namespace openpose::testing
+}  // namespace openpose_ext::testing

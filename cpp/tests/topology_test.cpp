@@ -1,4 +1,4 @@
-#include "openpose/topology.hpp"
+#include "openpose_ext/topology.hpp"
 
 #include <gtest/gtest.h>
 
@@ -6,10 +6,10 @@
 #include <stdexcept>
 #include <string>
 
-#include "openpose/options.hpp"
+#include "openpose_ext/options.hpp"
 #include "skeletons.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 namespace {
 
 using testing::chain;
@@ -104,4 +104,4 @@ TEST(Options, OutOfRangeAreNamed) {
 }
 
 }  // namespace
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -1,8 +1,8 @@
 #include <algorithm>
 
-#include "openpose/reference.hpp"
+#include "openpose_ext/reference.hpp"
 
-namespace openpose::reference {
+namespace openpose_ext::reference {
 
 namespace {
 
@@ -80,4 +80,4 @@ void assemble(const Topology& topology, const Candidates& candidates,
     }
 }
 
-}  // namespace openpose::reference
+}  // namespace openpose_ext::reference

@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "openpose/reference.hpp"
+#include "openpose_ext/reference.hpp"
 
-namespace openpose::reference {
+namespace openpose_ext::reference {
 
 namespace {
 
@@ -81,4 +81,4 @@ template void connect(Maps<float>, const Topology&, const Candidates&, const Dec
 template void connect(Maps<double>, const Topology&, const Candidates&, const DecodeOptions&,
                       std::vector<std::vector<Link>>&);
 
-}  // namespace openpose::reference
+}  // namespace openpose_ext::reference

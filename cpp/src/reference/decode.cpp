@@ -1,8 +1,8 @@
-#include "openpose/decode.hpp"
+#include "openpose_ext/decode.hpp"
 
-#include "openpose/reference.hpp"
+#include "openpose_ext/reference.hpp"
 
-namespace openpose::reference {
+namespace openpose_ext::reference {
 
 template <class T>
 Result decode(Maps<T> heat, Maps<T> paf, const Topology& topology, const DecodeOptions& options) {
@@ -20,4 +20,4 @@ Result decode(Maps<T> heat, Maps<T> paf, const Topology& topology, const DecodeO
 template Result decode(Maps<float>, Maps<float>, const Topology&, const DecodeOptions&);
 template Result decode(Maps<double>, Maps<double>, const Topology&, const DecodeOptions&);
 
-}  // namespace openpose::reference
+}  // namespace openpose_ext::reference

@@ -1,4 +1,4 @@
-#include "openpose/hand.hpp"
+#include "openpose_ext/hand.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "openpose/reference.hpp"
+#include "openpose_ext/reference.hpp"
 #include "smoother.hpp"
 
-namespace openpose::reference {
+namespace openpose_ext::reference {
 
 namespace {
 
@@ -112,4 +112,4 @@ std::vector<Candidate> find_hand(Maps<T> heat) {
 template std::vector<Candidate> find_hand(Maps<float>);
 template std::vector<Candidate> find_hand(Maps<double>);
 
-}  // namespace openpose::reference
+}  // namespace openpose_ext::reference

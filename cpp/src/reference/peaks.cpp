@@ -1,8 +1,8 @@
 #include "../strongest.hpp"
-#include "openpose/reference.hpp"
+#include "openpose_ext/reference.hpp"
 #include "smoother.hpp"
 
-namespace openpose::reference {
+namespace openpose_ext::reference {
 
 template <class T>
 void find_peaks(Maps<T> heat, int parts, const DecodeOptions& options, Candidates& candidates) {
@@ -30,4 +30,4 @@ void find_peaks(Maps<T> heat, int parts, const DecodeOptions& options, Candidate
 template void find_peaks(Maps<float>, int, const DecodeOptions&, Candidates&);
 template void find_peaks(Maps<double>, int, const DecodeOptions&, Candidates&);
 
-}  // namespace openpose::reference
+}  // namespace openpose_ext::reference

@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "openpose/multiversion.hpp"
+#include "openpose_ext/multiversion.hpp"
 
-namespace openpose::reference {
+namespace openpose_ext::reference {
 
 namespace {
 
@@ -69,4 +69,4 @@ void Smoother::filter() {
     }
 }
 
-}  // namespace openpose::reference
+}  // namespace openpose_ext::reference

@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <vector>
 
-#include "openpose/maps.hpp"
+#include "openpose_ext/maps.hpp"
 
-namespace openpose::reference {
+namespace openpose_ext::reference {
 
 /// One map in float64 and its smoothed copy: gaussian of sigma 3, cut at 4 sigma, edges reflected
 /// with the edge cell repeated. The bits are SciPy's `gaussian_filter`'s. Reused from map to map.
@@ -55,4 +55,4 @@ private:
     std::vector<double> line_;
 };
 
-}  // namespace openpose::reference
+}  // namespace openpose_ext::reference

@@ -4,9 +4,9 @@
 #include <span>
 #include <vector>
 
-#include "openpose/decode.hpp"
+#include "openpose_ext/decode.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 
 /// One picture's maps and their placement.
 struct Job {
@@ -22,4 +22,4 @@ struct Job {
 std::vector<People> decode_many(std::span<const Job> jobs, const Topology& topology,
                                 const DecodeOptions& options, int threads);
 
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -5,16 +5,16 @@
 #include <cstdint>
 #include <vector>
 
-#include "openpose/assemble.hpp"
-#include "openpose/assign.hpp"
-#include "openpose/fill.hpp"
-#include "openpose/limbs.hpp"
-#include "openpose/maps.hpp"
-#include "openpose/options.hpp"
-#include "openpose/peaks.hpp"
-#include "openpose/topology.hpp"
+#include "openpose_ext/assemble.hpp"
+#include "openpose_ext/assign.hpp"
+#include "openpose_ext/fill.hpp"
+#include "openpose_ext/limbs.hpp"
+#include "openpose_ext/maps.hpp"
+#include "openpose_ext/options.hpp"
+#include "openpose_ext/peaks.hpp"
+#include "openpose_ext/topology.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 
 /// How map cells lie in the picture: x_picture = scale_x * x_map + shift_x, y alike. Points are
 /// clipped to [0, width - 1] x [0, height - 1].
@@ -81,4 +81,4 @@ private:
 void check_maps(int heat_channels, int heat_height, int heat_width, int paf_channels,
                 int paf_height, int paf_width, const Topology& topology);
 
-}  // namespace openpose
+}  // namespace openpose_ext

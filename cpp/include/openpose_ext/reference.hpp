@@ -3,11 +3,11 @@
 
 #include <vector>
 
-#include "openpose/maps.hpp"
-#include "openpose/options.hpp"
-#include "openpose/topology.hpp"
+#include "openpose_ext/maps.hpp"
+#include "openpose_ext/options.hpp"
+#include "openpose_ext/topology.hpp"
 
-namespace openpose::reference {
+namespace openpose_ext::reference {
 
 /// A candidate row of the seed: integer pixel, unsmoothed heat there; its id is its index.
 struct Candidate {
@@ -66,4 +66,4 @@ Result decode(Maps<T> heat, Maps<T> paf, const Topology& topology, const DecodeO
 template <class T>
 std::vector<Candidate> find_hand(Maps<T> heat);
 
-}  // namespace openpose::reference
+}  // namespace openpose_ext::reference

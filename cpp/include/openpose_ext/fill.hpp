@@ -3,14 +3,14 @@
 
 #include <vector>
 
-#include "openpose/assemble.hpp"
-#include "openpose/limbs.hpp"
-#include "openpose/maps.hpp"
-#include "openpose/options.hpp"
-#include "openpose/peaks.hpp"
-#include "openpose/topology.hpp"
+#include "openpose_ext/assemble.hpp"
+#include "openpose_ext/limbs.hpp"
+#include "openpose_ext/maps.hpp"
+#include "openpose_ext/options.hpp"
+#include "openpose_ext/peaks.hpp"
+#include "openpose_ext/topology.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 
 /// Filled parts, a cell of the table a person and part; score 0 where nothing was filled.
 struct Filled {
@@ -29,4 +29,4 @@ struct Filled {
 void fill(MapView heat, MapView paf, const Peaks& peaks, const Topology& topology,
           const Assembly& assembly, LimbScratch& scratch, Filled& filled);
 
-}  // namespace openpose
+}  // namespace openpose_ext

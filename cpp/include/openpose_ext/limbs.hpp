@@ -5,12 +5,12 @@
 #include <cstdint>
 #include <vector>
 
-#include "openpose/maps.hpp"
-#include "openpose/options.hpp"
-#include "openpose/peaks.hpp"
-#include "openpose/topology.hpp"
+#include "openpose_ext/maps.hpp"
+#include "openpose_ext/options.hpp"
+#include "openpose_ext/peaks.hpp"
+#include "openpose_ext/topology.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 
 /// Two peaks that a limb may join: `a` and `b` count from the first peak of the limb's parts.
 /// score in (0, 1]: the mean field along the line from a to b.
@@ -63,4 +63,4 @@ struct Integral {
 [[nodiscard]] Integral integrate(MapView paf, const Limb& limb, const Peak& from, const Peak& to,
                                  float threshold, LimbScratch& scratch);
 
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -3,11 +3,11 @@
 
 #include <vector>
 
-#include "openpose/decode.hpp"
-#include "openpose/maps.hpp"
-#include "openpose/peaks.hpp"
+#include "openpose_ext/decode.hpp"
+#include "openpose_ext/maps.hpp"
+#include "openpose_ext/peaks.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 
 /// Points of a hand: the wrist, and four of each finger.
 inline constexpr int kHandPoints = 21;
@@ -28,4 +28,4 @@ inline constexpr float kHandThreshold = 0.1f;
 /// Throws std::invalid_argument unless these are a hand's maps; see `decode_hand`.
 void check_hand_maps(int channels, int height, int width);
 
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -3,9 +3,9 @@
 
 #include <vector>
 
-#include "openpose/maps.hpp"
+#include "openpose_ext/maps.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 
 /// One pass: its maps, and where the merged cells lie in them. Merged cell (x, y) is read at
 /// (scale_x * x + shift_x, scale_y * y + shift_y); a mirrored pass has a negative scale_x. Merged
@@ -28,4 +28,4 @@ struct Pass {
 /// channels, a channel out of range or a placement that is not finite.
 void merge(const std::vector<Pass>& passes, int channels, int height, int width, float* merged);
 
-}  // namespace openpose
+}  // namespace openpose_ext

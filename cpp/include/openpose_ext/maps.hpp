@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <limits>
 
-namespace openpose {
+namespace openpose_ext {
 
 /// Non-owning C x H x W view. Cells of a row are adjacent; strides are in elements and may be
 /// negative. The memory must outlive the view.
@@ -33,4 +33,4 @@ template <class T>
     return std::abs(value) <= static_cast<T>(std::numeric_limits<float>::max()) ? value : T{0};
 }
 
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -3,9 +3,9 @@
 
 #include <vector>
 
-#include "openpose/limbs.hpp"
+#include "openpose_ext/limbs.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 
 /// Scratch of the assignment, reused from call to call.
 struct AssignScratch {
@@ -47,4 +47,4 @@ void connect(MapView paf, const Topology& topology, const Peaks& peaks,
              const DecodeOptions& options, ConnectScratch& scratch,
              std::vector<std::vector<Connection>>& connections);
 
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "openpose/maps.hpp"
-#include "openpose/options.hpp"
+#include "openpose_ext/maps.hpp"
+#include "openpose_ext/options.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 
 /// A part seen once: x, y in map cells (cell centres at integers), score in (0, 1].
 struct Peak {
@@ -45,4 +45,4 @@ void find_peaks(MapView heat, int parts, const DecodeOptions& options, PeakScrat
 /// its two neighbours, by axis, moved at most half a cell. (y, x) must lie inside the map.
 [[nodiscard]] Peak refine(MapView heat, int part, int y, int x);
 
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-namespace openpose {
+namespace openpose_ext {
 
 /// A limb from part `a` to part `b`. Its field has the x of unit vectors from a to b in PAF
 /// channel `paf_x`, the y in `paf_y`. A redundant limb closes a loop (shoulder-ear): it may
@@ -29,4 +29,4 @@ struct Topology {
     void check() const;
 };
 
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -4,12 +4,12 @@
 #include <cstdint>
 #include <vector>
 
-#include "openpose/limbs.hpp"
-#include "openpose/options.hpp"
-#include "openpose/peaks.hpp"
-#include "openpose/topology.hpp"
+#include "openpose_ext/limbs.hpp"
+#include "openpose_ext/options.hpp"
+#include "openpose_ext/peaks.hpp"
+#include "openpose_ext/topology.hpp"
 
-namespace openpose {
+namespace openpose_ext {
 
 /// People as tables, a row a person: `peak` has the index into Peaks::all of each part or -1.
 struct Assembly {
@@ -49,4 +49,4 @@ void assemble(const Peaks& peaks, const Topology& topology,
               const std::vector<std::vector<Connection>>& connections, const DecodeOptions& options,
               AssembleScratch& scratch, Assembly& assembly);
 
-}  // namespace openpose
+}  // namespace openpose_ext

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace openpose {
+namespace openpose_ext {
 
 enum class Assignment : std::uint8_t {
     greedy,     ///< best pair first, each peak once
@@ -37,4 +37,4 @@ struct DecodeOptions {
     void check() const;
 };
 
-}  // namespace openpose
+}  // namespace openpose_ext
