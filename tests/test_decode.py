@@ -222,6 +222,31 @@ def test_seen_parts_score_above_the_filled_ones_whatever_the_threshold() -> None
 # What comes in
 
 
+def test_a_limb_across_the_picture_is_no_limb() -> None:
+    points = standing(10.0, 9.0, 20.0)
+    knee = op.COCO_18.parts.index("RKnee")
+    points[knee] = (55.0, points[knee][1])
+    maps = empty_maps()
+    draw(maps, points)
+    (found,) = op.decode_body(*maps).keypoints
+    (joined,) = op.decode_body(*maps, topology=replace(op.COCO_18, lengths=())).keypoints
+    assert joined[knee, 0] == pytest.approx(8 * 55 + 3.5, abs=2)
+    assert found[knee, 0] < 8 * 20
+    ankle = op.COCO_18.parts.index("RAnkle")
+    np.testing.assert_array_equal(
+        np.delete(found, (knee, ankle), axis=0), np.delete(joined, (knee, ankle), axis=0)
+    )
+
+
+def test_people_of_any_size_keep_all_their_limbs() -> None:
+    for size in (6.0, 12.0, 34.0):
+        maps = empty_maps()
+        draw(maps, standing(30.0, 9.0, size))
+        (found,) = op.decode_body(*maps).keypoints
+        (free,) = op.decode_body(*maps, topology=replace(op.COCO_18, lengths=())).keypoints
+        np.testing.assert_array_equal(found, free)
+
+
 def test_float16_is_decoded_as_its_float32() -> None:
     heat, paf = (maps.astype(np.float16) for maps in crowd())
     expected = op.decode_body(heat.astype(np.float32), paf.astype(np.float32))

@@ -52,6 +52,13 @@ def test_mirroring_exchanges_left_and_right(topology: op.Topology) -> None:
 
 
 @pytest.mark.parametrize("topology", BODIES, ids=name_of)
+def test_mirrored_limbs_are_as_long(topology: op.Topology) -> None:
+    for (a, b), length in zip(topology.limbs, topology.lengths, strict=True):
+        image = topology.limbs.index((topology.mirror[a], topology.mirror[b]))
+        assert topology.lengths[image] == length
+
+
+@pytest.mark.parametrize("topology", BODIES, ids=name_of)
 def test_the_mirror_image_of_a_limb_is_a_limb(topology: op.Topology) -> None:
     for k, (a, b) in enumerate(topology.limbs):
         image = topology.limbs.index((topology.mirror[a], topology.mirror[b]))
@@ -112,6 +119,9 @@ def test_skeletons_are_values(topology: op.Topology) -> None:
         ({"colours": op.COCO_18.colours[1:]}, "colour"),
         ({"feet": (18,)}, "feet names a part that is not there"),
         ({"feet": (-1,)}, "feet names"),
+        ({"lengths": (1.0, 2.0)}, "19 limbs but 2 lengths"),
+        ({"lengths": (*op.COCO_18.lengths[1:], -0.1)}, "lengths must be 0 or more"),
+        ({"lengths": (*op.COCO_18.lengths[1:], float("nan"))}, "lengths must be 0 or more"),
     ],
 )
 def test_what_contradicts_itself_is_refused(change: dict[str, object], message: str) -> None:

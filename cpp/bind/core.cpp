@@ -26,7 +26,8 @@ using Pair = std::pair<int, int>;
 
 Topology make_topology(int parts, const std::vector<Pair>& limbs,
                        const std::optional<std::vector<Pair>>& paf_channels,
-                       const std::vector<int>& redundant, const std::vector<int>& feet) {
+                       const std::vector<int>& redundant, const std::vector<int>& feet,
+                       const std::vector<float>& lengths) {
     Topology topology;
     topology.parts = parts;
     topology.feet = feet;
@@ -45,6 +46,10 @@ Topology make_topology(int parts, const std::vector<Pair>& limbs,
             }
             topology.limbs[l].redundant = true;
         }
+        if (!lengths.empty() && lengths.size() != limbs.size()) {
+            throw py::value_error("each limb needs its length");
+        }
+        for (std::size_t l = 0; l < lengths.size(); ++l) topology.limbs[l].length = lengths[l];
     }
     topology.check();
     return topology;
@@ -373,7 +378,8 @@ PYBIND11_MODULE(_core, module) {
 
     py::class_<Topology>(module, "Topology")
         .def(py::init(&make_topology), py::arg("parts"), py::arg("limbs"), py::arg("paf_channels"),
-             py::arg("redundant"), py::arg("feet") = std::vector<int>{});
+             py::arg("redundant"), py::arg("feet") = std::vector<int>{},
+             py::arg("lengths") = std::vector<float>{});
 
     py::class_<DecodeOptions>(module, "DecodeOptions")
         .def(py::init(&make_options), py::kw_only(), py::arg("peak_threshold"),

@@ -55,6 +55,9 @@ Topology choose_topology(Choices& choices) {
         topology.limbs.push_back({ends % 13, ends / 13 % 13, choices.number(0, 9),
                                   choices.number(0, 9), choices.byte() % 4 == 0});
     }
+    if (topology.parts % 3 == 2) {
+        for (std::size_t l = 0; l < topology.limbs.size(); ++l) topology.limbs[l].length = 1.0f + l;
+    }
     if (limbs % 2 == 1) topology.feet = {11};  // refused where there are fewer parts
     return topology;
 }

@@ -79,13 +79,15 @@ Spot follow(MapView heat, MapView paf, const Limb& limb, const Peak& from, int p
 class Filler {
 public:
     Filler(MapView heat, MapView paf, const Peaks& peaks, const Topology& topology,
-           const std::vector<char>& taken, const int* seen, Peak* filled, LimbScratch& scratch)
+           const std::vector<char>& taken, const int* seen, float size, Peak* filled,
+           LimbScratch& scratch)
         : heat_(heat),
           paf_(paf),
           peaks_(peaks),
           topology_(topology),
           taken_(taken),
           seen_(seen),
+          size_(size),
           filled_(filled),
           scratch_(scratch) {}
 
@@ -128,6 +130,8 @@ private:
             const Spot spot = follow(heat_, paf_, limb, *from, part);
             if (!(spot.heat > kLeastHeat)) continue;
             const Peak there = refine(heat_, part, spot.y, spot.x);
+            if (std::hypot(there.x - from->x, there.y - from->y) > most_cells(limb, size_))
+                continue;
             const Integral field =
                 limb.a == part ? integrate(paf_, limb, there, *from, kLeastSample, scratch_)
                                : integrate(paf_, limb, *from, there, kLeastSample, scratch_);
@@ -147,6 +151,7 @@ private:
     const Topology& topology_;
     const std::vector<char>& taken_;
     const int* seen_;
+    float size_;
     Peak* filled_;
     LimbScratch& scratch_;
 };
@@ -163,7 +168,7 @@ void fill(MapView heat, MapView paf, const Peaks& peaks, const Topology& topolog
     }
     for (int person = 0; person < assembly.people; ++person) {
         Filler filler(heat, paf, peaks, topology, filled.taken, &assembly.peak[person * parts],
-                      &filled.at[person * parts], scratch);
+                      assembly.size[person], &filled.at[person * parts], scratch);
         // A chain of missing parts is filled from its root on, a part or more a round.
         for (int round = 0; round < parts && filler.fill_round(); ++round) {
         }

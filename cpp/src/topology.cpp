@@ -1,6 +1,7 @@
 #include "openpose_ext/topology.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
@@ -34,6 +35,10 @@ void Topology::check() const {
             throw std::invalid_argument("limb " + std::to_string(l) + " has PAF channels " +
                                         std::to_string(limb.paf_x) + ", " +
                                         std::to_string(limb.paf_y));
+        }
+        if (!(limb.length >= 0) || !std::isfinite(limb.length)) {
+            throw std::invalid_argument("limb " + std::to_string(l) + " has the length " +
+                                        std::to_string(limb.length));
         }
     }
     for (const int foot : feet) {

@@ -61,6 +61,54 @@ Topology trunk_and_arm() {
     return topology;
 }
 
+// Four limbs of a length, the last one as given; parts lie in a row, `far` cells to the last.
+Assembly row_of_five(float length, float far) {
+    Topology topology = chain(5);
+    for (Limb& limb : topology.limbs) limb.length = length;
+    const Peaks peaks = peaks_of(
+        {{{0, 0, .5f}}, {{4, 0, .5f}}, {{8, 0, .5f}}, {{12, 0, .5f}}, {{12 + far, 0, .5f}}});
+    return join(peaks, topology, {{{0, 0, .9f}}, {{0, 0, .8f}}, {{0, 0, .7f}}, {{0, 0, .6f}}});
+}
+
+TEST(Assembly, DropsALimbFarLongerThanThePersonsOthers) {
+    EXPECT_EQ(row(row_of_five(1, 11.9f), 0), (std::vector<int>{0, 1, 2, 3, 4}));
+    EXPECT_EQ(row(row_of_five(1, 12.1f), 0), (std::vector<int>{0, 1, 2, 3, -1}));
+    EXPECT_EQ(row(row_of_five(.25f, 12.1f), 0), (std::vector<int>{0, 1, 2, 3, -1})) << "of shares";
+    EXPECT_EQ(row(row_of_five(0, 500), 0), (std::vector<int>{0, 1, 2, 3, 4})) << "no lengths";
+}
+
+TEST(Assembly, MeasuresALimbByItsOwnUsualLength) {
+    Topology topology = chain(5);
+    for (Limb& limb : topology.limbs) limb.length = 1;
+    topology.limbs[3].length = 3;
+    const Peaks peaks =
+        peaks_of({{{0, 0, .5f}}, {{4, 0, .5f}}, {{8, 0, .5f}}, {{12, 0, .5f}}, {{42, 0, .5f}}});
+    const Connections all = {{{0, 0, .9f}}, {{0, 0, .8f}}, {{0, 0, .7f}}, {{0, 0, .6f}}};
+    EXPECT_EQ(row(join(peaks, topology, all), 0), (std::vector<int>{0, 1, 2, 3, 4}));
+}
+
+TEST(Assembly, OfFewLimbsTellsNoLength) {
+    Topology topology = chain(3);
+    for (Limb& limb : topology.limbs) limb.length = 1;
+    const Peaks peaks = peaks_of({{{0, 0, .5f}}, {{4, 0, .5f}}, {{100, 0, .5f}}});
+    EXPECT_EQ(row(join(peaks, topology, {{{0, 0, .9f}}, {{0, 0, .8f}}}), 0),
+              (std::vector<int>{0, 1, 2}));
+}
+
+TEST(Assembly, DoesNotJoinTwoPeopleByALimbTooLongForBoth) {
+    Topology topology = chain(6);
+    for (Limb& limb : topology.limbs) limb.length = 1;
+    const Peaks peaks = peaks_of({{{0, 0, .5f}},
+                                  {{4, 0, .5f}},
+                                  {{8, 0, .5f}},
+                                  {{40, 0, .5f}},
+                                  {{44, 0, .5f}},
+                                  {{48, 0, .5f}}});
+    const Connections all = {
+        {{0, 0, .9f}}, {{0, 0, .8f}}, {{0, 0, .5f}}, {{0, 0, .8f}}, {{0, 0, .7f}}};
+    EXPECT_EQ(join(peaks, topology, all).people, 2);
+}
+
 TEST(Assembly, OfNothingIsNobody) {
     EXPECT_EQ(join(peaks_with({0, 0, 0}), chain(3), Connections(2)).people, 0);
     EXPECT_EQ(join(peaks_with({3, 2, 1}), chain(3), Connections(2)).people, 0) << "peaks alone";

@@ -28,6 +28,7 @@ Assembly people(int parts, const std::vector<std::vector<int>>& rows) {
     }
     assembly.score.assign(rows.size(), 1);
     assembly.count.assign(rows.size(), 1);
+    assembly.size.assign(rows.size(), 0);
     return assembly;
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -53,6 +54,14 @@ TEST(Topology, NamesTheLimbThatLeavesTheParts) {
         topology.limbs.push_back(wrong);
         EXPECT_NE(complaint_of(topology).find("limb 2"), std::string::npos)
             << wrong.a << " - " << wrong.b << ": " << complaint_of(topology);
+    }
+}
+
+TEST(Topology, NamesTheLimbWhoseLengthIsNone) {
+    for (const float wrong : {-1.0f, std::numeric_limits<float>::infinity(), std::nanf("")}) {
+        Topology topology = chain(3);
+        topology.limbs[1].length = wrong;
+        EXPECT_NE(complaint_of(topology).find("limb 1 has the length"), std::string::npos) << wrong;
     }
 }
 

@@ -15,6 +15,7 @@ class Topology:
         paf_channels: Sequence[tuple[int, int]] | None,
         redundant: Sequence[int],
         feet: Sequence[int] = ...,
+        lengths: Sequence[float] = ...,
     ) -> None: ...
 
 class DecodeOptions:

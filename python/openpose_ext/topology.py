@@ -7,6 +7,7 @@ Source: part and limb order of OpenPose's COCO, BODY_25 and hand networks (Cao e
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,6 +31,8 @@ class Topology:
     mirror        K part indices: where each part goes when the picture is mirrored
     colours       K RGB triples, the original OpenPose's
     feet          indices of parts beyond the ankles: they make nobody a person
+    lengths       L usual lengths of the limbs as shares of one of them, 0 where not known: limbs
+                  far longer than the person's others say are dropped; empty for no such rule
 
     Raises ValueError if an index is out of range or the lengths disagree.
     """
@@ -42,6 +45,7 @@ class Topology:
     mirror: tuple[int, ...]
     colours: tuple[Colour, ...]
     feet: tuple[int, ...] = ()
+    lengths: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         parts = range(len(self.parts))
@@ -57,6 +61,14 @@ class Topology:
             raise ValueError(
                 f"topology {self.name!r}: {len(self.limbs)} limbs but "
                 f"{len(self.paf_channels)} pairs of PAF channels"
+            )
+        if self.lengths and len(self.lengths) != len(self.limbs):
+            raise ValueError(
+                f"topology {self.name!r}: {len(self.limbs)} limbs but {len(self.lengths)} lengths"
+            )
+        if any(not 0 <= length < math.inf for length in self.lengths):
+            raise ValueError(
+                f"topology {self.name!r}: lengths must be 0 or more, not {self.lengths}"
             )
         channels = sorted(c for pair in self.paf_channels for c in pair)
         if channels != list(range(len(channels))):
@@ -84,7 +96,12 @@ class Topology:
     def core(self) -> _core.Topology:
         """The same skeleton as the C++ core takes it."""
         return _core.Topology(
-            len(self.parts), self.limbs, self.paf_channels or None, self.redundant, self.feet
+            len(self.parts),
+            self.limbs,
+            self.paf_channels or None,
+            self.redundant,
+            self.feet,
+            self.lengths,
         )
 
     def __reduce__(self) -> tuple[type[Topology], tuple[object, ...]]:
@@ -98,6 +115,7 @@ class Topology:
             self.mirror,
             self.colours,
             self.feet,
+            self.lengths,
         )
 
 
@@ -105,6 +123,8 @@ def _pairs(first_channels: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     return tuple((x, x + 1) for x in first_channels)
 
 
+# Lengths: medians over 3,295 people labelled in COCO and in Leeds Sports Pose Extended, as shares
+# of neck to hip. Nobody labelled the feet that were used.
 COCO_18 = Topology(
     name="coco_18",
     parts=(
@@ -124,6 +144,10 @@ COCO_18 = Topology(
         (255, 0, 85), (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0),
         (85, 255, 0), (0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255),
         (0, 85, 255), (0, 0, 255), (255, 0, 170), (170, 0, 255), (255, 0, 255), (85, 0, 255),
+    ),
+    lengths=(
+        0.30, 0.30, 0.55, 0.48, 0.55, 0.48, 1.0, 0.73, 0.75, 1.0, 0.73, 0.75, 0.35, 0.10, 0.16,
+        0.10, 0.16, 0.38, 0.38,
     ),
 )  # fmt: skip
 
@@ -157,6 +181,10 @@ BODY_25 = Topology(
         (0, 255, 255),
     ),
     feet=(19, 20, 21, 22, 23, 24),
+    lengths=(
+        0.97, 0.30, 0.30, 0.55, 0.48, 0.55, 0.48, 0.23, 0.73, 0.75, 0.23, 0.73, 0.75, 0.35, 0.10,
+        0.16, 0.10, 0.16, 0.38, 0.38, 0, 0, 0, 0, 0, 0,
+    ),
 )  # fmt: skip
 
 HAND_21 = Topology(

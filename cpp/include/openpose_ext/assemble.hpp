@@ -18,7 +18,12 @@ struct Assembly {
     std::vector<int> peak;     ///< people x parts
     std::vector<float> score;  ///< people: summed scores of parts and limbs
     std::vector<int> count;    ///< people: parts seen
+    std::vector<float> size;   ///< people: usual cells of a limb of length 1; 0: not known
 };
+
+/// Most cells that a limb may have in a person of a size; any number if its length or the size is
+/// not known. A limb far longer than its person's others is none: it belongs to somebody else.
+[[nodiscard]] float most_cells(const Limb& limb, float size);
 
 /// Scratch of `assemble`, reused from call to call.
 struct AssembleScratch {
@@ -32,12 +37,17 @@ struct AssembleScratch {
     std::vector<int> owner;
     std::vector<std::uint8_t> foot;
     std::vector<int> limbs;
+    std::vector<std::vector<float>> sizes;  // that each person's limbs give, sorted
+    std::vector<float> both;
 };
 
 /// Joins the chosen connections of all limbs into people, best connection of all first: it starts
 /// a person, adds a part to one, or joins two people that share no part. A connection that would
 /// give a person a second peak of a part is dropped. Redundant limbs come last and never start a
 /// person.
+///
+/// A connection longer than `most_cells` is dropped, too. A person's size is the middle one of
+/// those that its limbs give, from three limbs on.
 ///
 /// connections[l] are those of limb l. A person is kept with at least `min_parts` parts, one more
 /// if none of them is a junction of three limbs, and a summed score of at least `min_score` a part.

@@ -22,8 +22,8 @@ struct Filled {
 /// known part and goes along the field, a cell a step (against it from b to a); the strongest heat
 /// of the missing part beside the way is the candidate, and of several limbs' candidates the one
 /// with the largest product of heat and mean field wins. A candidate needs a little heat, a field
-/// that holds along the straight line, and no peak of that part of another person at its place.
-/// Parts filled this way lead on to further ones.
+/// that holds along the straight line no longer than `most_cells`, and no peak of that part of
+/// another person at its place. Parts filled this way lead on to further ones.
 ///
 /// Cost: a walk for every missing part and known neighbour; nothing for complete people.
 void fill(MapView heat, MapView paf, const Peaks& peaks, const Topology& topology,
