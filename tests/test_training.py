@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -37,21 +38,29 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> Any:
             del sys.modules[name]
 
 
-def write_canvases(folder: Path, part: str, count: int) -> None:
-    """Canvases with a bright square each, whose middle is the nose."""
+NOSE, WRIST = 0, 4
+
+
+def square(name: str, x: int, y: int) -> Any:
+    """A picture with a bright square, whose middle is somebody's nose."""
+    from known import THERE, Known, person
+
+    picture = np.zeros((160, 160, 3), np.uint8)
+    picture[y - 16 : y + 17, x - 16 : x + 17] = 255
+    points = np.zeros((18, 3))
+    points[NOSE] = x, y, THERE
+    people = (person(points, (x - 16, y - 16, 33, 33)),)
+    jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+    return Known(name, jpeg, people, np.zeros((0, 4), np.float32), labelled=True)
+
+
+def write_squares(file: Path, count: int) -> None:
+    """A pack of pictures with a square each."""
+    from known import write_pack
+
     rng = np.random.default_rng(count)
-    images = np.zeros((count, 320, 320, 3), np.uint8)
-    maps = np.zeros((count, 57, 40, 40), np.int8)
-    maps[:, 18] = 120
-    cells = np.arange(40)
-    for k, (x, y) in enumerate(rng.integers(8, 32, (count, 2))):
-        images[k, 8 * y - 20 : 8 * y + 28, 8 * x - 20 : 8 * x + 28] = 255
-        peak = np.exp(-((cells[:, None] - y) ** 2 + (cells - x) ** 2) / 2)
-        maps[k, 0] = 120 * peak
-        maps[k, 18] = 120 * (1 - peak)
-    np.save(folder / f"{part}_img.npy", images)
-    np.save(folder / f"{part}_map.npy", maps)
-    (folder / f"{part}.json").write_text(json.dumps({"n": count}))
+    places = rng.integers(40, 120, (count, 2))
+    write_pack(file, (square(f"square_{k}.jpg", *place) for k, place in enumerate(places)))
 
 
 def training(recipe: Any, folder: Path, out: Path) -> Any:
@@ -60,7 +69,7 @@ def training(recipe: Any, folder: Path, out: Path) -> Any:
 
     task = replace(recipe.TASKS["body"], shape=Shape(**SHAPE), batch=4, sides=(128, 128))
     out.mkdir(exist_ok=True)
-    data, held_out = BodyData(folder, ["0"]), BodyData(folder, ["val"])
+    data, held_out = (BodyData(folder, held_out=kept) for kept in (False, True))
     return recipe.Training(task, data, held_out, out, seed=1)
 
 
@@ -70,8 +79,7 @@ def test_the_loss_falls_from_scratch_and_on_from_a_checkpoint_and_an_exported_fi
     import export
     import torch
 
-    write_canvases(tmp_path, "0", 24)
-    write_canvases(tmp_path, "val", 8)
+    write_squares(tmp_path / "squares.zip", 40)
     first = training(recipe, tmp_path, tmp_path / "first")
     first.begin(None)
     untrained, _ = first.validate()
@@ -113,3 +121,132 @@ def test_a_wider_network_begins_as_the_one_it_was_made_from(recipe: Any) -> None
         expected, found = (net.eval()(pictures) for net in (small, wide))
     for a, b in zip(expected, found, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_a_pack_returns_what_was_written(recipe: Any, tmp_path: Path) -> None:
+    from known import read_pack, write_pack
+
+    written = replace(square("a.jpg", 50, 70), unknown=np.array([(1, 2, 30, 40)], np.float32))
+    write_pack(tmp_path / "pack.zip", [written, square("b.jpg", 60, 60)])
+    first, second = read_pack(tmp_path / "pack.zip")
+    assert (first.name, second.name) == ("a.jpg", "b.jpg")
+    np.testing.assert_array_equal(first.image, written.image)
+    np.testing.assert_array_equal(first.people[0].points, written.people[0].points)
+    np.testing.assert_array_equal(first.unknown, written.unknown)
+
+
+def test_a_name_alone_decides_whether_a_picture_is_held_out(recipe: Any, tmp_path: Path) -> None:
+    from datasets import BodyData
+    from known import held_out
+
+    write_squares(tmp_path / "few.zip", 20)
+    few = {known.name for known in BodyData(tmp_path, held_out=True)._people}
+    write_squares(tmp_path / "more.zip", 60)
+    more = {known.name for known in BodyData(tmp_path / "more.zip", held_out=True)._people}
+    assert few
+    assert few < more
+    assert all(map(held_out, more))
+    trained = {known.name for known in BodyData(tmp_path / "more.zip", held_out=False)._people}
+    assert not trained & more
+    assert len(trained | more) == 60
+
+
+def test_packs_that_come_while_the_training_goes_on_are_read(recipe: Any, tmp_path: Path) -> None:
+    from datasets import BodyData
+
+    write_squares(tmp_path / "first.zip", 20)
+    data = BodyData(tmp_path, held_out=False)
+    before = len(data)
+    write_squares(tmp_path / "second.zip", 40)
+    assert data.order(np.random.default_rng(0)).max() < len(data)
+    assert len(data) > before
+
+
+def test_people_are_drawn_where_their_points_are(recipe: Any) -> None:
+    """Decoded by the package, drawn maps give the points back."""
+    from known import THERE, person
+    from targets import draw
+
+    from openpose_ext.decode import decode_body
+
+    rng = np.random.default_rng(0)
+    stick = np.array(
+        [
+            (60, 20), (60, 40), (45, 40), (38, 65), (35, 90), (75, 40), (82, 65), (85, 90),
+            (50, 95), (48, 130), (47, 165), (70, 95), (72, 130), (73, 165), (56, 15), (64, 15),
+            (50, 18), (70, 18),
+        ]
+    )  # fmt: skip
+    for _ in range(5):
+        shift = rng.uniform(5, 120, 2)
+        points = np.column_stack([stick * 1.2 + shift, np.full(18, THERE)])
+        low, high = points.min(axis=0), points.max(axis=0)
+        maps = draw([person(points, (*low[:2], *(high - low)[:2]))], [], 40)
+        assert np.isfinite(maps).all()
+        (found,) = decode_body(maps[:19], maps[19:]).keypoints
+        np.testing.assert_allclose(found[:, :2], points[:, :2], atol=1.5)
+        np.testing.assert_allclose(maps[18], 1 - maps[:18].max(axis=0))
+
+
+def test_a_mirrored_canvas_has_the_maps_of_mirrored_people(recipe: Any) -> None:
+    from known import THERE, person
+    from layout import mirrored
+    from targets import draw
+
+    from openpose_ext.topology import COCO_18
+
+    points = np.column_stack(
+        [np.random.default_rng(1).uniform(20, 300, (18, 2)), np.full(18, THERE)]
+    )
+    turned = points[list(COCO_18.mirror)] * (-1, 1, 1) + (319, 0, 0)
+    maps, expected = (draw([person(p, (0, 0, 320, 320))], [], 40) for p in (points, turned))
+    np.testing.assert_allclose(mirrored(maps), expected, atol=1e-4)
+
+
+def test_nothing_is_learnt_where_nothing_is_known(recipe: Any) -> None:
+    """An unknown place blanks all maps, an unknown part its own; what is drawn stays."""
+    import torch
+    from known import THERE, UNKNOWN, person
+    from targets import draw
+
+    points = np.zeros((18, 3))
+    points[NOSE] = 100, 100, THERE
+    points[WRIST, 2] = UNKNOWN
+    place = np.array(((200, 200), (280, 200), (280, 280), (200, 280)), np.float32)
+    maps = draw([person(points, (80, 80, 40, 40))], [place], 40)
+    assert np.isnan(maps[:, 28, 28]).all()
+    assert np.isnan(maps[WRIST, 12, 12])
+    assert np.isfinite(maps[WRIST, 36, 4])
+    assert maps[NOSE, 12, 12] > 0.9
+    assert np.isfinite(maps[NOSE]).sum() == 40 * 40 - 11 * 11
+
+    target = torch.from_numpy(maps)[None]
+    found = torch.nan_to_num(target, nan=5.0).requires_grad_()
+    total = recipe.loss(found, target, recipe.TASKS["body"], 3.0)
+    total.backward()
+    assert total == 0
+    assert torch.isfinite(found.grad).all()
+
+
+def test_labels_that_are_missing_are_unknown(recipe: Any, tmp_path: Path) -> None:
+    """People without points and crowds make a place unknown, a head never labelled its parts."""
+    from body_data import annotated
+    from known import ABSENT, THERE, UNKNOWN
+
+    keypoints = np.zeros((17, 3))
+    keypoints[5:7] = (40, 50, 2), (60, 50, 1)
+    image = {"id": 1, "file_name": "one.jpg", "head_labelled": False, "verified": True}
+    labelled = {"image_id": 1, "keypoints": keypoints.ravel().tolist(), "bbox": [30, 20, 40, 60]}
+    labelled["teacher_head"] = [(50, 30, 0.8), *[(0, 0, 0.1)] * 4]
+    crowd = {"image_id": 1, "keypoints": [0] * 51, "bbox": [100, 0, 20, 30], "iscrowd": 1}
+    swapped = {"id": 2, "file_name": "two.jpg", "verified": False}
+    content = {"images": [image, swapped], "annotations": [labelled, crowd]}
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    (tmp_path / "one.jpg").write_bytes(square("one.jpg", 50, 50).jpeg)
+    (known,) = annotated(tmp_path, tmp_path / "labels.json")
+    np.testing.assert_array_equal(known.unknown, [(100, 0, 20, 30)])
+    points = known.people[0].points
+    np.testing.assert_array_equal(points[1], (50, 50, THERE))  # the neck
+    np.testing.assert_array_equal(points[NOSE], (50, 30, THERE))
+    assert points[14, 2] == points[9, 2] == UNKNOWN
+    assert ABSENT not in points[:, 2]

@@ -1,8 +1,11 @@
-"""Batches of pictures and target maps, from what `body_data.py` and `hand_data.py` prepared."""
+"""Batches of pictures and target maps, from what `body_data.py` and `hand_data.py` prepared.
+
+Targets are NaN where nothing is known.
+"""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -10,11 +13,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from body_data import QUANTUM
+from canvases import compose, spoilt
+from known import Known, held_out, read_pack
 from layout import MAPS, STRIDE, mirrored
+from targets import draw
 from torch import Tensor
 
 __all__ = ["BodyData", "Data", "HandData"]
+
+# How often pictures are drawn, by the first word of their names; those not named once.
+BODY_WEIGHT = {
+    "coco": 4.0, "lspet": 0.5, "surv": 1.3, "room": 0.3, "webc": 0.4, "webg": 0.6, "webl": 0.4,
+    "flickr8k": 1.4, "f8f": 1.3, "work": 1.2,
+}  # fmt: skip
+EMPTY_WEIGHT = {"hard": 2.0}
+NOBODY = 0.12  # share of canvases without anybody
+EPOCH = 1000  # canvases; then packs that have come are read
+HELD_OUT_CANVASES = 96
 
 # How often hands of a source are drawn (many of one hand before one wall); those not named once.
 HAND_WEIGHT = {"had": 0.5, "sld": 0.5, "asl": 0.6, "lin": 0.6, "cgd": 0.7}
@@ -43,33 +58,64 @@ class Data(Protocol):
 
 
 class BodyData:
-    """Canvases of `body_data.py`, the parts of these names."""
+    """Canvases of the pictures in the packs of a folder, composed anew each time.
 
-    def __init__(self, root: Path, parts: list[str]) -> None:
-        self._parts = []
-        for part in parts:
-            count = json.loads((root / f"{part}.json").read_text())["n"]
-            images = np.load(root / f"{part}_img.npy", mmap_mode="r")
-            maps = np.load(root / f"{part}_map.npy", mmap_mode="r")
-            self._parts.append((count, images, maps))
+    root  a pack of `body_data.py`, or a folder of packs; more may come while the training goes on
+    held_out  the labelled pictures kept from training, or all others
+    """
+
+    def __init__(self, root: Path, held_out: bool) -> None:
+        self._root, self._held_out = root, held_out
+        self._read: set[Path] = set()
+        self._people: list[Known] = []
+        self._nobody: list[Known] = []
+        self._more()
+
+    def _more(self) -> None:
+        """Read the packs that are new."""
+        packs = set(self._root.glob("*.zip")) if self._root.is_dir() else {self._root}
+        for pack in sorted(packs - self._read):
+            for known in read_pack(pack):
+                kept = bool(known.labelled and known.people and held_out(known.name))
+                if known.people and kept == self._held_out:
+                    self._people.append(known)
+                elif not known.people and not self._held_out and not len(known.unknown):
+                    self._nobody.append(known)
+        self._read |= packs
+        if not self._people:
+            raise ValueError(f"{self._root} has no packs of pictures with people")
+        if self._held_out:
+            self._people = self._people[:: max(1, len(self._people) // HELD_OUT_CANVASES)]
+        self._shares = _shares(self._people, BODY_WEIGHT)
+        self._shares_empty = _shares(self._nobody, EMPTY_WEIGHT)
 
     def __len__(self) -> int:
-        return sum(count for count, _, _ in self._parts)
+        return len(self._people)
 
     def order(self, rng: np.random.Generator) -> Indices:
-        return rng.permutation(len(self))
+        """Of pictures, by their weight; -1 - k for those of nobody."""
+        self._more()
+        drawn = rng.choice(len(self._people), EPOCH, p=self._shares)
+        if self._nobody:
+            empty = rng.choice(len(self._nobody), EPOCH, p=self._shares_empty)
+            drawn = np.where(rng.random(EPOCH) < NOBODY, -1 - empty, drawn)
+        return drawn
 
     def batch(self, indices: Indices, rng: np.random.Generator | None, side: int) -> Batch:
         grid = side // STRIDE
         images = np.empty((len(indices), side, side, 3), np.uint8)
         targets = np.empty((len(indices), MAPS, grid, grid), np.float32)
         for k, index in enumerate(indices):
-            image, maps = self._canvas(int(index))
-            room = maps.shape[1] - grid
-            y, x = rng.integers(0, room + 1, 2) if rng else (room // 2, room // 2)
-            image = image[y * STRIDE : y * STRIDE + side, x * STRIDE : x * STRIDE + side]
-            target = maps[:, y : y + grid, x : x + grid].astype(np.float32) / QUANTUM
-            if rng and rng.random() < 0.5:
+            drawn = rng or np.random.default_rng(int(index))
+            people, nobody = (
+                _drawer(drawn, *kind)
+                for kind in ((self._people, self._shares), (self._nobody, self._shares_empty))
+            )
+            first = self._people[index] if index >= 0 else self._nobody[-1 - index]
+            canvas = compose(drawn, first, people, nobody if self._nobody else people, side)
+            image = spoilt(drawn, canvas.image)
+            target = draw(canvas.people, canvas.unknown, grid)
+            if drawn.random() < 0.5:
                 image, target = image[:, ::-1], mirrored(target)
             images[k], targets[k] = image, target
         pictures = _pictures(images)
@@ -77,12 +123,17 @@ class BodyData:
             _recolour(pictures, rng, gain=0.18, offset=14, grey=0.12)
         return pictures, torch.from_numpy(targets)
 
-    def _canvas(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8]]:
-        for count, images, maps in self._parts:
-            if index < count:
-                return images[index], maps[index]
-            index -= count
-        raise IndexError(index)
+
+def _shares(pictures: list[Known], weights: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """How often each is drawn, by the first word of its name."""
+    each = np.array([weights.get(known.name.split("_")[0], 1.0) for known in pictures])
+    return each / max(each.sum(), 1e-9)
+
+
+def _drawer(
+    rng: np.random.Generator, pictures: list[Known], shares: npt.NDArray[np.float64]
+) -> Callable[[], Known]:
+    return lambda: pictures[int(rng.choice(len(pictures), p=shares))]
 
 
 class HandData:

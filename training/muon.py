@@ -70,4 +70,4 @@ def _orthogonal(matrices: Tensor) -> Tensor:
         product = torch.bmm(p, product)
         if k < _ITERATIONS - 1:
             gram = torch.bmm(torch.bmm(p, gram), p)
-    return torch.bmm(product.bfloat16(), x.bfloat16()).float()
+    return torch.bmm(product, x)

@@ -1,9 +1,10 @@
 """Train a student, on a schedule of steps, with checkpoints it can be taken up from.
 
-    python training/train.py body --data DATA --out RUN --steps 8000 [--init lite_body_fp16.onnx]
+    python training/train.py body --data DATA --out RUN --minutes 120 [--init lite_body_fp16.onnx]
     python training/train.py hand --data DATA --out RUN --steps 4000
 
-Run again with the same --out, an interrupted training goes on where it was. RUN/latest.pt is the
+The schedule ends after so many steps or minutes, whichever is first. Run again with the same
+--out, an interrupted training goes on where it was. RUN/latest.pt is the
 checkpoint, RUN/ema.pt the averaged weights, which are what is exported. Uses a GPU if there is one.
 """
 
@@ -52,7 +53,7 @@ class Task:
 
 
 TASKS = {
-    "body": Task(BODY, positive=(6, 1), background=0.1, batch=12, sides=(256, 320), large=0.8),
+    "body": Task(BODY, positive=(6, 2), background=0.1, batch=8, sides=(256, 320), large=0.8),
     "hand": Task(HAND, positive=(15, 8), background=0.2, batch=12, sides=(224, 224), large=1.0),
 }
 MUON, ADAM = 3.5e-3, 1.2e-3
@@ -77,9 +78,12 @@ def positive(task: Task, share: float) -> float:
 
 
 def loss(found: Tensor, target: Tensor, task: Task, positive: float) -> Tensor:
+    """Mean over cells; nothing where the target is NaN."""
+    # Zero before anything is computed: the gradient of a NaN that is left out is NaN.
+    known, target = target.isfinite(), target.nan_to_num()
     weight = 1 + positive * target.abs()
     weight[:, task.shape.background] = task.background
-    return (weight * (found.float() - target) ** 2).sum(1).mean()
+    return (weight * known * (found.float() - target) ** 2).sum(1).mean()
 
 
 class Team:
@@ -91,6 +95,14 @@ class Team:
             distributed.init_process_group(
                 "gloo", init_method=f"file://{meeting}", rank=rank, world_size=count
             )
+
+    def agreed(self, value: float) -> float:
+        """What the first process says."""
+        if self.count == 1:
+            return value
+        told = torch.tensor(value, dtype=torch.float64)
+        distributed.broadcast(told, 0)
+        return float(told)
 
     def average(self, gradients: list[Tensor]) -> None:
         """Over all, in place."""
@@ -114,19 +126,27 @@ class Training:
         self.rng = np.random.default_rng(seed)
         self.net = Maps(task.shape).to(self.device, memory_format=torch.channels_last)
         self.average: dict[str, Tensor] = {}
-        self.share, self.step = 0.0, 0
+        self.share, self.step, self.minutes = 0.0, 0, 0.0
+        self.peak_rate = 1.0  # the highest, of MUON and ADAM
+        # Processors without bfloat16 units would emulate it, ten times as slow as float32.
+        self.half = self.device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
         self.usual = self.highest = 0.0  # norms of gradients
 
-    def begin(self, init: Path | None) -> None:
-        """From random weights, those of a .onnx of `export.py`, or a narrower network's .pt."""
+    def begin(self, init: Path | None, keep_stem: bool = False) -> None:
+        """From random weights, those of a .onnx of `export.py`, or a narrower network's .pt.
+
+        keep_stem  leave the layers at strides 2 and 4 as they are
+        """
         if init is not None and init.suffix == ".onnx":
             indices = np.arange(min(INIT_PICTURES, len(self.data)))
             pictures, _ = self.data.batch(indices, None, self.task.sides[0])
             read_onnx(init, self.net, pictures.to(self.device))
         elif init is not None:
             self.net.load_state_dict(fitted(torch.load(init, self.device), self.net))
+        self.keep_stem = keep_stem
+        self.net.stem.requires_grad_(not keep_stem)
         self.average = {k: v.clone().float() for k, v in self.net.state_dict().items()}
-        named = list(self.net.named_parameters())
+        named = [(n, p) for n, p in self.net.named_parameters() if p.requires_grad]
         kernels = [p for n, p in named if p.ndim == 4 and "head" not in n and p.shape[1] > 3]
         known = {id(p) for p in kernels}
         rest = [p for _, p in named if id(p) not in known]
@@ -141,6 +161,7 @@ class Training:
             "average": self.average,
             "optimisers": [o.state_dict() for o in self.optimisers],
             "step": self.step,
+            "minutes": self.minutes,
             "rng": self.rng.bit_generator.state,
         }
         for name, content in (("latest.pt", checkpoint), ("ema.pt", self.average)):
@@ -153,7 +174,7 @@ class Training:
         self.average = checkpoint["average"]
         for optimiser, state in zip(self.optimisers, checkpoint["optimisers"], strict=True):
             optimiser.load_state_dict(state)
-        self.step = checkpoint["step"]
+        self.step, self.minutes = checkpoint["step"], checkpoint["minutes"]
         self.rng.bit_generator.state = checkpoint["rng"]
 
     def batches(self) -> Generator[tuple[Tensor, Tensor]]:
@@ -197,9 +218,9 @@ class Training:
     def learn(self, run: Any, pictures: Tensor, targets: Tensor) -> float:
         for optimiser, most in zip(self.optimisers, (MUON, ADAM), strict=True):
             for group in optimiser.param_groups:
-                group["lr"] = most * rate(self.share)
+                group["lr"] = most * self.peak_rate * rate(self.share)
             optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             first, second = run(pictures)
         weight = positive(self.task, self.share)
         total = sum(k * loss(m, targets, self.task, weight) for k, m in ((0.5, first), (1, second)))
@@ -248,7 +269,7 @@ class Training:
             indices = np.arange(start, min(start + HELD_OUT_BATCH, len(self.held_out)))
             pictures, targets = self.held_out.batch(indices, None, side)
             targets = targets.to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
                 maps = net(pictures.to(self.device, memory_format=torch.channels_last))[1].float()
             total += float(loss(maps, targets, self.task, self.task.positive[0])) * len(indices)
             parts = slice(0, self.task.shape.background)
@@ -257,22 +278,29 @@ class Training:
             there += float(targets[:, parts][peaks].sum())
         return total / len(self.held_out), found / there
 
-    def run(self, steps: int, every: float, compiled: bool) -> list[float]:
-        """Until so many steps are done; checkpoints every so many minutes. Returns the losses."""
+    def run(
+        self, steps: float, every: float, compiled: bool, minutes: float = math.inf
+    ) -> list[float]:
+        """Until so many steps or minutes are done; checkpoints every so many minutes.
+
+        Returns the losses.
+        """
         net = torch.compile(self.net, dynamic=False) if compiled else self.net
         self.net.train()
-        self.share = self.step / steps
-        saved, losses = time.monotonic(), []
+        if self.keep_stem:
+            self.net.stem.eval()
+        before, begun = self.minutes, time.monotonic()
+        saved, losses = begun, []
         with closing(self.batches()) as batches:
-            while self.step < steps:
-                self.share = self.step / steps
+            while not self.over(steps, minutes):
                 pictures, targets = next(batches)
                 losses.append(self.learn(net, pictures, targets))
+                self.minutes = before + (time.monotonic() - begun) / 60
                 if self.team.rank > 0:
                     continue
-                if self.step % 100 == 0:
+                if self.step % 50 == 0:
                     self.log(
-                        loss=round(float(np.mean(losses[-100:])), 4),
+                        loss=round(float(np.mean(losses[-50:])), 4),
                         side=pictures.shape[-1],
                         gradient=[round(self.usual, 3), round(self.highest, 3)],
                     )
@@ -285,6 +313,11 @@ class Training:
             self.save()
             self.log(held_out=[round(v, 4) for v in self.validate()])
         return losses
+
+    def over(self, steps: float, minutes: float) -> bool:
+        """Whether the schedule is at its end; the first process decides where it is."""
+        self.share = self.team.agreed(max(self.step / steps, self.minutes / minutes))
+        return self.share >= 1
 
     def log(self, **values: Any) -> None:
         line = json.dumps(
@@ -308,8 +341,7 @@ def prepared(arguments: argparse.Namespace) -> tuple[Data, Data]:
             HandData(root, arguments.pictures, held_out=False),
             HandData(root, arguments.pictures, held_out=True),
         )
-    parts = sorted(file.stem for file in root.glob("[0-9]*.json"))
-    return BodyData(root, parts), BodyData(root, ["val"])
+    return BodyData(root, held_out=False), BodyData(root, held_out=True)
 
 
 def main() -> None:
@@ -320,14 +352,21 @@ def main() -> None:
         "--pictures", type=Path, nargs="*", default=[], help="hand: folders of the pictures"
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--steps", type=float, default=math.inf)
+    parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--init", type=Path, help="weights to begin with")
+    parser.add_argument("--rate", type=float, default=1.0, help="peak, as a share of the usual")
+    parser.add_argument(
+        "--keep-stem", action="store_true", help="do not train strides 2 and 4: a tenth faster"
+    )
     parser.add_argument("--every", type=float, default=5, help="minutes between checkpoints")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-compile", action="store_true")
     arguments = parser.parse_args()
+    if math.isinf(arguments.steps) and math.isinf(arguments.minutes):
+        parser.error("give --steps, --minutes or both")
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(
@@ -341,13 +380,14 @@ def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
     team = Team(rank, arguments.processes, meeting)
     data, held_out = prepared(arguments)
     training = Training(TASKS[arguments.task], data, held_out, arguments.out, arguments.seed, team)
-    training.begin(arguments.init)
+    training.peak_rate = arguments.rate
+    training.begin(arguments.init, arguments.keep_stem)
     if (arguments.out / "latest.pt").exists():
         training.resume()
     if rank == 0:
         parameters = sum(p.numel() for p in training.net.parameters())
         training.log(pictures=len(data), parameters=parameters)
-    training.run(arguments.steps, arguments.every, not arguments.no_compile)
+    training.run(arguments.steps, arguments.every, not arguments.no_compile, arguments.minutes)
 
 
 if __name__ == "__main__":
