@@ -52,14 +52,13 @@ test-slow: $(VENV)/installed-dev
 # The tests that need torch; the others leave them out. The constraint keeps its size bearable.
 test-torch: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pytest tests/test_nets.py tests/test_export.py tests/test_torch_backend.py \
-	  tests/test_compat.py tests/test_caffemodel.py tests/test_body25.py tests/test_vamc.py \
-	  tests/test_readme.py
+	$(BIN)/python -m pytest tests/models tests/backends/test_torch_backend.py \
+	  tests/compat tests/vastai/test_vamc.py tests/commands/test_export.py tests/test_readme.py
 
 # A Ray cluster of this machine, and a small S3 server on loopback.
 test-ray: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray]' 'moto[server]>=5' s3fs
-	$(BIN)/python -m pytest tests/test_batch.py
+	$(BIN)/python -m pytest tests/batch
 
 # GoogleTest is the system's; without it the Python tests still run.
 test-cpp: $(VENV)/installed-dev
@@ -81,6 +80,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'cpp/*.hpp' 'cpp/*.cpp' 'bench/*.cpp')
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .

@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from openpose_ext import DecodeOptions, PoseEstimator, Poses, decode_body
-from openpose_ext.eval import (
+from openpose_ext.models.network import BodyNetwork
+from openpose_ext.run.coco_eval import (
     Annotations,
     Evaluation,
     coco_results,
     percentile_interval,
     seen_only,
 )
-from openpose_ext.models.network import BodyNetwork
-from openpose_ext.preprocess import Picture, Preprocessing
 from openpose_ext.sources.pictures import read_picture
+from openpose_ext.stages.preprocess import Preprocessing
+from openpose_ext.types.arrays import Picture
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 COCO = SHARED / "data" / "coco_val"

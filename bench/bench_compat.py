@@ -25,7 +25,7 @@ from bench_decode import ROOT
 from bench_hands import HANDS, read_hands
 
 from openpose_ext.compat.pytorch_openpose import HAND_SCALES, Body, Hand
-from openpose_ext.preprocess import Picture
+from openpose_ext.types.arrays import Picture
 
 sys.path.insert(0, str(ROOT / "tests"))
 import hand_oracle

@@ -25,8 +25,8 @@ import numpy.typing as npt
 from bench_accuracy import machine
 
 from openpose_ext import PoseEstimator
-from openpose_ext.preprocess import Picture
 from openpose_ext.sources.pictures import read_picture
+from openpose_ext.types.arrays import Picture
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 HANDS = SHARED / "data" / "hand_val"

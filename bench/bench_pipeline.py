@@ -38,20 +38,22 @@ import av
 import cv2
 import numpy as np
 
-from openpose_ext.backends import own_cores
-from openpose_ext.estimator import PoseEstimator
-from openpose_ext.eval import Annotations, Evaluation, coco_results, percentile_interval
+from openpose_ext.io.cpus import own_cores
+from openpose_ext.io.resize import at_size
 from openpose_ext.models.network import BodyNetwork
 from openpose_ext.outputs.openpose_json import write_openpose
 from openpose_ext.outputs.video import VideoWriter
-from openpose_ext.pipeline import ahead, overlapped, workers_for
-from openpose_ext.poses import Frame, Poses
-from openpose_ext.preprocess import Preprocessing
-from openpose_ext.results import Drawing
+from openpose_ext.run.coco_eval import Annotations, Evaluation, coco_results, percentile_interval
+from openpose_ext.run.results import Drawing
 from openpose_ext.sources import open_source
 from openpose_ext.sources.pictures import read_picture
 from openpose_ext.sources.source import AS_IT_IS
 from openpose_ext.sources.video import Video, VideoPixels
+from openpose_ext.stages.estimator import PoseEstimator
+from openpose_ext.stages.pipeline import ahead, overlapped, workers_for
+from openpose_ext.stages.preprocess import Preprocessing
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -154,7 +156,7 @@ def bench(video: Path, frames: int, rounds: int, loop: int) -> None:
             "video": (part, lambda n: drained(looped(video, n))),
             "video, resized": (
                 part,
-                lambda n: drained(f.at_size(width, height) for f in looped(video, n)),
+                lambda n: drained(at_size(f, (width, height)) for f in looped(video, n)),
             ),
             "hands": (part, lambda n: json_written(hands, looped(video, n), folder)),
             "rendered": (part, lambda n: video_written(body, looped(video, n), folder / "a.mp4")),

@@ -22,17 +22,19 @@ import numpy as np
 import numpy.typing as npt
 from bench_accuracy import machine
 
-from openpose_ext import PoseEstimator, draw
-from openpose_ext.poses import Poses
-from openpose_ext.preprocess import Picture
-from openpose_ext.smooth import OneEuro, TwoPass, smooth_tracks
+from openpose_ext import PoseEstimator
+from openpose_ext.outputs import draw
 from openpose_ext.sources import open_source
-from openpose_ext.track import Tracker
+from openpose_ext.tracking.ids import Tracker
+from openpose_ext.tracking.smooth import OneEuro, TwoPass, smooth_tracks
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.poses import Poses
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-from motion import Walker, film, path  # noqa: E402
 from test_track import CASES, crowd, figures, nearest_neighbour, tracker  # noqa: E402
+
+from motion import Walker, film, path  # noqa: E402
 
 SHARED = ROOT.parent / "shared"
 VIDEOS = ("openpose_street.avi", "sports2d_walk.mp4")

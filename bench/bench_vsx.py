@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from bench_accuracy import machine
 
-from openpose_ext.backends import open_backend
+from openpose_ext.backends.engines import open_backend
 from openpose_ext.models.manifest import read_manifest
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"

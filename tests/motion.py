@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.poses import Poses
-from openpose_ext.topology import COCO_18, Topology
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.topology import COCO_18, Topology
 
 Points = npt.NDArray[np.float64]
 

@@ -24,7 +24,7 @@ def random(network: Any, seed: int = 1) -> Any:
 
 def write(file: Path, kind: str = "body", thin: int = THIN) -> Path:
     """Write random weights of "body", "body_25" or "hand" in the original format."""
-    from openpose_ext.models.nets import Body25Net, BodyNet, HandNet, save_weights
+    from openpose_ext.models.convert.original import Body25Net, BodyNet, HandNet, save_weights
 
     networks = {"body": BodyNet, "body_25": Body25Net, "hand": HandNet}
     save_weights(random(networks[kind](thin=thin)), file)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from openpose_ext.poses import Frame, Poses
-from openpose_ext.topology import COCO_18, Topology
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.topology import COCO_18, Topology
 
 SIZE = (640, 480)
 

@@ -167,7 +167,7 @@ def test_people_are_drawn_where_their_points_are(recipe: Any) -> None:
     from known import THERE, person
     from targets import draw
 
-    from openpose_ext.decode import decode_body
+    from openpose_ext.stages.decode import decode_body
 
     rng = np.random.default_rng(0)
     stick = np.array(
@@ -193,7 +193,7 @@ def test_a_mirrored_canvas_has_the_maps_of_mirrored_people(recipe: Any) -> None:
     from layout import mirrored
     from targets import draw
 
-    from openpose_ext.topology import COCO_18
+    from openpose_ext.types.topology import COCO_18
 
     points = np.column_stack(
         [np.random.default_rng(1).uniform(20, 300, (18, 2)), np.full(18, THERE)]

@@ -29,8 +29,8 @@ import numpy.typing as npt
 from known import ABSENT, THERE, UNKNOWN, Known, from_coco, person, write_pack
 from layout import BACKGROUND, PARTS, STRIDE, mirrored
 
-from openpose_ext.decode import decode_body
-from openpose_ext.topology import COCO_18
+from openpose_ext.stages.decode import decode_body
+from openpose_ext.types.topology import COCO_18
 
 LOOKS = 480, 360, 240  # longer side of the picture in each look
 STEP = 32  # sides of the largest look are multiples: those of the others are whole cells, too

@@ -27,10 +27,11 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext import PoseEstimator
-from openpose_ext.hands import View, arm_boxes
 from openpose_ext.models.network import HandNetwork, HandPoints
-from openpose_ext.preprocess import Picture
 from openpose_ext.sources.pictures import read_picture
+from openpose_ext.stages.arms import arm_boxes
+from openpose_ext.stages.view import View
+from openpose_ext.types.arrays import Picture
 
 Points = npt.NDArray[np.float64]
 

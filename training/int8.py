@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from openpose_ext.models.convert.quantise import quantise
 from openpose_ext.models.manifest import read_manifest, write_manifest
-from openpose_ext.models.quantise import quantise
-from openpose_ext.preprocess import Preprocessing
 from openpose_ext.sources.pictures import read_picture
+from openpose_ext.stages.preprocess import Preprocessing
 
 PICTURES = 72
 HEIGHT = 368

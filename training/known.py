@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from layout import PARTS
 
-from openpose_ext.topology import COCO_18
+from openpose_ext.types.topology import COCO_18
 
 __all__ = [
     "ABSENT",

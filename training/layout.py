@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.topology import COCO_18
+from openpose_ext.types.topology import COCO_18
 
 __all__ = ["BACKGROUND", "MAPS", "PARTS", "STRIDE", "mirrored"]
 

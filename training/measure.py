@@ -24,10 +24,10 @@ import numpy as np
 from known import held_out
 
 from openpose_ext import PoseEstimator
-from openpose_ext.eval import Annotations, Evaluation, Scores, coco_results
 from openpose_ext.models.network import BodyNetwork
-from openpose_ext.preprocess import Picture
+from openpose_ext.run.coco_eval import Annotations, Evaluation, Scores, coco_results
 from openpose_ext.sources.pictures import read_picture
+from openpose_ext.types.arrays import Picture
 
 HEIGHT = 368
 SMALL = 184  # of portraits, in which parts of a face may pass for people

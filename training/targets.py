@@ -10,7 +10,7 @@ import numpy.typing as npt
 from known import THERE, UNKNOWN, Person
 from layout import BACKGROUND, MAPS, PARTS, STRIDE
 
-from openpose_ext.topology import COCO_18
+from openpose_ext.types.topology import COCO_18
 
 __all__ = ["draw"]
 

@@ -7,28 +7,23 @@ with op.PoseEstimator() as estimator:
 poses.keypoints  # (people, 18, 3) float32: x, y in the picture, score
 """
 
-from openpose_ext.decode import (
+from openpose_ext.errors import BackendError, ModelError, OpenPoseExtError, OutputError, SourceError
+from openpose_ext.outputs.draw import draw
+from openpose_ext.sources.openpose_json import read_openpose
+from openpose_ext.stages.decode import (
     DecodeOptions,
     decode_bodies,
     decode_body,
     decode_hand,
     decode_reference,
 )
-from openpose_ext.draw import draw
-from openpose_ext.errors import (
-    BackendError,
-    ModelError,
-    OpenPoseExtError,
-    OutputError,
-    SourceError,
-)
-from openpose_ext.estimator import PoseEstimator
-from openpose_ext.geometry import Geometry
-from openpose_ext.outputs.openpose_json import read_openpose
-from openpose_ext.poses import Frame, Poses
-from openpose_ext.smooth import OneEuro, TwoPass, smooth_tracks
-from openpose_ext.topology import BODY_25, COCO_18, HAND_21, Topology
-from openpose_ext.track import Tracker
+from openpose_ext.stages.estimator import PoseEstimator
+from openpose_ext.tracking.ids import Tracker
+from openpose_ext.tracking.smooth import OneEuro, TwoPass, smooth_tracks
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.geometry import Geometry
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
 
 __all__ = [
     "BODY_25",

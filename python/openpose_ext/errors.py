@@ -6,12 +6,20 @@ OpenPoseExtError
 ├── SourceError     a picture cannot be read (exit code 1: the others go on)
 └── OutputError     a result cannot be written (exit code 4)
 
-Wrong arguments stay `ValueError` and `TypeError`.
+Wrong arguments stay `ValueError` and `TypeError`; a command line that makes no sense is a
+`UsageError` (exit code 2).
 """
 
 from __future__ import annotations
 
-__all__ = ["BackendError", "ModelError", "OpenPoseExtError", "OutputError", "SourceError"]
+__all__ = [
+    "BackendError",
+    "ModelError",
+    "OpenPoseExtError",
+    "OutputError",
+    "SourceError",
+    "UsageError",
+]
 
 
 class OpenPoseExtError(Exception):
@@ -32,3 +40,7 @@ class SourceError(OpenPoseExtError):
 
 class OutputError(OpenPoseExtError):
     """A result cannot be written where it was asked for."""
+
+
+class UsageError(Exception):
+    """The command line asks for what cannot be done."""

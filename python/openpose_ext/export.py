@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from openpose_ext.backends import open_backend
-from openpose_ext.cli import Exit, UsageError, exit_code
-from openpose_ext.errors import ModelError, OutputError, SourceError
-from openpose_ext.flags import parse, positive
-from openpose_ext.models.convert import (
+from openpose_ext.cli.exit_codes import Exit, exit_code
+from openpose_ext.cli.parser import parse
+from openpose_ext.cli.values import positive
+from openpose_ext.errors import ModelError, OutputError, SourceError, UsageError
+from openpose_ext.io.whole import make_folder
+from openpose_ext.models.convert.formats import (
     OPSET,
     TOLERANCE,
     TOLERANCE_F16,
@@ -34,12 +35,13 @@ from openpose_ext.models.convert import (
     to_onnx,
     to_torchscript,
 )
+from openpose_ext.models.engines import open_network
 from openpose_ext.models.manifest import Manifest, read_manifest, write_manifest
-from openpose_ext.models.vamc import DTYPES
-from openpose_ext.outputs.files import make_folder
-from openpose_ext.preprocess import Picture, Preprocessing
 from openpose_ext.sources.listing import find_inputs
 from openpose_ext.sources.pictures import read_picture
+from openpose_ext.stages.preprocess import Preprocessing
+from openpose_ext.types.arrays import Picture
+from openpose_ext.vastai.vamc import DTYPES
 
 __all__ = ["main"]
 
@@ -81,7 +83,7 @@ exit codes: 0 done; 2 usage; 3 network, engine, a failed comparison; 4 output; 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code (see `cli.Exit`)."""
+    """Run the command; returns its exit code (see `cli.exit_codes.Exit`)."""
     return exit_code(lambda: _export(sys.argv[1:] if argv is None else argv))
 
 
@@ -171,7 +173,7 @@ def _make(args: argparse.Namespace, made: _Made, pictures: Sequence[Path]) -> No
 def _from_weights(args: argparse.Namespace, made: _Made, onnx_file: Path) -> Source:
     """Weights as ONNX, which the other formats are made from, and as TorchScript if wanted."""
     require_torch(args.weights)
-    from openpose_ext.models.nets import load_network
+    from openpose_ext.models.convert.original import load_network
 
     kind, network = load_network(args.weights)
     if kind != args.kind:
@@ -193,7 +195,7 @@ def _from_onnx(kind: str, file: Path) -> Source:
         raise ModelError(f"{file} is a {manifest.kind} network, not {kind}")
 
     def maps(batch: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
-        with open_backend(file, input_format=manifest.input, precision="f32") as backend:
+        with open_network(file, input_format=manifest.input, precision="f32") as backend:
             return backend.run(batch)
 
     return Source(maps, manifest)
@@ -206,7 +208,7 @@ def _make_int8(
     onnx_file: Path,
     pictures: Sequence[Path],
 ) -> None:
-    from openpose_ext.models.quantise import quantise
+    from openpose_ext.models.convert.quantise import quantise
 
     name = f"{args.kind}_int8.onnx"
     manifest = source.manifest
@@ -228,7 +230,7 @@ def _make_int8(
 def _make_vamc(
     args: argparse.Namespace, made: _Made, manifest: Manifest, files: Sequence[Path]
 ) -> None:
-    from openpose_ext.models.vamc import write_vamc
+    from openpose_ext.vastai.vamc import write_vamc
 
     shown: list[Picture] = []
     if args.dtype == "int8":
@@ -245,7 +247,7 @@ def _make_vamc(
 
 def _shown(kind: str, manifest: Manifest, files: Sequence[Path]) -> list[Picture]:
     """What the network will be shown of the pictures, as many as are used."""
-    from openpose_ext.models.calibration import hand_crops
+    from openpose_ext.run.calibration import hand_crops
 
     pictures = _readable(files)
     if kind == "hand":
@@ -278,7 +280,7 @@ def _times(files: Sequence[Path], manifest: Manifest, batch: npt.NDArray[np.uint
     try:
         for file in files:
             backends.append(
-                open_backend(file, input_format=manifest.input, precision="f32", threads=1)
+                open_network(file, input_format=manifest.input, precision="f32", threads=1)
             )
         for round_ in range(_ROUNDS + 1):
             for backend, own in zip(backends, times, strict=True):

@@ -19,32 +19,27 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
-from openpose_ext.backends import own_cores
-from openpose_ext.cli import Exit, UsageError, exit_code
-from openpose_ext.compat.zoo_flags import add_zoo_flags, card_options, translate_zoo_flags
-from openpose_ext.draw import HAND_THRESHOLD
-from openpose_ext.errors import SourceError
-from openpose_ext.estimator import MOST_STREAMS, PoseEstimator
-from openpose_ext.flags import (
+from openpose_ext.cli.exit_codes import Exit, exit_code
+from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
     add_hand_flags,
     add_network_flags,
-    add_openpose_flags,
     hand_flags,
     network_flags,
-    parse,
-    positive,
 )
-from openpose_ext.jobs import Job, find_jobs
-from openpose_ext.outputs.files import make_folder
-from openpose_ext.outputs.heatmaps import HEATMAP_SCALES
+from openpose_ext.cli.openpose_flags import add_openpose_flags
+from openpose_ext.cli.parser import parse
+from openpose_ext.cli.values import positive
+from openpose_ext.cli.zoo_flags import add_zoo_flags, card_options, translate_zoo_flags
+from openpose_ext.errors import SourceError, UsageError
+from openpose_ext.formats.heatmaps import HEATMAP_SCALES
+from openpose_ext.io.cpus import own_cores
+from openpose_ext.io.whole import make_folder
 from openpose_ext.outputs.pictures import can_write
 from openpose_ext.outputs.scale import KEYPOINT_SCALES
-from openpose_ext.pipeline import ahead, followed, overlapped, workers_for
-from openpose_ext.poses import FILLED_SCORE, Frame, Poses
-from openpose_ext.preprocess import HEIGHT, Picture
-from openpose_ext.results import (
+from openpose_ext.run.plan import Job, find_jobs
+from openpose_ext.run.results import (
     FILE_SUFFIXES,
     KINDS,
     Aside,
@@ -53,8 +48,15 @@ from openpose_ext.results import (
     HeatmapChoice,
     Results,
 )
+from openpose_ext.run.tally import Tally
 from openpose_ext.sources.source import Source
-from openpose_ext.tally import Tally
+from openpose_ext.stages.estimator import MOST_STREAMS, PoseEstimator
+from openpose_ext.stages.pipeline import ahead, followed, overlapped, workers_for
+from openpose_ext.stages.preprocess import HEIGHT
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.scores import FILLED_SCORE, HAND_THRESHOLD
 
 __all__ = ["main"]
 
@@ -84,7 +86,7 @@ OpenPose's other flags are understood as far as they apply.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code (see `cli.Exit`)."""
+    """Run the command; returns its exit code (see `cli.exit_codes.Exit`)."""
     return exit_code(lambda: _infer(sys.argv[1:] if argv is None else argv))
 
 

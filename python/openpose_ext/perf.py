@@ -23,16 +23,18 @@ from typing import Any
 import numpy as np
 import yaml
 
-from openpose_ext.backends import PRECISIONS, own_cores
-from openpose_ext.cli import Exit, UsageError, exit_code
-from openpose_ext.datalist import output_file, read_datalist
-from openpose_ext.errors import SourceError
-from openpose_ext.flags import parse, positive
-from openpose_ext.measure import Load, summary
-from openpose_ext.models.convert import WEIGHTS, converted
+from openpose_ext.backends.engines import PRECISIONS
+from openpose_ext.cli.exit_codes import Exit, exit_code
+from openpose_ext.cli.parser import parse
+from openpose_ext.cli.values import positive
+from openpose_ext.errors import SourceError, UsageError
+from openpose_ext.io.cpus import own_cores
+from openpose_ext.io.vamp_files import output_file, read_datalist
+from openpose_ext.io.whole import make_folder, write_whole
+from openpose_ext.models.convert.formats import WEIGHTS, converted
 from openpose_ext.models.lookup import BODY_NETWORKS, HAND_NETWORKS, find_model
-from openpose_ext.outputs.files import make_folder, write_whole
-from openpose_ext.processes import Files, Job, Opened, Result, measure
+from openpose_ext.run.load import Load, summary
+from openpose_ext.run.processes import Files, Job, Opened, Result, measure
 
 __all__ = ["Report", "main"]
 
@@ -71,7 +73,7 @@ _OF_CARDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code (see `cli.Exit`)."""
+    """Run the command; returns its exit code (see `cli.exit_codes.Exit`)."""
     return exit_code(lambda: _perf(sys.argv[1:] if argv is None else argv))
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from openpose_ext.cli import Exit, UsageError, exit_code
-from openpose_ext.errors import ModelError
-from openpose_ext.flags import parse
+from openpose_ext.cli.exit_codes import Exit, exit_code
+from openpose_ext.cli.parser import parse
+from openpose_ext.errors import ModelError, UsageError
 from openpose_ext.models.download import Progress, download, fault
 from openpose_ext.models.lookup import ENVIRONMENT, fetched_folder, find_file
 from openpose_ext.models.manifest import Registered, registry
@@ -40,7 +40,7 @@ written; 130 interrupted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code (see `cli.Exit`)."""
+    """Run the command; returns its exit code (see `cli.exit_codes.Exit`)."""
     return exit_code(lambda: _weights(sys.argv[1:] if argv is None else argv))
 
 

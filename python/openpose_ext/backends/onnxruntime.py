@@ -13,19 +13,19 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from openpose_ext.backends import (
+from openpose_ext.backends.pooled import PooledBackend
+from openpose_ext.backends.protocol import (
     PIXEL_SPAN,
     Backend,
     BackendInfo,
     Graph,
     InputFormat,
     Outputs,
-    own_cores,
     reason,
 )
-from openpose_ext.backends.cache import digest, file_digest, user_cache, weight_files
-from openpose_ext.backends.pooled import PooledBackend
 from openpose_ext.errors import BackendError
+from openpose_ext.io.cache import digest, file_digest, user_cache, weight_files
+from openpose_ext.io.cpus import own_cores
 
 __all__ = ["describe", "open_engine"]
 
@@ -41,7 +41,7 @@ def open_engine(
     threads: int | None,
     streams: int,
 ) -> Backend:
-    """Open a file; see `openpose_ext.backends.open_backend`."""
+    """Open a file; see `backends.engines.open_backend`."""
     if precision not in ("auto", "f32"):
         raise BackendError(
             f"onnxruntime computes floats as the file holds them, not in {precision}; take "
@@ -64,7 +64,7 @@ def open_engine(
 
 
 def describe(file: Path) -> Graph:
-    """What the file says of itself; see `openpose_ext.backends.describe`."""
+    """What the file says of itself; see `backends.engines.describe`."""
     graph = _load(file, weights=False).graph
     source = _picture_input(file, graph)
     return Graph(

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.backends import (
+from openpose_ext.backends.pooled import PooledBackend
+from openpose_ext.backends.protocol import (
     PIXEL_SPAN,
     Backend,
     BackendInfo,
@@ -28,9 +29,8 @@ from openpose_ext.backends import (
     Outputs,
     reason,
 )
-from openpose_ext.backends.cache import digest, file_digest, user_cache, weight_files
-from openpose_ext.backends.pooled import PooledBackend
 from openpose_ext.errors import BackendError
+from openpose_ext.io.cache import digest, file_digest, user_cache, weight_files
 
 __all__ = ["describe", "open_engine"]
 
@@ -77,7 +77,7 @@ def open_engine(
     threads: int | None,
     streams: int,
 ) -> Backend:
-    """Open a file; see `openpose_ext.backends.open_backend`."""
+    """Open a file; see `backends.engines.open_backend`."""
     core = ov.Core()
     device = device.upper()
     try:
@@ -96,7 +96,7 @@ def open_engine(
 
 
 def describe(file: Path) -> Graph:
-    """What the file says of itself; see `openpose_ext.backends.describe`."""
+    """What the file says of itself; see `backends.engines.describe`."""
     try:
         model = ov.Core().read_model(file)
     except RuntimeError as error:

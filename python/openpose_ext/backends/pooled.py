@@ -12,7 +12,7 @@ from typing import Generic, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.backends import BackendInfo, Outputs
+from openpose_ext.backends.protocol import BackendInfo, Outputs
 from openpose_ext.errors import BackendError
 
 __all__ = ["PooledBackend"]

@@ -17,18 +17,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from openpose_ext.backends import (
+from openpose_ext.backends.pooled import PooledBackend
+from openpose_ext.backends.protocol import (
     Backend,
     BackendInfo,
     Graph,
     InputFormat,
     Outputs,
     Shape,
-    own_cores,
+    WeightsReader,
     reason,
 )
-from openpose_ext.backends.pooled import PooledBackend
 from openpose_ext.errors import BackendError, ModelError
+from openpose_ext.io.cpus import own_cores
 
 __all__ = ["describe", "load_script", "open_engine"]
 
@@ -49,10 +50,11 @@ def open_engine(
     precision: str,
     threads: int | None,
     streams: int,
+    weights: WeightsReader | None,
 ) -> Backend:
-    """Open a file; see `openpose_ext.backends.open_backend`."""
+    """Open a file; see `backends.engines.open_backend`."""
     precision = "f32" if precision == "auto" else precision
-    names, network = _load(file)
+    names, network = _load(file, weights)
     try:
         place = torch.device(device.lower())
         network.to(place, _TYPES[precision])
@@ -74,9 +76,9 @@ def open_engine(
     return _TorchBackend(network, input_format, place, info)
 
 
-def describe(file: Path) -> Graph:
-    """What the file says of itself; see `openpose_ext.backends.describe`."""
-    names, network = _load(file)
+def describe(file: Path, *, weights: WeightsReader | None) -> Graph:
+    """What the file says of itself; see `backends.engines.describe`."""
+    names, network = _load(file, weights)
     errors = []
     for layout, shape in (("NCHW", (None, 3, None, None)), ("NHWC", (None, None, None, 3))):
         try:
@@ -149,18 +151,16 @@ class _TorchBackend(PooledBackend[Network]):
         return values.to(self._type)
 
 
-def _load(file: Path) -> tuple[Sequence[str] | None, Any]:
+def _load(file: Path, weights: WeightsReader | None) -> tuple[Sequence[str] | None, Any]:
     """(names of the outputs, the network on the CPU); a script does not name them."""
     if _is_script(file):
         return None, load_script(file)
-    # Weights alone are no network. The only ones known by their layers' names are the originals.
-    from openpose_ext.models.nets import OUTPUTS, load_network
-
+    if weights is None:
+        raise BackendError(f"{file} holds weights alone, without the network they belong to")
     try:
-        kind, network = load_network(file)
+        return weights(file)
     except ModelError as error:
         raise BackendError(str(error)) from error
-    return OUTPUTS[kind], network
 
 
 def _is_script(file: Path) -> bool:

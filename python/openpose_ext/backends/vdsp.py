@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from openpose_ext.backends import InputFormat
+from openpose_ext.backends.protocol import InputFormat
 from openpose_ext.errors import BackendError
 
 __all__ = ["beside", "check_vdsp_params", "vdsp_params"]

@@ -33,8 +33,8 @@ import numpy as np
 import numpy.typing as npt
 import vaststreamx
 
-from openpose_ext.backends import Backend, BackendInfo, Graph, InputFormat, Outputs, reason
 from openpose_ext.backends.pooled import PooledBackend
+from openpose_ext.backends.protocol import Backend, BackendInfo, Graph, InputFormat, Outputs, reason
 from openpose_ext.backends.vdsp import beside, check_vdsp_params
 from openpose_ext.errors import BackendError
 
@@ -67,7 +67,7 @@ def open_engine(
     instances: int,
     hw_config: str | None,
 ) -> Backend:
-    """Open a prefix; see `openpose_ext.backends.open_backend`.
+    """Open a prefix; see `backends.engines.open_backend`.
 
     `threads` has nothing to bound: the card computes. Nor has `streams`: as many requests are in
     flight as keep it busy.
@@ -96,7 +96,7 @@ def open_engine(
 
 
 def describe(file: Path, *, device: str) -> Graph:
-    """What the compiled network says of itself; see `openpose_ext.backends.describe`."""
+    """What the compiled network says of itself; see `backends.engines.describe`."""
     die = _dies(device)[0]
     _select(die)
     with _refusals(f"vsx cannot load {file} on die {die}"):

@@ -18,24 +18,24 @@ from typing import Any
 from tqdm import tqdm
 
 from openpose_ext import errors
-from openpose_ext.backends import own_cores
 from openpose_ext.batch.inputs import Failure, Job, Unit, cut, units
 from openpose_ext.batch.places import Place
 from openpose_ext.batch.worker import Outcome, Shards
-from openpose_ext.cli import Exit, UsageError, exit_code
-from openpose_ext.errors import BackendError
-from openpose_ext.flags import (
+from openpose_ext.cli.exit_codes import Exit, exit_code
+from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
     add_hand_flags,
     add_network_flags,
     hand_flags,
     network_flags,
-    parse,
-    positive,
 )
-from openpose_ext.preprocess import HEIGHT
-from openpose_ext.sources.video import is_address
+from openpose_ext.cli.parser import parse
+from openpose_ext.cli.values import positive
+from openpose_ext.errors import BackendError, UsageError
+from openpose_ext.io.container import is_address
+from openpose_ext.io.cpus import own_cores
+from openpose_ext.stages.preprocess import HEIGHT
 
 __all__ = ["main"]
 
@@ -67,7 +67,7 @@ exit codes: 0 done; 1 some inputs failed; 2 usage; 3 network or engine; 4 output
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code (see `cli.Exit`)."""
+    """Run the command; returns its exit code (see `cli.exit_codes.Exit`)."""
     return exit_code(lambda: _batch(sys.argv[1:] if argv is None else argv))
 
 

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from openpose_ext.batch.places import open_address, read, resolved
 from openpose_ext.errors import SourceError
+from openpose_ext.io.container import is_address
 from openpose_ext.sources.listing import PICTURES, VIDEOS, Kind, each_input
-from openpose_ext.sources.video import KeyFrame, is_address, key_frames
+from openpose_ext.sources.video import KeyFrame, key_frames
 
 __all__ = ["Failure", "Item", "Job", "Unit", "cut", "units"]
 

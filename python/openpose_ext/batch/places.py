@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from openpose_ext.errors import OutputError, SourceError
-from openpose_ext.outputs.files import write_whole
-from openpose_ext.sources.video import is_address
+from openpose_ext.io.container import is_address
+from openpose_ext.io.whole import write_whole
 
 __all__ = ["Place", "open_address", "read", "resolved"]
 

@@ -17,15 +17,17 @@ import numpy as np
 from openpose_ext.batch.inputs import Failure, Item, Job, Unit
 from openpose_ext.batch.places import Place, open_address, read
 from openpose_ext.errors import BackendError, ModelError, OutputError, SourceError
-from openpose_ext.estimator import PoseEstimator
+from openpose_ext.io.container import is_address
 from openpose_ext.outputs.openpose_json import openpose_bytes
 from openpose_ext.outputs.parquet import table
-from openpose_ext.outputs.tables import columns
-from openpose_ext.pipeline import overlapped
-from openpose_ext.poses import Frame, Poses
+from openpose_ext.outputs.tables import rows
 from openpose_ext.sources.pictures import decode_picture, read_picture
 from openpose_ext.sources.source import View
-from openpose_ext.sources.video import Video, is_address
+from openpose_ext.sources.video import Video
+from openpose_ext.stages.estimator import PoseEstimator
+from openpose_ext.stages.pipeline import overlapped
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
 
 __all__ = ["Outcome", "PoseActor", "Shards"]
 
@@ -129,8 +131,8 @@ class Shards:
         metadata = {_METADATA: json.dumps(told).encode()}
         buffer = io.BytesIO()
         # All at once: a frame's rows by themselves would take a twentieth of its time.
-        rows = table([columns(*one) for one in found])
-        pq.write_table(rows.replace_schema_metadata(metadata), buffer)
+        shard_rows = table([rows(*one) for one in found])
+        pq.write_table(shard_rows.replace_schema_metadata(metadata), buffer)
         self._output.put(shard, buffer.getvalue())
         told["errors"] = tuple(errors)
         return Outcome(
@@ -223,7 +225,7 @@ class PoseActor:
 
     def __call__(self, batch: Mapping[str, Any]) -> Any:
         found = self._estimator.stream(_frames(batch))
-        return table([columns(p, frame.source, frame.index, frame.time) for frame, p in found])
+        return table([rows(p, frame.source, frame.index, frame.time) for frame, p in found])
 
 
 def _frames(batch: Mapping[str, Any]) -> Iterator[Frame]:

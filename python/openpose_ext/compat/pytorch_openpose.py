@@ -25,18 +25,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.backends import BackendInfo
-from openpose_ext.decode import decode_hand_reference, decode_reference, full_size
-from openpose_ext.draw import draw
+from openpose_ext.backends.protocol import BackendInfo
 from openpose_ext.errors import ModelError
-from openpose_ext.geometry import Geometry
-from openpose_ext.hands import MIN_SIDE, arm_boxes
-from openpose_ext.models.convert import converted
+from openpose_ext.models.convert.formats import converted
 from openpose_ext.models.lookup import find_model
 from openpose_ext.models.network import BodyNetwork, HandMaps, HandNetwork
-from openpose_ext.poses import Poses
-from openpose_ext.preprocess import HEIGHT, Picture, PictureLike, Preprocessing, as_picture
-from openpose_ext.topology import COCO_18, HAND_21
+from openpose_ext.outputs.draw import draw
+from openpose_ext.sources.pictures import PictureLike, as_picture
+from openpose_ext.stages.arms import MIN_SIDE, arm_boxes
+from openpose_ext.stages.decode import decode_hand_reference, decode_reference, full_size
+from openpose_ext.stages.preprocess import HEIGHT, Preprocessing
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.geometry import Geometry
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.topology import COCO_18, HAND_21
 
 __all__ = ["Body", "Hand", "draw_bodypose", "draw_handpose", "handDetect"]
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 
-from openpose_ext.backends.cache import file_digest
 from openpose_ext.errors import ModelError, OutputError
+from openpose_ext.io.cache import file_digest
+from openpose_ext.io.whole import make_folder
 from openpose_ext.models.manifest import Registered
-from openpose_ext.outputs.files import make_folder
 
 try:
     import fcntl

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
-from openpose_ext.backends import exists
-from openpose_ext.backends.cache import user_folder
+from openpose_ext.backends.engines import exists
 from openpose_ext.errors import ModelError
+from openpose_ext.io.cache import user_folder
 from openpose_ext.models.manifest import registry
 
 __all__ = [

@@ -19,10 +19,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from openpose_ext.backends import Graph, InputFormat, describe, exists
-from openpose_ext.backends.cache import file_digest
+from openpose_ext.backends.engines import exists
+from openpose_ext.backends.protocol import Graph, InputFormat
 from openpose_ext.errors import ModelError
-from openpose_ext.topology import BODY_25, COCO_18, HAND_21, Topology
+from openpose_ext.io.cache import file_digest
+from openpose_ext.models.engines import describe_network
+from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
 
 __all__ = [
     "HASHES",
@@ -183,7 +185,8 @@ def read_manifest(
     `normalise`, a mean and a divisor of all channels, overrides the range that any of them says; a
     range that nothing says is taken as x / 256 - 0.5, with a warning.
 
-    Raises ModelError if the manifest is broken or nothing fits the graph, and as `describe` does.
+    Raises ModelError if the manifest is broken or nothing fits the graph, and as `describe_network`
+    does.
     """
     manifest, says_range = _manifest_of(model_file, backend, device)
     if normalise is not None:
@@ -210,7 +213,7 @@ def _manifest_of(model_file: Path, backend: str, device: str) -> tuple[Manifest,
     known = _registered(model_file) if model_file.is_file() else None
     if known is not None:
         return known, True
-    graph = describe(model_file, backend, device=device)
+    graph = describe_network(model_file, backend, device=device)
     try:
         return sniff(graph), graph.normalises or graph.checked
     except ValueError as error:

@@ -10,9 +10,10 @@ from typing import ClassVar, NamedTuple, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.backends import Backend, BackendInfo, Outputs, open_backend
+from openpose_ext.backends.protocol import Backend, BackendInfo, Outputs
 from openpose_ext.errors import ModelError
-from openpose_ext.models.convert import WEIGHTS, converted
+from openpose_ext.models.convert.formats import WEIGHTS, converted
+from openpose_ext.models.engines import open_network
 from openpose_ext.models.lookup import BODY_NETWORKS, HAND_NETWORKS, find_model
 from openpose_ext.models.manifest import TOPOLOGIES, Manifest, read_manifest
 
@@ -91,10 +92,10 @@ class _Network:
         """Find, describe and open a network by its name or file.
 
         `normalise` overrides the manifest's range; see `read_manifest`. The others are those of
-        `open_backend`.
+        `open_network`.
 
         Weights of the original networks, found by name, are converted once for the faster
-        engines. Raises as `find_model`, `converted`, `read_manifest` and `open_backend` do.
+        engines. Raises as `find_model`, `converted`, `read_manifest` and `open_network` do.
         """
         file = find_model(model, cls.names)
         if model in cls.names and file.suffix in WEIGHTS and backend != "torch":
@@ -102,7 +103,7 @@ class _Network:
         manifest = read_manifest(file, backend=backend, device=device, normalise=normalise)
         if manifest.kind != cls.kind:
             raise ModelError(f"{file} is a {manifest.kind} network, not a {cls.kind} network")
-        opened = open_backend(
+        opened = open_network(
             file,
             backend,
             input_format=manifest.input,

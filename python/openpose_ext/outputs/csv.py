@@ -1,4 +1,4 @@
-"""Tables as CSV; `outputs.tables` has the columns."""
+"""Tables as CSV; `formats.tables` has the columns."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import os
 
 import numpy as np
 
-from openpose_ext.outputs.files import FrameWriter
-from openpose_ext.outputs.tables import COLUMNS, columns
-from openpose_ext.poses import Frame, Poses
+from openpose_ext.formats.tables import COLUMNS
+from openpose_ext.outputs.tables import rows
+from openpose_ext.outputs.writer import FrameWriter
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
 
 __all__ = ["CsvWriter"]
 
@@ -28,7 +30,7 @@ class CsvWriter(FrameWriter):
             self._rows.writerow(COLUMNS)
 
     def _write(self, frame: Frame, poses: Poses) -> None:
-        found = columns(poses, frame.source, frame.index, frame.time).values()
+        found = rows(poses, frame.source, frame.index, frame.time).values()
         # As a Python float, a float32 would have the digits of the nearest double.
         short = [c.astype(str) if c.dtype == np.float32 else c for c in found]
         self._rows.writerows(zip(*(column.tolist() for column in short), strict=True))

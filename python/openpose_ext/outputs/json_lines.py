@@ -4,8 +4,8 @@
 
 `frame` is the frame's number in its source, `time` its seconds, or null for a picture, `size` the
 width and height of the picture, `topology` the skeleton that gives the parts their order. `people`
-are objects as in OpenPose's own files; see `outputs.openpose_json`. The schema is
-`schemas/json_lines.json`.
+are objects as in OpenPose's own files; see `formats.openpose_json`. The schema is
+`formats/schemas/json_lines.json`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import json
 import os
 from typing import Any
 
-from openpose_ext.outputs.files import FrameWriter
-from openpose_ext.outputs.openpose_json import to_openpose
-from openpose_ext.poses import Frame, Poses
+from openpose_ext.outputs.writer import FrameWriter
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
 
 __all__ = ["JsonLinesWriter", "as_line"]
 
@@ -29,7 +29,7 @@ def as_line(frame: Frame, poses: Poses) -> dict[str, Any]:
         "time": frame.time,
         "size": poses.size,
         "topology": poses.topology.name,
-        "people": to_openpose(poses)["people"],
+        "people": poses.to_openpose()["people"],
     }
 
 

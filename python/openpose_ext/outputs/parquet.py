@@ -1,4 +1,4 @@
-"""Tables as Parquet; `outputs.tables` has the columns."""
+"""Tables as Parquet; `formats.tables` has the columns."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.errors import OutputError
-from openpose_ext.outputs.files import FrameWriter
-from openpose_ext.outputs.tables import columns
-from openpose_ext.poses import Frame, Poses
+from openpose_ext.outputs.tables import rows
+from openpose_ext.outputs.writer import FrameWriter
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
 
 __all__ = ["ParquetWriter", "schema", "table"]
 
@@ -67,7 +68,7 @@ class ParquetWriter(FrameWriter):
             self._parquet = pq.ParquetWriter(self._file.part, schema())
 
     def _write(self, frame: Frame, poses: Poses) -> None:
-        found = columns(poses, frame.source, frame.index, frame.time)
+        found = rows(poses, frame.source, frame.index, frame.time)
         if len(found["x"]):
             self._waiting.append(found)
             self._rows += len(found["x"])

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.errors import OutputError
-from openpose_ext.outputs.files import write_whole
+from openpose_ext.io.whole import write_whole
 
 __all__ = ["can_write", "write_picture"]
 

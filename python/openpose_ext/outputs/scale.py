@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.geometry import Geometry
-from openpose_ext.poses import Poses
+from openpose_ext.types.geometry import Geometry
+from openpose_ext.types.poses import Poses
 
 __all__ = ["KEYPOINT_SCALES", "scaled", "scaled_points"]
 

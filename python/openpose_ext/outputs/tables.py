@@ -1,85 +1,25 @@
-"""People as tidy tables: a row a part, the same columns in CSV, Parquet and pandas.
-
-| column   | type    |                                                                  |
-| -------- | ------- | ---------------------------------------------------------------- |
-| source   | text    | path or address of the picture or video                          |
-| frame    | int64   | number in the source, 0 first                                    |
-| time     | float64 | seconds since the start of the source; missing for a picture     |
-| person   | int64   | number in the frame, 0 first and best                            |
-| id       | int64   | who it is across frames; missing where nobody was followed       |
-| kind     | text    | body, left_hand or right_hand                                    |
-| part     | text    | such as RWrist; see `Topology.parts`                             |
-| x, y     | float32 | pixels of the picture                                            |
-| score    | float32 | above 0.05 if seen, up to 0.05 if filled                         |
-
-Rows are ordered by frame, person, kind and part. A part that was not found has no row, so that no
-mean is taken over zeros.
-"""
+"""A frame's people as rows of a table; `formats.tables` has the columns."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.errors import OutputError
-from openpose_ext.poses import Poses
-from openpose_ext.topology import HAND_21
+from openpose_ext.formats.tables import columns
+from openpose_ext.types.poses import Poses
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["COLUMNS", "KINDS", "columns", "to_pandas"]
-
-COLUMNS = ("source", "frame", "time", "person", "id", "kind", "part", "x", "y", "score")
-KINDS = ("body", "left_hand", "right_hand")
+__all__ = ["rows"]
 
 
-def columns(
-    poses: Poses, source: str = "", frame: int = 0, time: float | None = None
-) -> dict[str, npt.NDArray[Any]]:
-    """The rows of one frame: arrays of equal length, by column in the order of `COLUMNS`.
-
-    Text is an array of objects, and so is what is missing: of None. Bytes of a path that are no
-    text are replaced.
-    """
-    points, parts = poses.keypoints, poses.topology.parts
-    kinds = KINDS[:1] * len(parts)
-    if poses.hands is not None:
-        left, right = poses.hands[:, 0], poses.hands[:, 1]
-        points = np.concatenate([points, left, right], axis=1)
-        kinds += tuple(kind for kind in KINDS[1:] for _ in HAND_21.parts)
-        parts += 2 * HAND_21.parts
-    person, part = np.nonzero(points[..., 2] > 0)
-    rows = len(person)
-    text = source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    x, y, score = points[person, part].T
-    return {
-        "source": np.full(rows, text, object),
-        "frame": np.full(rows, frame, np.int64),
-        "time": np.full(rows, time, object if time is None else np.float64),
-        "person": person,
-        "id": np.full(rows, None, object) if poses.ids is None else poses.ids[person],
-        "kind": np.array(kinds, object)[part],
-        "part": np.array(parts, object)[part],
-        "x": x,
-        "y": y,
-        "score": score,
-    }
-
-
-def to_pandas(
-    poses: Poses, source: str = "", frame: int = 0, time: float | None = None
-) -> pd.DataFrame:
-    """The rows of one frame as a DataFrame. A missing `time` is NaN; `id` is a nullable Int64.
-
-    Raises OutputError if pandas is not installed.
-    """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise OutputError('tables need pandas: pip install "openpose_ext[tables]"') from error
-    table = pd.DataFrame(columns(poses, source, frame, time))
-    text = dict.fromkeys(("source", "kind", "part"), "str")
-    return table.astype({**text, "time": "float64", "id": "Int64"})
+def rows(poses: Poses, source: str, frame: int, time: float | None) -> dict[str, npt.NDArray[Any]]:
+    """The rows of the people of one frame: arrays of equal length, by column."""
+    return columns(
+        poses.keypoints,
+        poses.topology.parts,
+        hands=poses.hands,
+        ids=poses.ids,
+        source=source,
+        frame=frame,
+        time=time,
+    )

@@ -12,7 +12,6 @@ from typing import TypeAlias, cast
 import av
 import cv2
 import numpy as np
-import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
@@ -20,15 +19,16 @@ from av.packet import Packet
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
-from openpose_ext.draw import draw
 from openpose_ext.errors import OutputError, SourceError
-from openpose_ext.outputs.files import FrameWriter
-from openpose_ext.poses import Frame, Poses
-from openpose_ext.sources.video import open_container, video_stream
+from openpose_ext.io.container import open_container, video_stream
+from openpose_ext.outputs.draw import draw
+from openpose_ext.outputs.writer import FrameWriter
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
 
 __all__ = ["VIDEO_SUFFIXES", "VideoWriter"]
 
-Picture = npt.NDArray[np.uint8]
 # A packet, and the second when it is heard.
 _Timed: TypeAlias = "tuple[Fraction, Packet[AudioStream]]"
 

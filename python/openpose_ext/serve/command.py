@@ -12,24 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from openpose_ext.backends import own_cores
-from openpose_ext.cli import Exit, UsageError, exit_code
-from openpose_ext.estimator import MOST_STREAMS, PoseEstimator
-from openpose_ext.flags import (
+from openpose_ext.cli.exit_codes import Exit, exit_code
+from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
     add_hand_flags,
     add_network_flags,
     hand_flags,
     network_flags,
-    parse,
-    positive,
 )
-from openpose_ext.preprocess import HEIGHT, Picture
+from openpose_ext.cli.parser import parse
+from openpose_ext.cli.values import positive
+from openpose_ext.errors import UsageError
+from openpose_ext.io.cpus import own_cores
+from openpose_ext.stages.estimator import MOST_STREAMS, PoseEstimator
+from openpose_ext.stages.preprocess import HEIGHT
+from openpose_ext.types.arrays import Picture
 
 if TYPE_CHECKING:
-    from openpose_ext.poses import Frame
     from openpose_ext.serve.upload import Limits
+    from openpose_ext.types.frame import Frame
 
 __all__ = ["main", "preview"]
 
@@ -51,7 +53,7 @@ exit codes: 2 usage, port in use; 3 network or engine; 130 interrupted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code (see `cli.Exit`)."""
+    """Run the command; returns its exit code (see `cli.exit_codes.Exit`)."""
     return exit_code(lambda: _serve(sys.argv[1:] if argv is None else argv))
 
 

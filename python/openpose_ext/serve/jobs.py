@@ -13,20 +13,21 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Self
 
-from openpose_ext.backends import own_cores
-from openpose_ext.draw import HAND_THRESHOLD
 from openpose_ext.errors import OpenPoseExtError, OutputError, SourceError
-from openpose_ext.estimator import MOST_STREAMS, PoseEstimator
-from openpose_ext.pipeline import overlapped
-from openpose_ext.poses import FILLED_SCORE, Frame, Poses
-from openpose_ext.preprocess import Picture
-from openpose_ext.results import Aside, Book, Drawing, HeatmapChoice, Results
+from openpose_ext.io.cpus import own_cores
+from openpose_ext.run.results import Aside, Book, Drawing, HeatmapChoice, Results
 from openpose_ext.serve.kept import Kept, size_of
 from openpose_ext.serve.latest import Latest
 from openpose_ext.serve.lines import Progress, Shown
 from openpose_ext.serve.upload import Limits, opened, reason
 from openpose_ext.sources.source import Source
 from openpose_ext.sources.video import Video
+from openpose_ext.stages.estimator import MOST_STREAMS, PoseEstimator
+from openpose_ext.stages.pipeline import overlapped
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.scores import FILLED_SCORE, HAND_THRESHOLD
 
 __all__ = ["Job", "Jobs"]
 

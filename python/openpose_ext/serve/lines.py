@@ -20,20 +20,19 @@ from functools import partial
 from typing import Literal
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 from anyio import to_thread
 
+from openpose_ext.io.resize import resized
 from openpose_ext.outputs.json_lines import as_line
-from openpose_ext.poses import Frame, Poses
-from openpose_ext.preprocess import resized
 from openpose_ext.serve.latest import Latest
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
 
 __all__ = ["MEDIA_TYPE", "Progress", "Shown", "told"]
 
 MEDIA_TYPE = "application/x-ndjson"
 
-Picture = npt.NDArray[np.uint8]
 State = Literal["waiting", "working", "done", "failed"]
 
 _PAUSE = 1 / 15  # seconds from line to line

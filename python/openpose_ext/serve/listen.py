@@ -10,7 +10,7 @@ from threading import Thread
 import uvicorn
 from starlette.types import ASGIApp
 
-from openpose_ext.cli import UsageError
+from openpose_ext.errors import UsageError
 
 __all__ = ["address_of", "listening", "serving", "web_server"]
 

@@ -9,8 +9,6 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import numpy as np
-import numpy.typing as npt
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -18,16 +16,15 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Mount, Route
 
-from openpose_ext.poses import Frame
 from openpose_ext.serve.app import page_routes, refuse
 from openpose_ext.serve.guard import Guard
 from openpose_ext.serve.latest import Latest
 from openpose_ext.serve.lines import MEDIA_TYPE, Progress, Shown, told
 from openpose_ext.serve.listen import address_of, listening, serving
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.frame import Frame
 
 __all__ = ["live_app", "preview"]
-
-Picture = npt.NDArray[np.uint8]
 
 _HOST = "127.0.0.1"
 _PATIENCE = 5.0  # seconds that a browser has to come, where a run is over before

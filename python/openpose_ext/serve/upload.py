@@ -12,10 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from openpose_ext.errors import SourceError
+from openpose_ext.io.container import open_container, video_stream
 from openpose_ext.sources.files import Files
 from openpose_ext.sources.listing import find_inputs
 from openpose_ext.sources.source import Source
-from openpose_ext.sources.video import Video, open_container, video_stream
+from openpose_ext.sources.video import Video
 
 __all__ = ["Limits", "checked", "opened", "reason", "received"]
 

@@ -31,12 +31,13 @@ def open_source(
     Raises ValueError if nothing matches, SourceError if a single input cannot be opened. One of
     several that cannot be is among the source's `errors`.
     """
+    from openpose_ext.io.container import is_address
     from openpose_ext.sources.camera import open_address, webcam
     from openpose_ext.sources.files import Files
     from openpose_ext.sources.listing import find_inputs
     from openpose_ext.sources.openpose_files import OpenPoseFiles
     from openpose_ext.sources.source import AS_IT_IS
-    from openpose_ext.sources.video import Video, is_address
+    from openpose_ext.sources.video import Video
 
     view = view or AS_IT_IS
     if isinstance(inputs, int):

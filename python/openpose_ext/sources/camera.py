@@ -19,26 +19,18 @@ import av
 import av.error
 import cv2
 import numpy as np
-import numpy.typing as npt
 from av.codec.context import Flags
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from openpose_ext.errors import SourceError
-from openpose_ext.poses import Frame, Pixels
+from openpose_ext.io.container import demuxed, open_container, reason, video_stream
 from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
-from openpose_ext.sources.video import (
-    Video,
-    VideoPixels,
-    demuxed,
-    open_container,
-    reason,
-    video_stream,
-)
+from openpose_ext.sources.video import Video, VideoPixels
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.frame import Frame, Pixels
 
 __all__ = ["Camera", "Feed", "Shot", "open_address", "webcam"]
-
-Picture = npt.NDArray[np.uint8]
 
 RESOLUTION = (1280, 720)  # OpenPose's, of webcams
 

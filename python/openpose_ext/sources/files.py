@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 
 from openpose_ext.errors import SourceError
-from openpose_ext.poses import Frame
 from openpose_ext.sources.listing import InputFile
 from openpose_ext.sources.openpose_files import OpenPoseFiles
 from openpose_ext.sources.pictures import read_picture
 from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
 from openpose_ext.sources.video import Video
+from openpose_ext.types.frame import Frame
 
 __all__ = ["Files"]
 

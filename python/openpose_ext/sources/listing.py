@@ -199,7 +199,7 @@ def _holds_video(path: Path) -> bool:
     if cv2.haveImageReader(os.fspath(path)):
         return False
     from openpose_ext.errors import SourceError
-    from openpose_ext.sources.video import open_container, video_stream
+    from openpose_ext.io.container import open_container, video_stream
 
     try:
         with open_container(os.fspath(path)) as container:

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.errors import SourceError
-from openpose_ext.outputs.openpose_json import read_openpose
-from openpose_ext.poses import Frame, Poses
+from openpose_ext.sources.openpose_json import read_openpose
 from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
-from openpose_ext.topology import Topology
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.topology import Topology
 
 __all__ = ["OpenPoseFiles"]
-
-Picture = npt.NDArray[np.uint8]
 
 # OpenPose's names: of a video <stem>_<12 digits>_keypoints.json, of a picture without the digits.
 _NAME = re.compile(r"(?P<stem>.*?)(?:_(?P<number>\d{12}))?_keypoints\.json", re.DOTALL)

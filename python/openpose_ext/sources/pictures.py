@@ -16,19 +16,25 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.errors import SourceError
+from openpose_ext.types.arrays import Picture
 
-__all__ = ["decode_picture", "read_picture"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-Picture = npt.NDArray[np.uint8]
+__all__ = ["PictureLike", "as_picture", "decode_picture", "read_picture"]
+
+PictureLike: TypeAlias = "Picture | str | PathLike[str] | Image"
 
 _SIGNATURES = (
     ("JPEG", 0, b"\xff\xd8\xff"),
@@ -141,3 +147,62 @@ def _orientation(exif: bytes) -> int:
     except struct.error:
         pass
     return 1
+
+
+def as_picture(source: PictureLike) -> Picture:
+    """A picture in the package's own form, (H, W, 3) uint8 BGR.
+
+    source   such an array (returned as it is), a path, or a PIL image (converted; its EXIF
+             orientation is applied, transparent ones are laid on white)
+    Raises   TypeError for another type or dtype, ValueError for another shape or an empty
+             picture, SourceError for a file that cannot be read
+    """
+    if isinstance(source, np.ndarray):
+        return _checked_array(source)
+    if isinstance(source, (str, PathLike)):
+        return read_picture(source)
+    if _is_pil(source):
+        return _from_pil(source)
+    raise TypeError(
+        "a picture is an (H, W, 3) uint8 BGR array, a path or a PIL image, "
+        f"not {type(source).__module__}.{type(source).__qualname__}"
+    )
+
+
+def _checked_array(array: npt.NDArray[np.generic]) -> Picture:
+    if array.dtype != np.uint8:
+        raise TypeError(
+            f"a picture must be uint8 with values 0 to 255, not {array.dtype}; for floats in "
+            "0 to 1: (picture * 255).round().astype(numpy.uint8)"
+        )
+    if array.ndim != 3 or array.shape[2] != 3:
+        raise ValueError(
+            f"a picture must be (height, width, 3) in BGR order, not {array.shape}; "
+            "cv2.cvtColor makes it from grey or with an alpha channel"
+        )
+    if array.size == 0:
+        raise ValueError(f"the picture is empty: {array.shape}")
+    return np.asarray(array, np.uint8)
+
+
+def _is_pil(source: object) -> bool:
+    # Whoever has a PIL image has imported PIL; nobody else shall need it.
+    pil = sys.modules.get("PIL.Image")
+    return pil is not None and isinstance(source, pil.Image)
+
+
+def _from_pil(image: Image) -> Picture:
+    from PIL import ImageOps
+    from PIL.Image import alpha_composite, new
+
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        raise TypeError(
+            f"a PIL picture of mode {image.mode} has more than 8 bits; scale it to 0..255 and "
+            'convert it to "RGB" first'
+        )
+    upright = ImageOps.exif_transpose(image)
+    if upright.has_transparency_data:
+        page = new("RGBA", upright.size, "white")
+        upright = alpha_composite(page, upright.convert("RGBA"))
+    rgb = np.asarray(upright.convert("RGB"))
+    return _checked_array(np.ascontiguousarray(rgb[:, :, ::-1]))

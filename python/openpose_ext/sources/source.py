@@ -9,14 +9,13 @@ from typing import Any, Literal, Self
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from openpose_ext.errors import SourceError
-from openpose_ext.poses import Frame
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.frame import Frame
 
 __all__ = ["AS_IT_IS", "Report", "Rotation", "Source", "View"]
 
-Picture = npt.NDArray[np.uint8]
 Rotation = Literal[0, 90, 180, 270]
 Report = Callable[[SourceError], object]
 

@@ -9,73 +9,42 @@
 
 from __future__ import annotations
 
-import errno
 import heapq
 import os
 import re
 import struct
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
-from functools import cache
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import av
 import av.error
 import cv2
 import numpy as np
-import numpy.typing as npt
 from av.buffer import Buffer
-from av.container import InputContainer
 from av.packet import Packet
 from av.sidedata.sidedata import SideDataContainer
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from openpose_ext.errors import SourceError
-from openpose_ext.poses import Frame
+from openpose_ext.io.container import Opener, _bound, demuxed, open_container, reason, video_stream
 from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.frame import Frame
 
-__all__ = [
-    "KeyFrame",
-    "Opener",
-    "Video",
-    "VideoPixels",
-    "demuxed",
-    "is_address",
-    "key_frames",
-    "open_container",
-    "reason",
-    "video_stream",
-]
-
-Picture = npt.NDArray[np.uint8]
+__all__ = ["KeyFrame", "Video", "VideoPixels", "key_frames"]
 
 # What cv2.flip is given to mirror left and right, and up and down.
 _FLIPS = {(False, False): None, (True, False): 1, (False, True): 0, (True, True): -1}
 
-# Demuxers that open further files and addresses, named in the file, and one that takes any text
-# for a picture. A file may come from a stranger; it shall not choose what else is read.
-_REFUSED_FORMATS = frozenset(
-    ("concat", "concatf", "dash", "hls", "image2", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp",
-     "tty")
-)  # fmt: skip
-
-# What FFmpeg says of an index that is cut off, and of a format refused.
-_DAMAGED = (errno.EIO, errno.EINVAL)
-
-# Seconds in which an address has to answer.
-_PATIENCE = 10.0
 
 # Packets are in the order of decoding. None precedes a frame shown before it by more than H.264's
 # largest buffer of decoded frames, twice for fields.
 _REORDERED = 32
-
-
-Opener = Callable[[], IO[bytes]]
 
 
 class KeyFrame(NamedTuple):
@@ -433,55 +402,6 @@ def _display_turn(frame: VideoFrame) -> tuple[bool, int | None]:
     return a == 0, _FLIPS[a + c < 0, b + d < 0]
 
 
-def is_address(name: str) -> bool:
-    """Whether a name is an address, such as rtsp://..., and no path."""
-    return "://" in name and not os.path.lexists(name)
-
-
-def open_container(
-    name: str,
-    *,
-    options: Mapping[str, str] | None = None,
-    patience: float = _PATIENCE,
-    most_pixels: int | None = None,
-    opened: Opener | None = None,
-) -> InputContainer:
-    """Open a file, or an address, which has `patience` seconds for each answer.
-
-    A stream of frames of more than `most_pixels` is not looked into: it may have no size.
-    `opened` opens the file in Python's stead. Raises SourceError, with the reason, if that fails.
-    """
-    try:
-        if opened is not None:
-            return av.open(
-                opened(),
-                "r",
-                options={"format_whitelist": _allowed_formats(), **_bound(most_pixels)},
-                metadata_errors="replace",
-            )
-        if is_address(name):
-            return av.open(
-                name, options=dict(options or {}), timeout=patience, metadata_errors="replace"
-            )
-        # No protocol but `file`: a path may look like an address of one.
-        return av.open(
-            f"file:{name}",
-            options={
-                "format_whitelist": _allowed_formats(),
-                "protocol_whitelist": "file",
-                **_bound(most_pixels),
-            },
-            metadata_errors="replace",  # titles in whatever encoding
-        )
-    except av.error.FFmpegError as error:
-        raise SourceError(f"{name}: {reason(error)}") from error
-
-
-def _bound(most_pixels: int | None) -> dict[str, str]:
-    """A decoder's options that let it refuse frames of more pixels."""
-    return {} if most_pixels is None else {"max_pixels": str(most_pixels)}
-
-
 def key_frames(name: str, apart: int, opened: Opener | None = None) -> list[KeyFrame]:
     """The key frames of a file, each at least so many frames behind the last, or the beginning.
 
@@ -513,36 +433,3 @@ def key_frames(name: str, apart: int, opened: Opener | None = None) -> list[KeyF
         if number - (chosen[-1].number if chosen else 0) >= apart:
             chosen.append(KeyFrame(number, time, hidden))
     return chosen
-
-
-def video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The first stream of pictures that is no cover. Raises SourceError if there is none."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise SourceError(f"{name}: there is no decoder for its pictures")
-            return stream
-    raise SourceError(f"{name}: it has no video, only sound or data")
-
-
-def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """The packets of a stream. Raises FFmpegError where it cannot be read."""
-    # At the end PyAV gives an empty packet, or trips over a stream that began in the middle.
-    with suppress(IndexError):
-        for packet in container.demux(stream):
-            if packet.dts is not None or packet.pts is not None or packet.size:
-                yield packet
-
-
-def reason(error: av.error.FFmpegError) -> str:
-    """What FFmpeg says went wrong, in a few words."""
-    if isinstance(error, av.error.InvalidDataError) or error.errno in _DAMAGED:
-        return "damaged, or of a format that cannot be read"
-    if isinstance(error, av.error.ExitError):
-        return "no answer in time"
-    return error.strerror or str(error)
-
-
-@cache
-def _allowed_formats() -> str:
-    return ",".join(sorted(av.formats_available - _REFUSED_FORMATS))

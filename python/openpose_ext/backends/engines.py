@@ -1,0 +1,210 @@
+"""The engines there are, and opening a network on one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from openpose_ext.backends.protocol import Backend, Graph, InputFormat, WeightsReader, reason
+from openpose_ext.errors import BackendError, ModelError
+
+__all__ = ["ENGINES", "PRECISIONS", "describe", "exists", "open_backend"]
+
+T = TypeVar("T")
+
+# What a network takes if nothing more is known: pixels, 0 to 255.
+_PIXELS = InputFormat()
+
+PRECISIONS = ("auto", "f32", "bf16", "f16")
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """An engine by what it needs and can read.
+
+    packages  what must be importable
+    install   what to do where it is not
+    suffixes  files it reads
+    parts     what is added to the name of a compiled network, its prefix, in the files of which it
+              consists; such an engine reads no others
+    reads_weights  whether some of those files hold weights alone
+    """
+
+    packages: tuple[str, ...]
+    install: str
+    suffixes: tuple[str, ...]
+    parts: tuple[str, ...] = ()
+    reads_weights: bool = False
+
+    @property
+    def missing(self) -> list[str]:
+        return [name for name in self.packages if find_spec(name) is None]
+
+    @property
+    def reads(self) -> str:
+        """What it reads, in words."""
+        return ", ".join(self.suffixes) or "networks compiled by vamc, by their prefix"
+
+    def can_read(self, file: Path) -> bool:
+        if not self.parts:
+            return file.suffix.lower() in self.suffixes
+        return any(Path(f"{file}{part}").is_file() for part in self.parts)
+
+
+# In the order in which "auto" takes them.
+ENGINES: Mapping[str, _Engine] = {
+    "openvino": _Engine(("openvino",), "pip install openvino", (".onnx", ".xml", ".pb", ".tflite")),
+    "onnxruntime": _Engine(
+        ("onnxruntime", "onnx"), 'pip install "openpose_ext[onnxruntime]"', (".onnx",)
+    ),
+    "torch": _Engine(
+        ("torch",),
+        'pip install "openpose_ext[torch]"',
+        (".pth", ".pt", ".caffemodel"),
+        reads_weights=True,
+    ),
+    "vsx": _Engine(
+        ("vaststreamx",),
+        "the Python runtime of Vastai's cards, which is on no package index. Its wheels are on the "
+        "vendor's developer site, behind a login; install the one that fits your driver",
+        (),
+        (".so", ".json", ".params"),
+    ),
+}
+
+
+def open_backend(
+    model_file: str | PathLike[str],
+    backend: str = "auto",
+    *,
+    input_format: InputFormat = _PIXELS,
+    device: str = "cpu",
+    precision: str = "auto",
+    threads: int | None = None,
+    streams: int = 1,
+    vdsp_params: str | PathLike[str] | None = None,
+    batch: int | None = None,
+    instances: int = 1,
+    hw_config: str | None = None,
+    weights: WeightsReader | None = None,
+) -> Backend:
+    """Open a network on an engine.
+
+    model_file    its file; for "vsx" the prefix of a compiled network, `mod` of `mod.so`
+    backend       a name of `ENGINES`; "auto" takes the first that is installed and can run the file
+    input_format  what the network's input expects
+    device        in the engine's own words: "cpu", "GPU", "cuda:0", dies "0,1"
+    precision     "auto" (the engine's choice, see `info`), "f32", "bf16" or "f16"
+    threads       bound on the engine's threads; None is the engine's choice
+    streams       requests in flight at most; "vsx" takes as many as keep the card busy
+    vdsp_params   for "vsx" only: the JSON of its preprocessing, None for the one beside the network
+    batch         for "vsx" only: pictures a run, which the others take as they come; None is 1
+    instances     for "vsx" only: copies of the network on each die
+    hw_config     for "vsx" only: the hardware configuration that its runtime takes with a network
+    weights       for "torch" only: makes the network of a file that holds weights alone
+
+    Raises ValueError for an unknown name or a number out of range, ModelError if there is no such
+    file, BackendError if the engine is not installed or refuses the file, device or precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    for name, count in (
+        ("threads", 1 if threads is None else threads),
+        ("streams", streams),
+        ("batch", 1 if batch is None else batch),
+        ("instances", instances),
+    ):
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, not {count!r}")
+    file = Path(model_file)
+
+    def opened(adapter: ModuleType, engine: _Engine) -> Backend:
+        own: dict[str, Any] = {}
+        if engine.parts:
+            own = {
+                "vdsp_params": vdsp_params and Path(vdsp_params),
+                "batch": batch or 1,
+                "instances": instances,
+                "hw_config": hw_config,
+            }
+        elif engine.reads_weights:
+            own = {"weights": weights}
+        if vdsp_params is not None and not engine.parts:
+            raise BackendError(f"{vdsp_params} is for networks compiled by vamc, not for {file}")
+        result: Backend = adapter.open_engine(
+            file,
+            input_format=input_format,
+            device=device,
+            precision=precision,
+            threads=threads,
+            streams=streams,
+            **own,
+        )
+        return result
+
+    return _first_that_can(opened, file, backend)
+
+
+def describe(
+    model_file: str | PathLike[str],
+    backend: str = "auto",
+    *,
+    device: str = "cpu",
+    weights: WeightsReader | None = None,
+) -> Graph:
+    """What a network says of itself. Raises as `open_backend` does.
+
+    device   where a compiled network is loaded to be asked; files are read without one
+    weights  as in `open_backend`
+    """
+
+    def described(adapter: ModuleType, engine: _Engine) -> Graph:
+        own: dict[str, Any] = {"device": device} if engine.parts else {}
+        if engine.reads_weights:
+            own = {"weights": weights}
+        graph: Graph = adapter.describe(Path(model_file), **own)
+        return graph
+
+    return _first_that_can(described, Path(model_file), backend)
+
+
+def exists(model_file: Path) -> bool:
+    """Whether there is such a network: a file, or the prefix of a compiled one."""
+    compiled = any(engine.parts and engine.can_read(model_file) for engine in ENGINES.values())
+    return compiled or model_file.is_file()
+
+
+def _first_that_can(use: Callable[[ModuleType, _Engine], T], file: Path, backend: str) -> T:
+    if backend != "auto" and backend not in ENGINES:
+        raise ValueError(f"backend must be one of auto, {', '.join(ENGINES)}, not {backend!r}")
+    if not exists(file):
+        raise ModelError(f"there is no network file {file}")
+    refusals = []
+    able = [name for name, engine in ENGINES.items() if engine.can_read(file)]
+    for name in (able or ENGINES) if backend == "auto" else [backend]:
+        try:
+            return use(_adapter(name, file), ENGINES[name])
+        except BackendError as error:
+            refusals.append(error)
+    if len(refusals) == 1:
+        raise refusals[0]
+    reasons = "\n".join(f"  {error}" for error in refusals)
+    raise BackendError(f"no engine runs {file}:\n{reasons}")
+
+
+def _adapter(name: str, file: Path) -> ModuleType:
+    engine = ENGINES[name]
+    if not engine.can_read(file):
+        raise BackendError(f"{name} reads {engine.reads}, not {file.name}")
+    if engine.missing:
+        raise BackendError(f"{name} needs {' and '.join(engine.missing)}: {engine.install}")
+    try:
+        return import_module(f"{__package__}.{name}")
+    except ImportError as error:  # installed, but its libraries do not load
+        raise BackendError(f"{name} is installed but cannot be loaded: {reason(error)}") from error

@@ -1,0 +1,163 @@
+"""What every inference engine is, and what it says of itself.
+
+Every engine takes pictures as they are, (N, H, W, 3) uint8 BGR, and does the rest (layout, type,
+channel order, normalisation) inside its own graph, as the network's `InputFormat` says. One file
+an engine; only these files import one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "PIXEL_SPAN",
+    "Backend",
+    "BackendInfo",
+    "Graph",
+    "InputFormat",
+    "Outputs",
+    "WeightsReader",
+    "reason",
+]
+
+T = TypeVar("T")
+Outputs = dict[str, npt.NDArray[np.float32]]
+Shape = tuple[int | None, ...]
+
+# Of a file that holds weights alone: the names of its network's outputs, and the network, as the
+# engine calls it. Raises ModelError for a file that it does not know.
+WeightsReader = Callable[[Path], tuple[Sequence[str], Any]]
+
+# A quantiser that reaches this far at the input takes pixels, not numbers around 1.
+PIXEL_SPAN = 128.0
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """What a network's input expects of a picture.
+
+    layout    "NCHW" or "NHWC"
+    channels  "BGR" or "RGB"
+    mean      in the order of `channels`; the network sees (pixel - mean) / divisor of pixels in
+    divisor   0..255. 0 and 1 where the graph normalises itself
+    size      (width, height) of a network that takes no other; None takes any
+
+    Raises ValueError for anything else.
+    """
+
+    layout: str = "NCHW"
+    channels: str = "BGR"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    divisor: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout not in ("NCHW", "NHWC"):
+            raise ValueError(f"layout must be NCHW or NHWC, not {self.layout!r}")
+        if self.channels not in ("BGR", "RGB"):
+            raise ValueError(f"channels must be BGR or RGB, not {self.channels!r}")
+        for name, values in (("mean", self.mean), ("divisor", self.divisor)):
+            if len(values) != 3 or not np.all(np.isfinite(values)):
+                raise ValueError(f"{name} must be three numbers, not {values!r}")
+        if 0 in self.divisor:
+            raise ValueError(f"divisor must not be 0: {self.divisor}")
+        if self.size is not None and not (
+            len(self.size) == 2 and all(isinstance(n, int) and n > 0 for n in self.size)
+        ):
+            raise ValueError(f"size must be a positive width and height, not {self.size!r}")
+
+    @property
+    def normalises(self) -> bool:
+        """Whether pixels are changed at all."""
+        return any(self.mean) or self.divisor != (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What a network's file says of itself. None in a shape stands for any size.
+
+    input       shape of the picture input
+    outputs     shape of each output, by name
+    normalises  the input goes through constant arithmetic first, or through a quantiser that
+                spans pixel values: it takes pixels in 0..255
+    checked     the range of values stands in a file of the engine's own, which opening the network
+                compares with what is asked for
+    """
+
+    input: Shape
+    outputs: Mapping[str, Shape]
+    normalises: bool
+    checked: bool = False
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What was opened, and how it runs.
+
+    engine      a name of `ENGINES`
+    version     the engine's
+    model       the network's file, or the prefix of a compiled one
+    device      as the engine calls it
+    precision   "f32", "bf16" or "f16": what float arithmetic runs in; integer layers stay integer
+    fixed_size  (width, height) the network insists on, or None
+    streams     requests in flight at most
+    threads     bound on the engine's threads, or None for the engine's own choice
+    outputs     shape of each output, by name; None stands for any size
+    batch       the only batch size the graph takes, or None; others are run one by one
+    """
+
+    engine: str
+    version: str
+    model: Path
+    device: str
+    precision: str
+    fixed_size: tuple[int, int] | None
+    streams: int
+    threads: int | None
+    outputs: Mapping[str, Shape] = field(default_factory=dict)
+    batch: int | None = None
+
+
+class Backend(Protocol):
+    """A network on an engine. Thread-safe; close it, or use it as a context manager."""
+
+    @property
+    def info(self) -> BackendInfo: ...
+
+    def run(self, batch: npt.NDArray[np.uint8]) -> Outputs:
+        """Raw outputs by name, the caller's own, of a batch (N, H, W, 3) uint8 BGR.
+
+        Raises ValueError if the batch has another shape or type or a size that the network does
+        not take, BackendError if the engine fails or is closed.
+        """
+        ...
+
+    def submit(self, batch: npt.NDArray[np.uint8], then: Callable[[Outputs], T]) -> Future[T]:
+        """Run the batch elsewhere, hand the outputs to `then`, return the future of its result.
+
+        The outputs are the engine's own memory, valid until `then` returns: it must copy what is
+        to stay, and must not use this backend. The batch must not change before the future is
+        done. Waits as long as `streams` requests are in flight, so memory stays bounded.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish what is in flight and give everything back. Once is enough, twice is allowed."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def reason(error: BaseException) -> str:
+    """An engine's error on one line, cut to what one can read."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 400 else f"...{text[-400:]}"

@@ -1,0 +1,149 @@
+"""OpenPose's flags and what becomes of each here, and the flags that commands share.
+
+A person who comes from OpenPose types what they are used to: every flag of it is an option of
+ours, is mapped to one, changes nothing here, or is refused with a sentence that says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+from openpose_ext.cli.values import FALSE, TRUE, positive
+from openpose_ext.models.lookup import HAND_NETWORKS
+from openpose_ext.stages.preprocess import HEIGHT
+
+__all__ = [
+    "DEFAULT_BODY",
+    "DEFAULT_HAND",
+    "NETWORK_BOOLEANS",
+    "add_hand_flags",
+    "add_network_flags",
+    "hand_flags",
+    "network_flags",
+]
+
+DEFAULT_BODY = "lite"
+DEFAULT_HAND = "lite"  # of a bare --hand
+
+
+# Flags that `PoseEstimator` takes as they are. Not body and height, which have other names too.
+_NETWORK_FLAGS = (
+    "backend", "device", "precision", "threads", "normalise", "fit", "scales", "mirror", "mode",
+)  # fmt: skip
+# Those of them without a value.
+NETWORK_BOOLEANS = ("mirror",)
+
+
+def add_network_flags(group: argparse._ArgumentGroup) -> None:
+    """Add the flags that say which network runs, and how; `--body`, `--height` default to None."""
+    add = group.add_argument
+    add("--body", metavar="NAME|FILE", help=f"the body network (default {DEFAULT_BODY})")
+    add("--backend", default="auto", metavar="NAME", help="inference engine (default auto)")
+    add("--device", default="cpu", help="in the engine's words: cpu, GPU, ... (default cpu)")
+    add(
+        "--precision",
+        default="auto",
+        choices=("auto", "f32", "bf16", "f16"),
+        help="of the arithmetic; auto is the engine's choice",
+    )
+    add("--threads", type=positive, metavar="N", help="of the engine (default: its choice)")
+    add(
+        "--normalise",
+        type=_normalisation,
+        metavar="MEAN,DIVISOR",
+        help="what the body network expects, where its manifest is missing or wrong: 128,256 for "
+        "the original networks, 0,1 for those that normalise themselves",
+    )
+    add("--height", type=positive, metavar="H", help=f"of the input, pixels (default {HEIGHT})")
+    add(
+        "--fit",
+        default="pad",
+        choices=("pad", "stretch"),
+        help="keep the picture's aspect ratio, or not (default pad)",
+    )
+    add(
+        "--scales",
+        type=_scales,
+        default=(1.0,),
+        metavar="S,S,...",
+        help="average the maps of these multiples of the height, such as 0.5,1,1.5 (default 1)",
+    )
+    add("--mirror", action="store_true", help="average with the mirrored picture's maps")
+    add(
+        "--mode",
+        default="fast",
+        choices=("fast", "reference"),
+        help="how people are decoded: reference is slow and exactly the original rules",
+    )
+
+
+def network_flags(args: argparse.Namespace) -> dict[str, Any]:
+    """What those flags ask of `PoseEstimator`, without body and height."""
+    return {name: getattr(args, name) for name in _NETWORK_FLAGS}
+
+
+def add_hand_flags(group: argparse._ArgumentGroup) -> None:
+    """Add the flags that say which network looks for hands, and how."""
+    add = group.add_argument
+    add(
+        "--hand",
+        nargs="?",
+        const="true",
+        default="none",
+        metavar="NAME|FILE",
+        help=f"look for hands, too, with this network: {', '.join(HAND_NETWORKS)}, or a file "
+        f"(alone: {DEFAULT_HAND}; default none)",
+    )
+    add(
+        "--hand_scale_number",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="look at each hand in N squares, and average (1)",
+    )
+    add(
+        "--hand_scale_range",
+        type=float,
+        default=0.4,
+        metavar="RANGE",
+        help="of those squares' sides: 0.4 is 0.8 to 1.2 (0.4)",
+    )
+
+
+def hand_flags(args: argparse.Namespace) -> dict[str, Any]:
+    """What those flags ask of `PoseEstimator`. Raises ValueError for squares without a side."""
+    hand = args.hand
+    if hand.lower() in TRUE:
+        hand = DEFAULT_HAND
+    if hand.lower() in (*FALSE, "none"):
+        return {"hand": None}
+    number, span = args.hand_scale_number, args.hand_scale_range
+    if not 0 <= span < 2:
+        raise ValueError(f"--hand_scale_range must lie in 0 to 2, not {span}")
+    if number == 1:
+        return {"hand": hand}
+    # OpenPose scales the square; in a larger one the hand looks smaller.
+    sides = (1 - span / 2 + span * index / (number - 1) for index in range(number))
+    return {"hand": hand, "hand_scales": tuple(1 / side for side in sides)}
+
+
+def _normalisation(text: str) -> tuple[float, float]:
+    try:
+        mean, divisor = map(float, text.split(","))
+    except ValueError:
+        mean = divisor = math.nan
+    if not math.isfinite(mean) or not math.isfinite(divisor) or divisor == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a mean and a divisor such as 128,256")
+    return mean, divisor
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    try:
+        scales = tuple(map(float, text.split(",")))
+    except ValueError:
+        scales = ()
+    if not scales or not all(0 < scale < math.inf for scale in scales):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of scales such as 0.5,1,1.5")
+    return scales

@@ -1,0 +1,91 @@
+"""Command lines, read as OpenPose's users write them."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import glob
+import os
+import re
+from collections.abc import Collection, Sequence
+
+from openpose_ext.backends.engines import ENGINES
+from openpose_ext.cli.openpose_flags import OPENPOSE_FLAGS, Treatment
+from openpose_ext.cli.values import FALSE, TRUE
+from openpose_ext.models.lookup import HAND_NETWORKS
+
+__all__ = ["parse"]
+
+
+def parse(
+    parser: argparse.ArgumentParser, argv: Sequence[str], booleans: Collection[str]
+) -> argparse.Namespace:
+    """Parse a command line as OpenPose's users write it.
+
+    Words of a flag may be joined by `_` or `-`; OpenPose's forms of booleans (`--face=false`,
+    `--noface`) and values that begin with a minus (`--net_resolution -1x368`) are understood;
+    inputs and flags come in any order.
+
+    parser    its options are written with `_`; it may have had `add_openpose_flags`
+    booleans  the parser's own options without a value
+
+    Raises SystemExit(2), after a sentence on stderr, for an unknown flag (the nearest is
+    suggested), one that is refused, and a word where no input is expected.
+    """
+    foreign = {flag.name for flag in OPENPOSE_FLAGS if flag.is_boolean}
+    args, rest = parser.parse_known_intermixed_args(_normalised(argv, foreign | {*booleans}))
+    known = [f"--{name}" for name in vars(args)]
+    for word in rest:
+        if word.startswith("-"):
+            name = word.partition("=")[0]
+            near = difflib.get_close_matches(name, known, n=1)
+            parser.error(f"unknown flag {name}" + (f"; did you mean {near[0]}?" if near else ""))
+        parser.error(f"{word!r} is neither a flag nor the value of one")
+    for flag in OPENPOSE_FLAGS:
+        if flag.treatment is Treatment.REFUSED:
+            value = getattr(args, flag.name, None)
+            if value is not None and not flag.asks_for_nothing(value):
+                parser.error(f"--{flag.name}: {flag.note}")
+    return args
+
+
+def _normalised(argv: Sequence[str], booleans: Collection[str]) -> list[str]:
+    """The command line in argparse's terms: booleans stand alone or are left out."""
+    words = list(argv)
+    normal: list[str] = []
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            return [*normal, word, *words]
+        if not word.startswith("--"):
+            normal.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        name = name.replace("-", "_")
+        if name.removeprefix("no") in booleans and name not in booleans:
+            continue
+        if name == "nohand":
+            name, equals, value = "hand", "=", "none"
+        if name == "hand" and not equals:
+            takes = bool(words) and not words[0].startswith("-") and _names_a_hand_network(words[0])
+            equals, value = "=", words.pop(0) if takes else "true"
+        if name in booleans and not equals and words and words[0] in ("true", "false"):
+            equals, value = "=", words.pop(0)
+        if name in booleans and value.lower() in FALSE:
+            continue
+        if name in booleans and value.lower() in TRUE:
+            equals = value = ""
+        if not equals and words and re.match(r"-\d", words[0]):
+            equals, value = "=", words.pop(0)
+        normal.append(f"--{name}{equals}{value}")
+    return normal
+
+
+def _names_a_hand_network(word: str) -> bool:
+    """Whether a word after `--hand` is its value, and not an input: OpenPose's flag has none."""
+    if word.lower() in (*TRUE, *FALSE, "none", *HAND_NETWORKS):
+        return True
+    suffix = os.path.splitext(word)[1].lower()
+    if suffix:
+        return any(suffix in engine.suffixes for engine in ENGINES.values())
+    return not (os.path.exists(word) or os.path.dirname(word) or glob.has_magic(word))

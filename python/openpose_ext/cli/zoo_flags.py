@@ -1,0 +1,65 @@
+"""Flags for a Vastai card, among them all of VastModelZoo's `openpose_vsx.py`, for `infer`.
+
+Whoever runs that script puts `python -m openpose_ext.infer` in its place and keeps the flags. They
+mean what they mean there, except that `--batch` is heeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from openpose_ext.cli.values import positive
+from openpose_ext.errors import UsageError
+
+__all__ = ["add_zoo_flags", "card_options", "translate_zoo_flags"]
+
+# What is another flag's name, and that flag as `args` has it.
+_SAME = {
+    "body_prefix_path": "body",
+    "hand_prefix_path": "hand",
+    "save_dir": "output",
+    "device_id": "device",
+}
+
+
+def add_zoo_flags(parser: argparse.ArgumentParser) -> None:
+    """Make the parser know them."""
+    group = parser.add_argument_group(
+        "on a Vastai card", "The flags of VastModelZoo's openpose_vsx.py."
+    )
+    add = group.add_argument
+    add("--body_prefix_path", metavar="PREFIX", help="--backend vsx --body PREFIX")
+    add("--body_vdsp_info", metavar="JSON", help="of PREFIX (default: PREFIX.vdsp_params.json)")
+    add("--hand_prefix_path", metavar="PREFIX", help="--backend vsx --hand PREFIX")
+    add("--hand_vdsp_info", metavar="JSON", help="of PREFIX (default: PREFIX.vdsp_params.json)")
+    add("--batch", type=positive, metavar="N", help="pictures, or hands, a run (default 1)")
+    add("--device_id", metavar="DIES", help="the same as --device: 0, or several: 0,1")
+    add("--file_path", metavar="PATH", help="the same as an INPUT")
+    add("--save_dir", metavar="DIR", help="the same as -o")
+
+
+def translate_zoo_flags(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Set the options that these flags stand for. Raises UsageError where both are given."""
+    if args.file_path:
+        args.inputs = [*args.inputs, args.file_path]
+    if args.body_prefix_path or args.hand_prefix_path:
+        if args.backend not in ("auto", "vsx"):
+            raise UsageError(f"--backend {args.backend} runs no networks compiled for a card")
+        args.backend = "vsx"
+    for flag, option in _SAME.items():
+        value = getattr(args, flag)
+        if value is None:
+            continue
+        if getattr(args, option) != parser.get_default(option):
+            raise UsageError(f"--{flag} and --{option} say the same; give one of them")
+        setattr(args, option, value)
+
+
+def card_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What they ask of `PoseEstimator` besides."""
+    return {
+        "vdsp_params": args.body_vdsp_info,
+        "hand_vdsp_params": args.hand_vdsp_info,
+        "device_batch": args.batch,
+    }

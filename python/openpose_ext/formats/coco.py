@@ -1,0 +1,96 @@
+"""COCO's key point results, as numbers: what an evaluation of COCO reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.types.arrays import Floats
+
+__all__ = ["COCO_PARTS", "FOOT_PARTS", "encode"]
+
+# COCO's 17 parts, in its order, by our names. Neck, MidHip and feet are not among them.
+COCO_PARTS = (
+    "Nose", "LEye", "REye", "LEar", "REar", "LShoulder", "RShoulder", "LElbow", "RElbow",
+    "LWrist", "RWrist", "LHip", "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle",
+)  # fmt: skip
+
+# COCO-WholeBody's feet, in its order, by our names.
+FOOT_PARTS = ("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
+_FACE_POINTS = 68  # of COCO-WholeBody; none is looked for
+
+_PERSON = 1
+
+
+def encode(
+    keypoints: Floats,
+    scores: Floats,
+    parts: Sequence[str],
+    image_id: int,
+    *,
+    hands: Floats | None = None,
+) -> list[dict[str, Any]]:
+    """One result a person: `image_id`, `category_id` 1, `keypoints` 17 * (x, y, v), `score`.
+
+    keypoints  (P, K, 3): x, y in pixels of the picture and score; missing parts score 0
+    scores     (P,)
+    parts      K names
+    hands      (P, 2, 21, 3), the left hand first, or None where none were looked for
+
+    Found parts, filled ones among them, have v = 1, missing ones are 0, 0, 0. Coordinates are
+    pixels with pixel centres at integers, to a hundredth. A person with none of the 17 parts is
+    left out. Keys of COCO-WholeBody stand beside: of a skeleton with feet `foot_kpts` 6 * (x, y,
+    score); where hands were looked for that, too, `lefthand_kpts` and `righthand_kpts` 21 * (x, y,
+    score), and `face_kpts` zeros.
+
+    Raises ValueError if the skeleton lacks one of the 17 parts.
+    """
+    names = list(parts)
+    lacking = [name for name in COCO_PARTS if name not in names]
+    if lacking:
+        raise ValueError(f"the skeleton has no {lacking[0]}, which COCO needs")
+    points = keypoints[:, [names.index(name) for name in COCO_PARTS]].astype(np.float64)
+    found = points[..., 2] > 0
+    points[..., 2] = found
+    points[~found] = 0
+    return [
+        {
+            "image_id": image_id,
+            "category_id": _PERSON,
+            "keypoints": person.round(2).ravel().tolist(),
+            "score": float(score),
+            **_whole_body(keypoints[index], names, None if hands is None else hands[index]),
+        }
+        for index, (person, score, seen) in enumerate(zip(points, scores, found, strict=True))
+        if seen.any()
+    ]
+
+
+def _whole_body(body: Floats, names: list[str], hands: Floats | None) -> dict[str, list[float]]:
+    """What COCO-WholeBody has beside the body: feet, and with hands all of it."""
+    if hands is None and not {*FOOT_PARTS} & {*names}:
+        return {}
+    feet = np.zeros((len(FOOT_PARTS), 3))
+    for row, name in enumerate(FOOT_PARTS):
+        if name in names:
+            feet[row] = body[names.index(name)]
+    if hands is None:
+        return {"foot_kpts": _flat(feet)}
+    left, right = hands
+    return {
+        "foot_kpts": _flat(feet),
+        "face_kpts": [0.0] * (3 * _FACE_POINTS),
+        "lefthand_kpts": _flat(left),
+        "righthand_kpts": _flat(right),
+    }
+
+
+def _flat(points: npt.NDArray[np.floating]) -> list[float]:
+    """x, y to a hundredth of a pixel and the score to a thousandth, point after point."""
+    rounded = points.astype(np.float64)
+    rounded[:, :2] = rounded[:, :2].round(2)
+    rounded[:, 2] = rounded[:, 2].round(3)
+    return [float(value) for value in rounded.ravel()]

@@ -1,0 +1,67 @@
+"""The JSON of ControlNet's and ComfyUI's pose editors (`POSE_KEYPOINT`).
+
+A file holds a list with one frame: `people`, `canvas_height` and `canvas_width`. People are
+COCO_18, x, y, 1.0 a point in pixels of the canvas, and 0, 0, 0 where one is missing: its readers
+take every confidence below 1 for a missing point, so a score has no place. The hand's and face's
+lists are null where there is none. The schema is `formats/schemas/controlnet.json`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from openpose_ext.types.arrays import Floats, Size
+
+__all__ = ["encode"]
+
+
+def encode(
+    keypoints: Floats,
+    size: Size,
+    *,
+    threshold: float,
+    hand_threshold: float,
+    hands: Floats | None = None,
+) -> list[dict[str, Any]]:
+    """People as a `POSE_KEYPOINT` value of one frame.
+
+    keypoints       (P, 18, 3), COCO_18: x, y in pixels of the canvas, and score
+    size            (width, height) of the canvas
+    threshold       parts that score above it are found
+    hand_threshold  the same of the points of hands
+    hands           (P, 2, 21, 3), the left hand first, or None
+
+    People without a point found are left out. Raises ValueError if the size is not positive.
+    """
+    width, height = size
+    if width < 1 or height < 1:
+        raise ValueError("the size of the picture is not known, which is the canvas of this format")
+    people = []
+    for person in range(len(keypoints)):
+        pair = (None, None) if hands is None else hands[person]
+        left, right = (None if hand is None else _flat(hand, hand_threshold) for hand in pair)
+        pose = _flat(keypoints[person], threshold)
+        if pose is None and left is None and right is None:
+            continue
+        people.append(
+            {
+                "pose_keypoints_2d": pose,
+                "face_keypoints_2d": None,
+                "hand_left_keypoints_2d": left,
+                "hand_right_keypoints_2d": right,
+            }
+        )
+    return [{"people": people, "canvas_height": height, "canvas_width": width}]
+
+
+def _flat(points: Floats, threshold: float) -> list[float] | None:
+    """x, y, 1.0, x, ... of (n, 3) points; None if none is found."""
+    found = points[:, 2] > threshold
+    if not found.any():
+        return None
+    flat = np.zeros((len(points), 3))
+    flat[found, :2] = points[found, :2]
+    flat[found, 2] = 1.0
+    return [float(value) for value in flat.round(3).ravel()]

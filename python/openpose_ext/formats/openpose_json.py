@@ -1,0 +1,190 @@
+"""OpenPose's JSON, version 1.3: what `--write_json` writes, and what other tools read.
+
+A file is one line without spaces. Numbers have six significant digits and no trailing zeros, as
+OpenPose prints them. Source: OpenPose's output documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.types.arrays import Floats, Size
+from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21
+
+__all__ = ["Decoded", "decode", "encode"]
+
+_BODY = "pose_keypoints_2d"
+_HANDS = ("hand_left_keypoints_2d", "hand_right_keypoints_2d")
+_ALWAYS_EMPTY = (
+    "pose_keypoints_3d",
+    "face_keypoints_3d",
+    "hand_left_keypoints_3d",
+    "hand_right_keypoints_3d",
+)
+_VERSION = 1.3
+_NO_ID = -1
+_LARGEST_SIDE = 1 << 24  # pixels; whole pixels are exact in float32 up to here
+
+# The number of parts tells the skeleton; files do not name it.
+_KNOWN = (len(COCO_18.parts), len(BODY_25.parts))
+
+
+def encode(
+    keypoints: Floats,
+    parts: Sequence[str],
+    *,
+    hands: Floats | None = None,
+    ids: npt.NDArray[np.int64] | None = None,
+    candidates: Mapping[str, Floats] | None = None,
+) -> dict[str, Any]:
+    """People as OpenPose's JSON 1.3: `json.dumps` of it is what OpenPose writes.
+
+    keypoints   (P, K, 3): x, y in pixels of the picture and score; missing parts are 0, 0, 0
+    parts       K names
+    hands       (P, 2, 21, 3), the left hand first; None leaves their lists empty
+    ids         (P,), or None: every `person_id` is -1
+    candidates  what `part_candidates` is to hold, if anything: by part, all peaks that were found,
+                in anyone or not, (n, 3) x, y, score. Names that the skeleton lacks are left out,
+                names that are lacking are empty.
+
+    Numbers are rounded to six significant digits, and whole ones are ints. The format has no place
+    for person scores, picture size and skeleton's name.
+
+    Raises ValueError if a coordinate or score is not finite: JSON has no word for it.
+    """
+    people = []
+    for person in range(len(keypoints)):
+        left, right = ([], []) if hands is None else map(_flat, hands[person])
+        people.append(
+            {
+                "person_id": [_NO_ID if ids is None else int(ids[person])],
+                _BODY: _flat(keypoints[person]),
+                "face_keypoints_2d": [],
+                _HANDS[0]: left,
+                _HANDS[1]: right,
+                **{key: [] for key in _ALWAYS_EMPTY},
+            }
+        )
+    content: dict[str, Any] = {"version": _VERSION, "people": people}
+    if candidates is not None:
+        none = np.zeros((0, 3), np.float32)
+        by_part = {str(k): _flat(candidates.get(part, none)) for k, part in enumerate(parts)}
+        content["part_candidates"] = [by_part]
+    return content
+
+
+class Decoded(NamedTuple):
+    """The people of a file, in its order.
+
+    keypoints  (P, K, 3): x, y, score; K is 18, 25, or 0 where nobody has a body
+    hands      (P, 2, 21, 3), or None if nobody has hands
+    ids        (P,), -1 for who has none, or None if nobody has one
+    canvas     (width, height) of the picture, or None: OpenPose's own files do not tell it
+    """
+
+    keypoints: Floats
+    hands: Floats | None
+    ids: npt.NDArray[np.int64] | None
+    canvas: Size | None
+
+
+def decode(content: object) -> Decoded:
+    """People of OpenPose's JSON, as `json.loads` gives it.
+
+    Versions 1.0 to 1.3 are read, the key names of still older files, and the dialect of
+    ControlNet's editors. Faces, 3-D points and candidates are not kept.
+
+    Raises ValueError, with the reason, for anything else.
+    """
+    if isinstance(content, list) and len(content) == 1:
+        (content,) = content  # ControlNet's: a list of frames
+    people = content.get("people") if isinstance(content, dict) else None
+    if not isinstance(people, list) or not all(isinstance(p, dict) for p in people):
+        raise ValueError("it has no list `people` of objects")
+    assert isinstance(content, dict)
+    canvas = _canvas(content)
+    bodies = [_points(person, _BODY, canvas) for person in people]
+    hands = [_points(person, key, canvas) for person in people for key in _HANDS]
+    for hand in hands:
+        if len(hand) not in (0, len(HAND_21.parts)):
+            raise ValueError(f"a hand has {len(hand)} points, not {len(HAND_21.parts)}")
+    ids = np.array([_person_id(person) for person in people], np.int64)
+    return Decoded(
+        keypoints=_stacked(bodies, _part_count({len(body) for body in bodies if len(body)})),
+        hands=_stacked(hands, len(HAND_21.parts)).reshape(-1, 2, len(HAND_21.parts), 3)
+        if any(len(hand) for hand in hands)
+        else None,
+        ids=ids if (ids != _NO_ID).any() else None,
+        canvas=canvas,
+    )
+
+
+def _canvas(content: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(width, height) that ControlNet's files tell, None if they do not."""
+    told = content.get("canvas_width"), content.get("canvas_height")
+    if told == (None, None):
+        return None
+    sides = [s for s in told if isinstance(s, int) and 0 < s < _LARGEST_SIDE]
+    if len(sides) < 2:
+        raise ValueError(f"its canvas is {told[0]} x {told[1]}")
+    return sides[0], sides[1]
+
+
+def _flat(points: npt.NDArray[np.float32]) -> list[float]:
+    """x, y, score, x, ... to six significant digits; whole numbers as int, written without .0"""
+    if not np.isfinite(points).all():
+        raise ValueError("key points must be finite to be written as JSON")
+    rounded = [float(f"{value:.6g}") for value in points.ravel().tolist()]
+    return [int(value) if value.is_integer() else value for value in rounded]
+
+
+def _points(
+    person: Mapping[str, Any], key: str, canvas: tuple[int, int] | None
+) -> npt.NDArray[np.float32]:
+    """(n, 3) of one group; n = 0 if it is absent, null or empty. Missing points are 0, 0, 0.
+
+    On a canvas, a group of which no point passes 1 is in shares of the sides, as its readers have
+    it.
+    """
+    # Before version 1.0 the keys had no `_2d`.
+    listed = person.get(key, person.get(key.removesuffix("_2d"))) or []
+    try:
+        points = np.asarray(listed, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{key} is not a list of numbers") from error
+    if points.ndim != 1 or points.size % 3 or not np.isfinite(points).all():
+        raise ValueError(f"{key} is not a flat list x, y, score, ... of finite numbers")
+    points = points.reshape(-1, 3)
+    points[points[:, 2] <= 0] = 0
+    if canvas is not None and (np.abs(points[:, :2]) <= 1).all():
+        points[:, :2] *= canvas
+    return points
+
+
+def _part_count(counts: set[int]) -> int:
+    """How many parts everybody has; 0 where nobody has a body."""
+    if not counts:
+        return 0
+    if len(counts) > 1 or not counts <= {*_KNOWN}:
+        parts = " and ".join(str(count) for count in sorted(counts))
+        raise ValueError(f"its people have {parts} parts; 18 (COCO) or 25 (BODY_25) are read")
+    return counts.pop()
+
+
+def _stacked(groups: Iterable[npt.NDArray[np.float32]], parts: int) -> npt.NDArray[np.float32]:
+    """(n, parts, 3), empty groups as missing."""
+    missing = np.zeros((parts, 3), np.float32)
+    filled = [group if len(group) else missing for group in groups]
+    return np.stack(filled) if filled else np.zeros((0, parts, 3), np.float32)
+
+
+def _person_id(person: Mapping[str, Any]) -> int:
+    listed = person.get("person_id", [_NO_ID])
+    value = listed[0] if isinstance(listed, list) and listed else listed
+    if isinstance(value, bool) or not isinstance(value, int):
+        return _NO_ID
+    return value

@@ -1,0 +1,148 @@
+"""People as lines of text.
+
+    # openpose_ext 1 coco_18 640 480
+    body 0.871 320.250 101.500 0.912 ...
+    left_hand 0.640 ...
+    right_hand 0.000 0.000 0.000 0.000 ...
+
+The first line has the format's version, the skeleton, and the picture's width and height. Then a
+line `body` a person: score, then x, y, score of every part; missing parts are zeros. Where hands
+were looked for, two lines follow each, with the mean score of the points found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.types.arrays import Floats, Size
+from openpose_ext.types.scores import FILLED_SCORE
+from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
+
+__all__ = ["Decoded", "decode", "encode"]
+
+_HEADER = "# openpose_ext 1"
+_HANDS = ("left_hand", "right_hand")
+_TOPOLOGIES = {topology.name: topology for topology in (COCO_18, BODY_25)}
+_STEP = 0.001  # of the three decimals
+
+
+def encode(
+    keypoints: Floats,
+    scores: Floats,
+    filled: npt.NDArray[np.bool_],
+    *,
+    topology: str,
+    size: Size,
+    hands: Floats | None = None,
+) -> str:
+    """The text of people, as this module's head describes it. Ids have no place in it.
+
+    keypoints  (P, K, 3): x, y in the picture, and score
+    scores     (P,)
+    filled     (P, K): parts that were filled, not seen; three decimals keep them apart
+    topology   the skeleton's name
+    size       (width, height) of the picture
+    hands      (P, 2, 21, 3), the left hand first, or None
+    """
+    width, height = size
+    points = keypoints.astype(np.float64)
+    points[..., 2] = _class_kept(points[..., 2], filled)
+    head = f"{_HEADER} {topology} {width} {height}"
+    return "\n".join([head, *_lines(points, scores, hands), ""])
+
+
+class Decoded(NamedTuple):
+    """The people of a text.
+
+    keypoints  (P, K, 3) float32
+    scores     (P,) float32
+    hands      (P, 2, 21, 3) float32, or None
+    topology   the skeleton
+    size       (width, height) of the picture
+    """
+
+    keypoints: Floats
+    scores: Floats
+    hands: Floats | None
+    topology: Topology
+    size: Size
+
+
+def decode(text: str) -> Decoded:
+    """The people of a text that `encode` made, to its three decimals.
+
+    Raises ValueError, with the line and the reason, for anything else.
+    """
+    lines = text.splitlines()
+    topology, size = _header(lines[0] if lines else "")
+    scores: list[float] = []
+    bodies: list[Floats] = []
+    hands: list[Floats] = []
+    expected = "body"
+    for number, line in enumerate(lines[1:], start=2):
+        kind, _, numbers = line.partition(" ")
+        if kind == "body":
+            score, body = _numbers(numbers, len(topology.parts), number)
+            scores.append(score)
+            bodies.append(body)
+        elif kind == expected and bodies:
+            hands.append(_numbers(numbers, len(HAND_21.parts), number)[1])
+        else:
+            raise ValueError(f"line {number} begins with {kind!r}")
+        expected = {"body": _HANDS[0], _HANDS[0]: _HANDS[1]}.get(kind, "body")
+    if hands and len(hands) != 2 * len(bodies):
+        raise ValueError("some people lack the lines of their hands")
+    return Decoded(
+        keypoints=np.array(bodies, np.float32).reshape(-1, len(topology.parts), 3),
+        scores=np.array(scores, np.float32),
+        hands=np.array(hands).reshape(-1, 2, len(HAND_21.parts), 3) if hands else None,
+        topology=topology,
+        size=size,
+    )
+
+
+def _lines(
+    keypoints: npt.NDArray[np.float64], scores: Floats, hands: Floats | None
+) -> Iterator[str]:
+    for person in range(len(keypoints)):
+        yield _line("body", scores[person], keypoints[person])
+        if hands is not None:
+            for kind, hand in zip(_HANDS, hands[person], strict=True):
+                found = hand[:, 2] > 0
+                yield _line(kind, hand[found, 2].mean() if found.any() else 0.0, hand)
+
+
+def _class_kept(
+    scores: npt.NDArray[np.float64], filled: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """Scores that three decimals do not carry across the borders of missing, filled and seen."""
+    low = np.where(filled, _STEP, FILLED_SCORE + _STEP)
+    high = np.where(filled, FILLED_SCORE, np.inf)
+    return np.where(scores > 0, np.clip(scores, low, high), 0.0)
+
+
+def _line(kind: str, score: float, points: npt.NDArray[np.floating]) -> str:
+    numbers = " ".join(f"{value:.3f}" for value in points.ravel().tolist())
+    return f"{kind} {score:.3f} {numbers}"
+
+
+def _header(line: str) -> tuple[Topology, tuple[int, int]]:
+    name, *size = line.removeprefix(_HEADER).split() or [""]
+    if not line.startswith(_HEADER + " ") or name not in _TOPOLOGIES or len(size) != 2:
+        known = " or ".join(_TOPOLOGIES)
+        raise ValueError(f"the first line must be `{_HEADER} TOPOLOGY WIDTH HEIGHT`, {known}")
+    return _TOPOLOGIES[name], (int(size[0]), int(size[1]))
+
+
+def _numbers(text: str, parts: int, line: int) -> tuple[float, npt.NDArray[np.float32]]:
+    """The score and the (parts, 3) points of a line."""
+    numbers = np.array(text.split(), np.float32)
+    if len(numbers) != 1 + 3 * parts:
+        raise ValueError(f"line {line} has {len(numbers)} numbers, not {1 + 3 * parts}")
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"line {line} has numbers that are not finite")
+    return float(numbers[0]), numbers[1:].reshape(parts, 3)

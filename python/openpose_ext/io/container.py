@@ -1,0 +1,121 @@
+"""Media containers, opened safely."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from typing import IO
+
+import av
+import av.error
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from openpose_ext.errors import SourceError
+
+__all__ = ["Opener", "demuxed", "is_address", "open_container", "reason", "video_stream"]
+
+# Demuxers that open further files and addresses, named in the file, and one that takes any text
+# for a picture. A file may come from a stranger; it shall not choose what else is read.
+_REFUSED_FORMATS = frozenset(
+    ("concat", "concatf", "dash", "hls", "image2", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp",
+     "tty")
+)  # fmt: skip
+
+
+# What FFmpeg says of an index that is cut off, and of a format refused.
+_DAMAGED = (errno.EIO, errno.EINVAL)
+
+
+# Seconds in which an address has to answer.
+_PATIENCE = 10.0
+
+
+Opener = Callable[[], IO[bytes]]
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is an address, such as rtsp://..., and no path."""
+    return "://" in name and not os.path.lexists(name)
+
+
+def open_container(
+    name: str,
+    *,
+    options: Mapping[str, str] | None = None,
+    patience: float = _PATIENCE,
+    most_pixels: int | None = None,
+    opened: Opener | None = None,
+) -> InputContainer:
+    """Open a file, or an address, which has `patience` seconds for each answer.
+
+    A stream of frames of more than `most_pixels` is not looked into: it may have no size.
+    `opened` opens the file in Python's stead. Raises SourceError, with the reason, if that fails.
+    """
+    try:
+        if opened is not None:
+            return av.open(
+                opened(),
+                "r",
+                options={"format_whitelist": _allowed_formats(), **_bound(most_pixels)},
+                metadata_errors="replace",
+            )
+        if is_address(name):
+            return av.open(
+                name, options=dict(options or {}), timeout=patience, metadata_errors="replace"
+            )
+        # No protocol but `file`: a path may look like an address of one.
+        return av.open(
+            f"file:{name}",
+            options={
+                "format_whitelist": _allowed_formats(),
+                "protocol_whitelist": "file",
+                **_bound(most_pixels),
+            },
+            metadata_errors="replace",  # titles in whatever encoding
+        )
+    except av.error.FFmpegError as error:
+        raise SourceError(f"{name}: {reason(error)}") from error
+
+
+def _bound(most_pixels: int | None) -> dict[str, str]:
+    """A decoder's options that let it refuse frames of more pixels."""
+    return {} if most_pixels is None else {"max_pixels": str(most_pixels)}
+
+
+def video_stream(container: InputContainer, name: str) -> VideoStream:
+    """The first stream of pictures that is no cover. Raises SourceError if there is none."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise SourceError(f"{name}: there is no decoder for its pictures")
+            return stream
+    raise SourceError(f"{name}: it has no video, only sound or data")
+
+
+def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """The packets of a stream. Raises FFmpegError where it cannot be read."""
+    # At the end PyAV gives an empty packet, or trips over a stream that began in the middle.
+    with suppress(IndexError):
+        for packet in container.demux(stream):
+            if packet.dts is not None or packet.pts is not None or packet.size:
+                yield packet
+
+
+def reason(error: av.error.FFmpegError) -> str:
+    """What FFmpeg says went wrong, in a few words."""
+    if isinstance(error, av.error.InvalidDataError) or error.errno in _DAMAGED:
+        return "damaged, or of a format that cannot be read"
+    if isinstance(error, av.error.ExitError):
+        return "no answer in time"
+    return error.strerror or str(error)
+
+
+@cache
+def _allowed_formats() -> str:
+    return ",".join(sorted(av.formats_available - _REFUSED_FORMATS))

@@ -1,0 +1,34 @@
+"""Pictures at another size."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from openpose_ext.types.arrays import Picture, Size
+from openpose_ext.types.frame import Frame
+
+__all__ = ["at_size", "resized"]
+
+
+def at_size(frame: Frame, size: Size) -> Picture:
+    """The frame's picture at another (width, height), as (height, width, 3) uint8 BGR.
+
+    A frame of a video is resized on its way out of the video's own format, without the full-size
+    picture: cheaper, and not bit-equal to resizing `Frame.image`.
+    """
+    if isinstance(frame.pixels, np.ndarray):
+        return resized(frame.pixels, size)
+    return frame.pixels.at_size(*size)
+
+
+def resized(picture: Picture, size: Size) -> Picture:
+    """The picture at another (width, height): averaged to shrink it, cubic to enlarge it."""
+    import cv2
+
+    if (picture.shape[1], picture.shape[0]) == size:
+        return picture
+    # Enlarging: pictures of 184 rows gave AP (coco_val, height 368) .188 cubic, .172 linear with
+    # lite, .395 and .416 with mobilenet, .326 and .315 with mobilenet_thin, in 0.17 and 0.15 ms.
+    shrinks = size[0] * size[1] < picture.shape[0] * picture.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(np.ascontiguousarray(picture), size, interpolation=how), np.uint8)

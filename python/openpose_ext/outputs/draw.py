@@ -1,0 +1,205 @@
+"""Skeletons drawn over pictures, in three styles.
+
+openpose    the rules of OpenPose's CPU renderer. Colours stand in the topology; a limb has the
+            colour of its second part. Lines and discs are as thick as the person is large. Unlike
+            the original's, they are smoothed and lie on sub-pixels.
+seed        what pytorch-openpose draws: parts, then limbs as translucent ellipses
+controlnet  what ControlNet's annotators draw, on black, for networks that were trained on it
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.scores import FILLED_SCORE, HAND_THRESHOLD
+from openpose_ext.types.topology import COCO_18, HAND_21, Topology
+
+__all__ = ["STYLES", "draw"]
+
+Points = npt.NDArray[np.float32]
+Colour = tuple[int, int, int]
+
+STYLES = ("openpose", "controlnet", "seed")
+
+
+# Thickness of a person who fills the picture, as a share of sqrt(width * height).
+_BODY_SHARE = 1 / 75
+_HAND_SHARE = 1 / 50
+_LINE_TO_DISC = 0.75
+_THINNEST = 2
+_FULL_DISCS = 0.05  # people smaller than this share of the picture get smaller discs
+
+_SUBPIXEL_BITS = 4  # cv2 takes coordinates in sixteenths of a pixel
+_FARTHEST = 2.0**24  # pixels; sixteenths of it still fit cv2's 32 bits
+
+# Of the other two styles, in pixels whatever the picture's size.
+_STICK = 4  # half the width of a limb, and the radius of a part
+_FINGER = 2  # thickness of a finger
+_LIMB_LIGHT = 0.6  # brightness, or opacity, of limbs
+
+# Red to pink in 18 steps: of part k, and of limb k.
+_RAMP: tuple[Colour, ...] = (
+    (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0),
+    (0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255),
+    (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85),
+)  # fmt: skip
+# The hues e / 20 of a hand's edges, in their order.
+_HUES: tuple[Colour, ...] = (
+    (255, 0, 0), (255, 76, 0), (255, 153, 0), (255, 229, 0), (203, 255, 0), (127, 255, 0),
+    (51, 255, 0), (0, 255, 25), (0, 255, 102), (0, 255, 178), (0, 255, 255), (0, 178, 255),
+    (0, 102, 255), (0, 25, 255), (50, 0, 255), (127, 0, 255), (204, 0, 255), (255, 0, 229),
+    (255, 0, 152), (255, 0, 76),
+)  # fmt: skip
+
+
+def draw(
+    picture: Picture,
+    poses: Poses,
+    style: str = "openpose",
+    *,
+    threshold: float = FILLED_SCORE,
+    hand_threshold: float = HAND_THRESHOLD,
+) -> Picture:
+    """A copy of the picture with the people drawn on it, in their order.
+
+    picture    (H, W, 3) uint8 BGR; not changed
+    poses      in the picture's frame
+    style      one of `STYLES`. "controlnet" takes only the picture's size; it is BGR as all
+               pictures here. "seed" exchanges red and blue, as the original does. Both draw
+               COCO_18, whatever the skeleton, in lines of one thickness.
+    threshold  parts that score above it are drawn; the default leaves out filled ones
+    hand_threshold  the same of the points of hands
+
+    Raises ValueError if the picture has another form or the style is unknown.
+    """
+    if style not in STYLES:
+        raise ValueError(f"style must be one of {', '.join(STYLES)}, not {style!r}")
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        raise ValueError(
+            f"picture must be (H, W, 3) uint8 BGR, not {picture.shape} {picture.dtype}"
+        )
+    if style == "controlnet":
+        return _controlnet(picture.shape[:2], poses, threshold, hand_threshold)
+    canvas = np.array(picture, order="C")
+    if style == "seed":
+        return _seed(canvas, poses, threshold, hand_threshold)
+    for person in range(len(poses)):
+        _draw_skeleton(canvas, poses.keypoints[person], poses.topology, _BODY_SHARE, threshold)
+        for hand in _hands(poses, person):
+            _draw_skeleton(canvas, hand, HAND_21, _HAND_SHARE, hand_threshold)
+    return canvas
+
+
+def _hands(poses: Poses, person: int) -> Iterator[Points]:
+    """Left and right hand of a person, where hands were looked for."""
+    if poses.hands is not None:
+        yield from poses.hands[person]
+
+
+def _draw_skeleton(
+    canvas: Picture,
+    points: Points,
+    topology: Topology,
+    share: float,
+    threshold: float,
+) -> None:
+    """Lines, then discs, of one body or hand; points (K, 3) x, y, score, drawn in place."""
+    seen = points[:, 2] > threshold
+    if not seen.any():
+        return
+    height, width = canvas.shape[:2]
+    extent = min(1.0, float((np.ptp(points[seen, :2], axis=0) / (width, height)).max()))
+    thickness = max(math.floor(math.sqrt(width * height) * share * extent + 0.5), _THINNEST)
+    line = max(1, math.floor(_LINE_TO_DISC * thickness + 0.5))
+    radius = (thickness // 2) + (thickness / 2 if extent > _FULL_DISCS else 0)
+
+    at = [(_fixed_point(x), _fixed_point(y)) for x, y in points[:, :2].tolist()]
+    colours = [colour[::-1] for colour in topology.colours]
+    for limb, (a, b) in enumerate(topology.limbs):
+        if limb not in topology.redundant and seen[a] and seen[b]:
+            cv2.line(canvas, at[a], at[b], colours[b], line, cv2.LINE_AA, _SUBPIXEL_BITS)
+    for part in np.flatnonzero(seen):
+        disc = _fixed_point(radius)
+        cv2.circle(canvas, at[part], disc, colours[part], cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _fixed_point(pixels: float) -> int:
+    """A coordinate for cv2; what lies absurdly far out is kept from overflowing."""
+    return round(min(max(pixels, -_FARTHEST), _FARTHEST) * (1 << _SUBPIXEL_BITS))
+
+
+def _controlnet(
+    size: tuple[int, int], poses: Poses, threshold: float, hand_threshold: float
+) -> Picture:
+    canvas = np.zeros((*size, 3), np.uint8)
+    people = poses.as_topology(COCO_18)
+    for person, points in enumerate(people.keypoints):
+        for limb, ellipse in _ellipses(points, threshold):
+            red, green, blue = (int(_LIMB_LIGHT * value) for value in _RAMP[limb])
+            cv2.fillConvexPoly(canvas, ellipse, (blue, green, red))
+        for part, centre in _seen(points, threshold):
+            cv2.circle(canvas, centre, _STICK, _RAMP[part][::-1], cv2.FILLED)
+        for hand in _hands(people, person):
+            _draw_fingers(canvas, hand, hand_threshold, [hue[::-1] for hue in _HUES], (255, 0, 0))
+    return canvas
+
+
+def _seed(canvas: Picture, poses: Poses, threshold: float, hand_threshold: float) -> Picture:
+    """Every limb is blended over all before it, so what lies below several limbs fades."""
+    people = poses.as_topology(COCO_18)
+    # Part by part and limb by limb, not person by person.
+    discs = [disc for points in people.keypoints for disc in _seen(points, threshold)]
+    for part, centre in sorted(discs, key=lambda disc: disc[0]):
+        cv2.circle(canvas, centre, _STICK, _RAMP[part], cv2.FILLED)
+    ellipses = [limb for points in people.keypoints for limb in _ellipses(points, threshold)]
+    for limb, outline in sorted(ellipses, key=lambda ellipse: ellipse[0]):
+        painted = cv2.fillConvexPoly(canvas.copy(), outline, _RAMP[limb])
+        blended = cv2.addWeighted(canvas, 1 - _LIMB_LIGHT, painted, _LIMB_LIGHT, 0)
+        canvas = np.asarray(blended, np.uint8)
+    for person in range(len(people)):
+        for hand in _hands(people, person):
+            _draw_fingers(canvas, hand, hand_threshold, list(_HUES), (0, 0, 255))
+    return canvas
+
+
+def _seen(points: Points, threshold: float) -> Iterator[tuple[int, tuple[int, int]]]:
+    """The parts above the threshold, and the pixels they lie in."""
+    for part in np.flatnonzero(points[:, 2] > threshold).tolist():
+        yield part, (_pixel(points[part, 0]), _pixel(points[part, 1]))
+
+
+def _ellipses(points: Points, threshold: float) -> Iterator[tuple[int, npt.NDArray[np.int32]]]:
+    """The outlines of the limbs whose parts are seen, without the redundant ones."""
+    for limb, (a, b) in enumerate(COCO_18.limbs):
+        if limb in COCO_18.redundant or not points[[a, b], 2].min() > threshold:
+            continue
+        dx, dy = (points[a, :2].astype(np.float64) - points[b, :2]).tolist()
+        x, y = points[[a, b], :2].astype(np.float64).mean(axis=0).tolist()
+        axes = (_pixel(math.hypot(dx, dy) / 2), _STICK)
+        turn = int(math.degrees(math.atan2(dy, dx)))
+        outline = cv2.ellipse2Poly((_pixel(x), _pixel(y)), axes, turn, 0, 360, 1)
+        yield limb, np.asarray(outline, np.int32)
+
+
+def _draw_fingers(
+    canvas: Picture, points: Points, threshold: float, hues: list[Colour], disc: Colour
+) -> None:
+    """A hand's edges, then its points, in place."""
+    at = dict(_seen(points, threshold))
+    for edge, (a, b) in enumerate(HAND_21.limbs):
+        if a in at and b in at:
+            cv2.line(canvas, at[a], at[b], hues[edge], _FINGER)
+    for centre in at.values():
+        cv2.circle(canvas, centre, _STICK, disc, cv2.FILLED)
+
+
+def _pixel(value: float) -> int:
+    """A whole coordinate, cut off as the originals do; none that overflows in cv2."""
+    return int(min(max(value, -_FARTHEST), _FARTHEST))

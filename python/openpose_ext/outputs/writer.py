@@ -1,0 +1,83 @@
+"""Writing files whole, and choosing their names."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from openpose_ext.io.whole import PartFile
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
+
+__all__ = ["FrameWriter"]
+
+
+class FrameWriter(ABC):
+    """Writes the people of many frames, in order, into one file.
+
+    A context manager: `close` at the end of the block, `discard` if it is left by an exception.
+    The file appears under its name when it is closed; until then, and whatever interrupts,
+    nothing stands there, or what stood there before. One thread at a time; no call may be cut
+    short by an exception from outside if `close` is to follow.
+
+    Raises OutputError, naming the file and the reason, if it cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._file = PartFile(path)
+        self._open = True
+
+    @property
+    def path(self) -> Path:
+        """Where the file will be."""
+        return self._file.path
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Add the people of a frame. Frames come in the order of their source."""
+        with self._file.failing():
+            self._write(frame, poses)
+
+    def close(self) -> None:
+        """End the file and give it its name. Closing again does nothing."""
+        if not self._open:
+            return
+        try:
+            with self._file.failing():
+                self._finish()
+            self._file.appear()
+        except BaseException:
+            self.discard()
+            raise
+        self._open = False
+
+    def discard(self) -> None:
+        """Remove what was written. Does nothing after `close`."""
+        if not self._open:
+            return
+        self._open = False
+        with suppress(OSError):  # a full disk refuses what is still in a buffer
+            self._release()
+        self._file.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    @abstractmethod
+    def _write(self, frame: Frame, poses: Poses) -> None: ...
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Write what ends the file, and let go of it."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Let go of the file, whatever state it is in."""

@@ -1,0 +1,45 @@
+"""What the files of each input are called."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from openpose_ext.sources.listing import InputFile
+
+__all__ = ["output_names"]
+
+
+def output_names(pictures: Sequence[InputFile]) -> list[Path]:
+    """What the outputs of each picture are called, without their ends such as `_keypoints.json`.
+
+    The name is the path below the root without suffix (`dir/a`). Pictures that would share one
+    keep their suffix (`dir/a.jpg`); if that is still shared, the name of the root is put in front
+    (`root/dir/a.jpg`).
+
+    Raises ValueError naming two pictures that share even that.
+    """
+    level = [0] * len(pictures)
+    while True:
+        names = [_name(picture, k) for picture, k in zip(pictures, level, strict=True)]
+        users = Counter(names)
+        shared = [i for i, name in enumerate(names) if users[name] > 1]
+        if not shared:
+            return names
+        raised = [i for i in shared if level[i] < 2]
+        if not raised:
+            first, second = [i for i in shared if names[i] == names[shared[0]]][:2]
+            raise ValueError(
+                f"{pictures[first].path} and {pictures[second].path} would write the same files "
+                f"({names[first]}); run them with different output folders"
+            )
+        for i in raised:
+            level[i] += 1
+
+
+def _name(picture: InputFile, level: int) -> Path:
+    if level == 0:
+        return picture.relative.with_suffix("")
+    root = picture.root.resolve().name if level == 2 else ""
+    return Path(root) / picture.relative

@@ -1,0 +1,341 @@
+"""Instances of a network in processes of their own, begun together: what `perf` measures.
+
+A process opens its instances, warms them up and says so; when all have, they begin. Whatever
+happens to one of them, or to the command itself, none is left behind.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from threading import Thread
+from time import sleep
+from typing import Any
+
+import cv2
+import numpy as np
+
+from openpose_ext.backends.protocol import Backend, BackendInfo, Outputs
+from openpose_ext.errors import BackendError, OpenPoseExtError
+from openpose_ext.io.vamp_files import output_file, read_input, write_outputs
+from openpose_ext.models.engines import open_network
+from openpose_ext.models.manifest import Manifest, read_manifest
+from openpose_ext.run.load import Answer, Load, Times, ask, drive
+from openpose_ext.stages.preprocess import HEIGHT
+from openpose_ext.types.arrays import Picture, Size
+
+__all__ = ["Files", "Job", "Opened", "Result", "measure"]
+
+
+# How long a process that is done, or was told to end, may take before it is killed.
+_PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class Files:
+    """Inputs of a datalist, and what becomes of the outputs.
+
+    inputs         each with its index in the datalist
+    output         folder for the outputs, or None
+    cache_inputs   whether all are read before the measurement
+    cache_outputs  whether all are written after it
+    """
+
+    inputs: tuple[tuple[int, Path], ...]
+    output: Path | None = None
+    cache_inputs: bool = False
+    cache_outputs: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process does.
+
+    model        the network's file, or the prefix of a compiled one
+    engines      further arguments of `open_network` for each engine to be opened; its `streams` are
+                 instances
+    ahead        requests that an instance takes at a time
+    size         (width, height) of the inputs, or None for the network's own
+    batch        pictures a request
+    load         of this process
+    synchronous  whether engines are asked by `run`, not by `submit`
+    warm_up      requests to each instance before the measurement
+    files        inputs, or None for noise
+    """
+
+    model: Path
+    engines: tuple[dict[str, Any], ...]
+    ahead: int
+    size: Size | None
+    batch: int
+    load: Load
+    synchronous: bool = False
+    warm_up: int = 0
+    files: Files | None = None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a process says when it is ready.
+
+    pid      its id
+    info     of the engine
+    size     (width, height) of the inputs
+    outputs  the shape of what each picture gives, without the batch, in the network's order
+    """
+
+    pid: int
+    info: BackendInfo
+    size: Size
+    outputs: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a process measured.
+
+    times    (n, 4), a row a request: see `measure.drive`
+    samples  pictures in them
+    """
+
+    opened: Opened
+    times: Times
+    samples: int
+
+
+def measure(
+    jobs: Sequence[Job], begun: Callable[[Sequence[Opened]], None] = lambda _: None
+) -> list[Result]:
+    """Run each job in a process of its own, all at the same time. For the main thread.
+
+    begun  is told of the processes when all have begun; what it raises ends them
+
+    Raises what a process ran into (ModelError, BackendError, SourceError, OutputError, ValueError
+    for what a network does not take), and BackendError if one ends before it is done.
+    """
+    workers: list[_Worker] = []
+    try:
+        for job in jobs:
+            workers.append(_Worker(job))
+        opened = _answers(workers)
+        for worker in workers:
+            worker.begin()
+        begun(opened)
+        times = _answers(workers)
+    except BaseException:
+        for worker in workers:
+            worker.process.terminate()
+        raise
+    finally:
+        for worker in workers:
+            worker.end()
+    return [
+        Result(one, measured, _samples(job, len(measured)))
+        for job, one, measured in zip(jobs, opened, times, strict=True)
+    ]
+
+
+def _samples(job: Job, requests: int) -> int:
+    """Pictures in so many requests; the last one of a datalist may be a short batch."""
+    return requests * job.batch if job.files is None else len(job.files.inputs)
+
+
+class _Worker:
+    """A process and the line to it."""
+
+    def __init__(self, job: Job) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(job, theirs), daemon=True)
+        # Ctrl-C reaches processes, too, and is the command's affair alone: they inherit this.
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self.process.start()
+        finally:
+            signal.signal(signal.SIGINT, previous)
+            theirs.close()
+
+    def begin(self) -> None:
+        with suppress(OSError):  # it is dead; whoever waits for its answer will hear of it
+            self.connection.send("begin")
+
+    def end(self) -> None:
+        self.process.join(_PATIENCE)
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+    @property
+    def last_words(self) -> str:
+        """Why it says no more."""
+        self.process.join(_PATIENCE)
+        code = self.process.exitcode
+        how = f"ended with code {code}"
+        if code is not None and code < 0:
+            how = f"was killed by {signal.Signals(-code).name}"
+        return f"process {self.process.pid} {how} before its measurement was done"
+
+
+def _answers(workers: Sequence[_Worker]) -> list[Any]:
+    """The next word of each process, in their order; raises the first error among them."""
+    answers: dict[_Worker, Any] = {}
+    pending: dict[Any, _Worker] = {worker.connection: worker for worker in workers}
+    while pending:
+        for connection in wait([*pending]):
+            worker = pending.pop(connection)
+            try:
+                answer = worker.connection.recv()
+            except (EOFError, OSError):
+                raise BackendError(worker.last_words) from None
+            if isinstance(answer, Exception):
+                raise answer
+            answers[worker] = answer
+    return [answers[worker] for worker in workers]
+
+
+# In the process ----------------------------------------------------------------------------------
+
+
+def _work(job: Job, connection: Connection) -> None:
+    Thread(target=_die_with_parent, daemon=True).start()
+    # Told to end, it gives back what it has opened: nobody knows what a card makes of less.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        first = job.engines[0]
+        manifest = read_manifest(job.model, backend=first["backend"], device=first["device"])
+        with ExitStack() as opened:
+            backends = [
+                opened.enter_context(open_network(job.model, input_format=manifest.input, **engine))
+                for engine in job.engines
+            ]
+            info = backends[0].info
+            size = _input_size(job, manifest, info)
+            inputs = None if job.files is None else _Inputs(job.files, job.batch, size)
+            batch_of = _noise(job.batch, size) if inputs is None else inputs.batch
+            keep = inputs.keep if inputs is not None and inputs.wanted else None
+
+            def work(backend: Backend, number: int) -> Answer:
+                batch = batch_of(number)
+                return ask(backend, batch, synchronous=job.synchronous, wanted=keep is not None)
+
+            instances = [
+                partial(work, backend)
+                for backend, engine in zip(backends, job.engines, strict=True)
+                for _ in range(engine["streams"])
+            ]
+            shapes = _shapes(
+                ask(backends[0], batch_of(0), synchronous=job.synchronous, wanted=True)
+            )
+            drive(instances, Load(count=job.warm_up * len(instances)), ahead=job.ahead)
+            connection.send(Opened(os.getpid(), info, size, shapes))
+            connection.recv()
+            times = drive(instances, job.load, keep, ahead=job.ahead)
+            if inputs is not None:
+                inputs.finish()
+            connection.send(times)
+    except (OpenPoseExtError, ValueError) as error:
+        connection.send(error)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    sleep(_PATIENCE)
+    os._exit(1)
+
+
+def _shapes(answer: Answer) -> dict[str, tuple[int, ...]]:
+    assert answer.outputs is not None
+    return {name: output.shape[1:] for name, output in answer.outputs.items()}
+
+
+def _input_size(job: Job, manifest: Manifest, info: BackendInfo) -> Size:
+    """(width, height) of the inputs. ValueError where the network takes none such."""
+    if info.fixed_size is not None:
+        if job.size not in (None, info.fixed_size):
+            raise ValueError(
+                f"{info.model.name} takes pictures of {info.fixed_size[0]} x {info.fixed_size[1]} "
+                f"only, not of {job.size[0]} x {job.size[1]}"
+            )
+        return info.fixed_size
+    if job.size is None:
+        if job.files is not None:
+            raise ValueError(
+                f"{info.model.name} takes pictures of any size: say which, as in -s [3,184,184]"
+            )
+        side = manifest.crop or HEIGHT
+        return side, side
+    if any(side % manifest.stride for side in job.size):
+        raise ValueError(
+            f"sides of the input must be multiples of the stride {manifest.stride}, not {job.size}"
+        )
+    return job.size
+
+
+def _noise(count: int, size: Size) -> Callable[[int], Picture]:
+    """The same pictures for every request."""
+    width, height = size
+    pictures = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
+    return lambda number: pictures
+
+
+class _Inputs:
+    """The pictures of a datalist as requests of `batch` each, and what is found in them.
+
+    Pictures of another size are squashed into the network's, as the card does with whole ones.
+
+    wanted  whether anything is done with what is found
+    """
+
+    def __init__(self, files: Files, batch: int, size: Size) -> None:
+        self._requests = [
+            files.inputs[first : first + batch] for first in range(0, len(files.inputs), batch)
+        ]
+        self._files = files
+        self._size = size
+        self._read: list[Picture] = []
+        self._found: dict[int, Outputs] = {}
+        self.wanted = files.output is not None
+        if files.cache_inputs:
+            self._read = [self._stacked(number) for number in range(len(self._requests))]
+
+    def batch(self, number: int) -> Picture:
+        """The pictures of a request, (N, H, W, 3) uint8 BGR; after the last comes the first."""
+        number %= len(self._requests)
+        return self._read[number] if self._read else self._stacked(number)
+
+    def keep(self, number: int, outputs: Outputs) -> None:
+        if self._files.cache_outputs:
+            self._found[number] = outputs
+        else:
+            self._write(number, outputs)
+
+    def finish(self) -> None:
+        for number, outputs in self._found.items():
+            self._write(number, outputs)
+
+    def _stacked(self, number: int) -> Picture:
+        pictures = []
+        for _, path in self._requests[number]:
+            picture = read_input(path)
+            if picture.shape[1::-1] != self._size:
+                squashed = cv2.resize(picture, self._size, interpolation=cv2.INTER_LINEAR)
+                picture = np.asarray(squashed, np.uint8)
+            pictures.append(picture)
+        return np.stack(pictures)
+
+    def _write(self, number: int, outputs: Outputs) -> None:
+        assert self._files.output is not None
+        for k, (index, _) in enumerate(self._requests[number]):
+            of_picture = [output[k : k + 1] for output in outputs.values()]
+            write_outputs(output_file(self._files.output, index), of_picture)

@@ -1,0 +1,371 @@
+"""What a run writes: which kinds of files, where, and what they are called.
+
+Some kinds are a file a frame, others a file for all frames of a video, or of all pictures:
+
+| kind       | a frame                                | many frames                          |
+| ---------- | -------------------------------------- | ------------------------------------ |
+| images     | `<name>_rendered.png`                  |                                      |
+| json       | `<name>_keypoints.json`                |                                      |
+| txt        | `<name>.txt`                           |                                      |
+| controlnet | `<name>_controlnet.json` and `.png`    |                                      |
+| heatmaps   | `<name>_pose_heatmaps.png`             |                                      |
+| video      |                                        | `<name>_rendered.mp4`                |
+| csv        |                                        | `<name>.csv`                         |
+| jsonl      |                                        | `<name>.jsonl`                       |
+| parquet    |                                        | `<name>.parquet`                     |
+| coco_json  |                                        | `<name>_coco.json`                   |
+
+`<name>` is the picture's or video's path below the folder that was searched, without its suffix; a
+frame of a video has `_` and its number in twelve digits behind it, as in OpenPose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.errors import OutputError
+from openpose_ext.formats.heatmaps import heatmaps
+from openpose_ext.outputs.coco_json import CocoWriter
+from openpose_ext.outputs.controlnet_json import write_controlnet
+from openpose_ext.outputs.csv import CsvWriter
+from openpose_ext.outputs.draw import draw
+from openpose_ext.outputs.heatmaps import write_heatmaps
+from openpose_ext.outputs.json_lines import JsonLinesWriter
+from openpose_ext.outputs.openpose_json import write_openpose
+from openpose_ext.outputs.parquet import ParquetWriter
+from openpose_ext.outputs.pictures import write_picture
+from openpose_ext.outputs.scale import scaled
+from openpose_ext.outputs.txt import write_txt
+from openpose_ext.outputs.video import VIDEO_SUFFIXES, VideoWriter
+from openpose_ext.outputs.writer import FrameWriter
+from openpose_ext.stages.estimator import Stages
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.geometry import Geometry
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.topology import BODY_25
+
+__all__ = ["FILE_SUFFIXES", "KINDS", "Aside", "Book", "Drawing", "HeatmapChoice", "Results"]
+
+_OF_A_FRAME = {
+    "images": ("_rendered.{images}",),
+    "json": ("_keypoints.json",),
+    "txt": (".txt",),
+    "controlnet": ("_controlnet.json", "_controlnet.png"),
+    "heatmaps": ("_pose_heatmaps.{heatmaps}",),
+}
+_OF_MANY = {
+    "video": "_rendered.mp4",
+    "csv": ".csv",
+    "jsonl": ".jsonl",
+    "parquet": ".parquet",
+    "coco_json": "_coco.json",
+}
+KINDS = (*_OF_A_FRAME, *_OF_MANY)
+
+# By which a place is told to be a file, not a folder.
+FILE_SUFFIXES = {
+    "video": tuple(VIDEO_SUFFIXES),
+    "csv": (".csv",),
+    "jsonl": (".jsonl", ".ndjson"),
+    "parquet": (".parquet",),
+    "coco_json": (".json",),
+}
+
+_TABLES: Mapping[str, Callable[[Path], FrameWriter]] = {
+    "csv": CsvWriter,
+    "jsonl": JsonLinesWriter,
+    "parquet": ParquetWriter,
+    "coco_json": CocoWriter,
+}
+
+_UNFINISHED = ".unfinished"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How people are drawn.
+
+    skeletons       at all
+    threshold       parts that score above it
+    hand_threshold  points of hands that score above it
+    black           on black instead of on the picture
+    """
+
+    skeletons: bool
+    threshold: float
+    hand_threshold: float
+    black: bool
+
+    def __call__(self, frame: Frame, poses: Poses) -> Picture:
+        """The frame's picture with its people; not to be changed."""
+        canvas = np.zeros((*frame.size[::-1], 3), np.uint8) if self.black else frame.image
+        if not self.skeletons:
+            return canvas
+        return draw(canvas, poses, threshold=self.threshold, hand_threshold=self.hand_threshold)
+
+
+@dataclass(frozen=True)
+class HeatmapChoice:
+    """Which maps are written, and in which units; see `formats.heatmaps`."""
+
+    parts: bool
+    background: bool
+    pafs: bool
+    scale: int
+
+
+class Aside(NamedTuple):
+    """What goes along with a frame's people, where somebody asks for it.
+
+    candidates  all peaks in pixels of the picture, by part
+    geometry    how the picture lies in the network's input
+    """
+
+    candidates: Mapping[str, npt.NDArray[np.float32]] | None = None
+    geometry: Geometry | None = None
+
+    @classmethod
+    def of(cls, stages: Stages) -> Aside:
+        peaks = zip(stages.people.topology.parts, stages.peaks, strict=True)
+        return cls(
+            {part: stages.geometry.from_maps(found).astype(np.float32) for part, found in peaks},
+            stages.geometry,
+        )
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is written, and how.
+
+    places      by kind: a folder, or the file of a kind of many frames
+    formats     suffixes of "images" and "heatmaps"
+    drawing     how people are drawn
+    maps        which heat maps are written
+    body25      JSON in BODY_25's order, whatever the network
+    scale       units of key points in JSON, txt and tables; see `outputs.scale`
+    candidates  whether JSON has all peaks, too
+    people      how many of the best are kept, None for all
+    video_rate  frames a second of videos, None for the source's
+    threads     of the video's encoder
+    """
+
+    places: Mapping[str, Path]
+    formats: Mapping[str, str]
+    drawing: Drawing
+    maps: HeatmapChoice
+    body25: bool = False
+    scale: int = 0
+    candidates: bool = False
+    people: int | None = None
+    video_rate: float | None = None
+    threads: int = 1
+
+    @property
+    def needs_stages(self) -> bool:
+        """Whether more is asked of a frame than its people."""
+        return self.candidates or self.scale == 1 or "heatmaps" in self.places
+
+    @property
+    def draws(self) -> bool:
+        """Whether pictures with people are wanted."""
+        return "images" in self.places or "video" in self.places
+
+    @property
+    def of_frames_only(self) -> bool:
+        """Whether each frame has files of its own, and nothing else is written."""
+        return self.places.keys() <= _OF_A_FRAME.keys()
+
+    @property
+    def shared(self) -> Results:
+        """The same with those files only that are named themselves, and hold all inputs."""
+        return self._where(lambda kind, place: self.is_file(kind, place))
+
+    @property
+    def apart(self) -> Results:
+        """The same with those files only that each input has of its own."""
+        return self._where(lambda kind, place: not self.is_file(kind, place))
+
+    def only(self, kinds: Collection[str]) -> Results:
+        """The same with these kinds only."""
+        return self._where(lambda kind, place: kind in kinds)
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders that are written to, each once; those of files that are named are not."""
+        places = (p for kind, p in self.places.items() if not self.is_file(kind, p))
+        return list(dict.fromkeys(places))
+
+    def _where(self, keep: Callable[[str, Path], bool]) -> Results:
+        return replace(self, places={k: p for k, p in self.places.items() if keep(k, p)})
+
+    def files(self, name: Path) -> dict[str, list[Path]]:
+        """The files of one frame called `name`, by kind."""
+        return {
+            kind: [
+                self.places[kind] / name.with_name(name.name + end.format_map(self.formats))
+                for end in ends
+            ]
+            for kind, ends in _OF_A_FRAME.items()
+            if kind in self.places
+        }
+
+    def books(self, name: Path) -> dict[str, Path]:
+        """The files of many frames called `name`, by kind."""
+        return {
+            kind: place
+            if self.is_file(kind, place)
+            else place / name.with_name(name.name + _OF_MANY[kind])
+            for kind, place in self.places.items()
+            if kind in _OF_MANY
+        }
+
+    @staticmethod
+    def is_file(kind: str, place: Path) -> bool:
+        """Whether a place given for a kind is the file itself, by its suffix."""
+        return place.suffix.lower() in FILE_SUFFIXES.get(kind, ())
+
+    def have(self, name: Path) -> bool:
+        """Whether all files of one frame exist."""
+        return all(file.exists() for files in self.files(name).values() for file in files)
+
+    def have_books(self, name: Path) -> bool:
+        """Whether all files of many frames exist, and are not those of an interrupted run."""
+        return all(file.exists() and not _mark(file).exists() for file in self.books(name).values())
+
+    def write_maps(self, name: Path, stages: Stages) -> None:
+        """Write the heat maps of a frame, if they are asked for."""
+        for file in self.files(name).get("heatmaps", ()):
+            maps = heatmaps(
+                stages.heat,
+                stages.paf,
+                stages.people.topology,
+                parts=self.maps.parts,
+                background=self.maps.background,
+                pafs=self.maps.pafs,
+                scale=self.maps.scale,
+                stride=stages.geometry.stride,
+            )
+            write_heatmaps(file, maps)
+
+    def write(
+        self, name: Path, frame: Frame, poses: Poses, aside: Aside, *, draws: bool
+    ) -> tuple[Poses, Picture | None, dict[str, float]]:
+        """Draw a frame and write the files of its own.
+
+        draws  whether the drawing is wanted, by the files of `draws` or somebody else
+
+        Returns the people that are kept, the drawing if one is wanted, and the seconds of "draw"
+        and "write". Raises OutputError if a file cannot be written.
+        """
+        start = perf_counter()
+        poses = poses[: self.people]
+        drawn = self.drawing(frame, poses) if draws else None
+        begin = perf_counter()
+        files = self.files(name)
+        for file in files.get("images", ()):
+            assert drawn is not None
+            write_picture(file, drawn)
+        in_units = self.in_units(poses, aside)
+        for file in files.get("json", ()):
+            listed = in_units.as_topology(BODY_25) if self.body25 else in_units
+            write_openpose(file, listed, candidates=aside.candidates if self.candidates else None)
+        for file in files.get("txt", ()):
+            write_txt(file, in_units)
+        if "controlnet" in files:
+            threshold, hands = self.drawing.threshold, self.drawing.hand_threshold
+            file, canvas = files["controlnet"]
+            write_controlnet(file, poses, threshold=threshold, hand_threshold=hands)
+            black = np.zeros((*frame.size[::-1], 3), np.uint8)
+            picture = draw(black, poses, "controlnet", threshold=threshold, hand_threshold=hands)
+            write_picture(canvas, picture)
+        end = perf_counter()
+        seconds = {"draw": begin - start} if drawn is not None else {}
+        return poses, drawn, seconds | {"write": end - begin}
+
+    def in_units(self, poses: Poses, aside: Aside) -> Poses:
+        """The people as files are to hold them."""
+        return scaled(poses, self.scale, aside.geometry)
+
+
+def _mark(file: Path) -> Path:
+    """What stands beside a file of many frames that was ended before its source was."""
+    return file.with_name(file.name + _UNFINISHED)
+
+
+class Book:
+    """The files of many frames, open.
+
+    results  which of them, and how
+    name     of the files
+    rate     frames a second of the source, None if it has none
+    sound    the video to take the sound from, or None
+
+    A context manager. The files appear when it is left. Where that is an interruption, they hold
+    what there is, and a mark beside each says so, for the next run; after any other exception there
+    are none. Use it from one thread, which nothing interrupts.
+    """
+
+    def __init__(
+        self, results: Results, name: Path, *, rate: float | None = None, sound: Path | None = None
+    ) -> None:
+        self._results = results
+        self._writers: dict[str, FrameWriter] = {}
+        with ExitStack() as opened:
+            for kind, file in results.books(name).items():
+                if kind == "video":
+                    writer: FrameWriter = VideoWriter(
+                        file,
+                        rate=results.video_rate or rate,
+                        sound=None if results.video_rate else sound,
+                        threads=results.threads,
+                    )
+                else:
+                    writer = _TABLES[kind](file)
+                opened.callback(writer.discard)
+                self._writers[kind] = writer
+            opened.pop_all()
+
+    def write(self, frame: Frame, poses: Poses, drawn: Picture | None, aside: Aside) -> None:
+        """Add a frame, in the order of its source. Raises OutputError if that cannot be."""
+        in_units = self._results.in_units(poses, aside)
+        for kind, writer in self._writers.items():
+            if isinstance(writer, VideoWriter):
+                self._film(writer, frame, drawn)
+            else:
+                # Readers of COCO's results know pixels only.
+                writer.write(frame, poses if kind == "coco_json" else in_units)
+
+    def __len__(self) -> int:
+        return len(self._writers)
+
+    def __enter__(self) -> Book:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        with ExitStack() as last:
+            for writer in self._writers.values():
+                last.callback(writer.discard)  # does nothing to those that are closed
+            for writer in self._writers.values() if kind is None or interrupted else ():
+                mark = _mark(writer.path)
+                if interrupted:
+                    mark.touch()
+                writer.close()
+                if not interrupted:
+                    mark.unlink(missing_ok=True)
+
+    def _film(self, writer: VideoWriter, frame: Frame, drawn: Picture | None) -> None:
+        assert drawn is not None
+        try:
+            writer.add(drawn, None if self._results.video_rate else frame.time)
+        except ValueError as error:  # pictures of several sizes
+            raise OutputError(str(error)) from error

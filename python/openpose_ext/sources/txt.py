@@ -1,0 +1,37 @@
+"""Files of people as lines of text: reading them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from openpose_ext.errors import SourceError
+from openpose_ext.formats.txt import decode
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.scores import FILLED_SCORE
+
+__all__ = ["read_txt"]
+
+
+def read_txt(path: str | os.PathLike[str]) -> Poses:
+    """The people of a file that `--write_txt` wrote, to its three decimals.
+
+    Raises SourceError, naming the file and the reason, if it is no such file.
+    """
+    try:
+        people = decode(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SourceError(f"{path} is not text of openpose_ext: {error}") from error
+    scores = people.keypoints[..., 2]
+    return Poses(
+        keypoints=people.keypoints,
+        scores=people.scores,
+        filled=(scores > 0) & (scores <= np.float32(FILLED_SCORE)),
+        topology=people.topology,
+        size=people.size,
+        hands=people.hands,
+    )

@@ -1,0 +1,330 @@
+"""Maps -> people and hands: the C++ decoder and the seed's own rules.
+
+Maps are (channels, height, width). `heat` has K parts and perhaps a background behind them,
+`paf` two channels a limb.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from typing import Literal, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext import _core
+from openpose_ext.types.geometry import Geometry
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.scores import FILLED_SCORE
+from openpose_ext.types.topology import COCO_18, Topology
+
+__all__ = [
+    "DecodeOptions",
+    "connect",
+    "decode_bodies",
+    "decode_body",
+    "decode_hand",
+    "decode_hand_reference",
+    "decode_reference",
+    "find_peaks",
+]
+
+Mode = Literal["fast", "reference"]
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions:
+    """What may be set about decoding; the C++ struct has the same names and defaults.
+
+    peak_threshold  a heat maximum must exceed this to be a peak, in (0, 1)
+    paf_threshold   a sample of the field along a limb must exceed this, in [0, 1)
+    min_paf_share   more than this share of a limb's ten samples must do so, in [0, 1)
+    min_parts       people of fewer seen parts are dropped
+    min_score       people of less evidence a part (summed scores of parts and limbs over the
+                    number of parts) are dropped
+    assignment      "greedy" or "hungarian": how peaks are paired to limbs
+    fill            follow the fields to parts too weak to be peaks
+    max_peaks       strongest peaks kept of each part
+    max_people      best people kept, None for all
+
+    Raises ValueError, when used, naming the option that is out of range.
+    """
+
+    peak_threshold: float = 0.1
+    paf_threshold: float = 0.05
+    min_paf_share: float = 0.6
+    min_parts: int = 3
+    min_score: float = 0.4
+    assignment: Literal["greedy", "hungarian"] = "greedy"
+    fill: bool = True
+    max_peaks: int = 256
+    max_people: int | None = None
+
+    @classmethod
+    def reference(cls) -> Self:
+        """The seed's constants. It has no cap on peaks; this one only stops hostile maps."""
+        return cls(min_paf_share=0.8, min_parts=4, fill=False, max_peaks=1024)
+
+    @cached_property
+    def core(self) -> _core.DecodeOptions:
+        """The same options as the C++ core takes them."""
+        return _core.DecodeOptions(**asdict(self))
+
+    def __getstate__(self) -> dict[str, object]:
+        # Without the cached C++ object, which another process makes anew.
+        return asdict(self)
+
+
+_FAST = DecodeOptions()
+_REFERENCE = DecodeOptions.reference()
+
+# Scores of parts that were seen.
+_SEEN = np.nextafter(np.float32(FILLED_SCORE), np.float32(1)), np.float32(1)
+
+_geometry_of_maps = lru_cache(maxsize=64)(Geometry.of_maps)
+
+
+def decode_body(
+    heat: Floats,
+    paf: Floats,
+    *,
+    topology: Topology = COCO_18,
+    geometry: Geometry | None = None,
+    stride: int = 8,
+    mode: Mode = "fast",
+    options: DecodeOptions | None = None,
+) -> Poses:
+    """Decode one picture's maps into people.
+
+    heat      (K or K + 1, h, w) float32 or float16
+    paf       (2 L, h, w), alike
+    geometry  how the maps lie in the picture; without it points are in network pixels, the size
+              is (w * stride, h * stride)
+    stride    network pixels a cell, where no geometry says it
+    mode      "fast" works on the maps as they are; "reference" enlarges them to the picture with
+              OpenCV's cubic filter and follows the seed's rules, scoring people with the total
+    options   None takes the mode's own
+
+    Returns people in the picture's frame, best first. Float32 maps with adjacent cells in a row
+    are not copied. Values that are not finite count as zero.
+    Raises ValueError or TypeError if the maps, mode or options do not fit.
+    """
+    if geometry is None:
+        geometry = _geometry_of(heat, stride)
+    else:
+        _check_geometry(heat, geometry)
+    if mode == "fast":
+        keypoints, scores, filled = _core.decode(
+            heat,
+            paf,
+            topology.core,
+            geometry.maps_to_picture,
+            geometry.picture,
+            (options or _FAST).core,
+        )
+        return Poses(keypoints, scores, filled, topology, geometry.picture)
+    if mode == "reference":
+        return _decode_by_reference(heat, paf, topology, geometry, options or _REFERENCE)
+    raise ValueError(f"mode must be 'fast' or 'reference', not {mode!r}")
+
+
+def decode_bodies(
+    maps: Sequence[tuple[Floats, Floats]],
+    *,
+    topology: Topology = COCO_18,
+    geometries: Sequence[Geometry] | None = None,
+    stride: int = 8,
+    options: DecodeOptions | None = None,
+    threads: int | None = None,
+) -> list[Poses]:
+    """Decode many pictures' maps at once, in C++ threads.
+
+    maps        (heat, paf) of each picture, as `decode_body` takes them; sizes may differ
+    geometries  one a picture, or None
+    threads     None takes as many as there are CPUs
+
+    Returns what `decode_body` returns for each, in the same order.
+    Raises as `decode_body`; one bad picture fails the call.
+    """
+    if geometries is None:
+        geometries = [_geometry_of(heat, stride) for heat, _ in maps]
+    elif len(geometries) != len(maps):
+        raise ValueError(f"{len(maps)} pairs of maps, but {len(geometries)} geometries")
+    else:
+        for (heat, _), geometry in zip(maps, geometries, strict=True):
+            _check_geometry(heat, geometry)
+    jobs = [
+        (heat, paf, geometry.maps_to_picture, geometry.picture)
+        for (heat, paf), geometry in zip(maps, geometries, strict=True)
+    ]
+    decoded = _core.decode_many(
+        jobs, topology.core, (options or _FAST).core, threads or os.cpu_count() or 1
+    )
+    return [
+        Poses(keypoints, scores, filled, topology, geometry.picture)
+        for (keypoints, scores, filled), geometry in zip(decoded, geometries, strict=True)
+    ]
+
+
+def decode_reference(
+    heat_full: Floats, paf_full: Floats, *, topology: Topology = COCO_18
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The seed's decoder on maps of the picture's size.
+
+    heat_full  (K or K + 1, H, W) float32 or float64
+    paf_full   (2 L, H, W), alike
+
+    Returns (candidate, subset) as pytorch-openpose does: candidate (P, 4) x, y, score, id, of
+    shape (0,) if there is none; subset (N, K + 2) ids or -1, total score, count. One departure:
+    of more than 1,024 peaks of a part only the strongest are kept, so that hostile maps end.
+    Raises ValueError or TypeError if the maps do not fit.
+    """
+    candidate, _, subset = _core.decode_reference(heat_full, paf_full, topology.core)
+    return (candidate if len(candidate) else np.zeros(0)), subset
+
+
+def decode_hand(
+    heat: Floats, *, geometry: Geometry | None = None, mode: Mode = "fast"
+) -> npt.NDArray[np.float32]:
+    """Decode the maps of a hand's crop into its points.
+
+    heat      (21 or 22, h, w) float32 or float16: the points of HAND_21, and perhaps a background
+    geometry  how the maps lie in the picture; without it points are in network pixels, at
+              stride 8
+    mode      "fast" takes each map's highest cell, and locates the point below the cell; a point
+              whose heat is not above 0.1 is missing. "reference" enlarges the maps to the picture
+              with OpenCV's cubic filter and follows the seed's rules: whole pixels
+
+    Returns (21, 3) float32: x, y in the picture and a score in (0.05, 1]; missing points are
+    0, 0, 0. Raises ValueError or TypeError if the maps or the mode do not fit.
+    """
+    if geometry is None:
+        geometry = _geometry_of(heat, 8)
+    else:
+        _check_geometry(heat, geometry)
+    if mode == "fast":
+        return _core.decode_hand(heat, geometry.maps_to_picture, geometry.picture)
+    if mode == "reference":
+        points = decode_hand_reference(full_size(heat, geometry)).astype(np.float32)
+        # Where the smoothed map had a component of no heat of its own, the seed invents a point.
+        points[points[:, 2] <= 0] = 0
+        seen = points[:, 2] > 0
+        points[seen, 2] = np.clip(points[seen, 2], *_SEEN)
+        return points
+    raise ValueError(f"mode must be 'fast' or 'reference', not {mode!r}")
+
+
+def decode_hand_reference(heat_full: Floats) -> npt.NDArray[np.float64]:
+    """The seed's rules for a hand, on maps of the crop's size.
+
+    heat_full  (21 or 22, H, W) float32 or float64: the mean over its scales
+
+    Returns (21, 3) float64: x, y in whole pixels, as pytorch-openpose gives them, and the heat
+    there, which the seed does not tell; 0, 0, 0 where it finds nothing.
+    Raises ValueError or TypeError if the maps do not fit.
+    """
+    return _core.decode_hand_reference(heat_full)
+
+
+def find_peaks(
+    heat: Floats, *, topology: Topology = COCO_18, options: DecodeOptions | None = None
+) -> list[npt.NDArray[np.float32]]:
+    """Peaks of each part: K arrays (n, 3) of x, y in map cells and score."""
+    return _core.find_peaks(heat, topology.core, (options or _FAST).core)
+
+
+def connect(
+    peaks: list[npt.NDArray[np.float32]],
+    paf: Floats,
+    *,
+    topology: Topology = COCO_18,
+    options: DecodeOptions | None = None,
+) -> list[npt.NDArray[np.float32]]:
+    """Chosen connections of each limb: L arrays (n, 3) of a, b (indices of peaks) and score."""
+    return _core.connect(peaks, paf, topology.core, (options or _FAST).core)
+
+
+def _geometry_of(heat: Floats, stride: int) -> Geometry:
+    if np.ndim(heat) != 3:
+        raise ValueError(f"heat must be (channels, height, width), not {np.shape(heat)}")
+    return _geometry_of_maps(heat.shape[2], heat.shape[1], stride)
+
+
+def _check_geometry(heat: Floats, geometry: Geometry) -> None:
+    """Raise ValueError if the maps are not of the geometry's network input, to within a cell."""
+    if np.ndim(heat) != 3:
+        raise ValueError(f"heat must be (channels, height, width), not {np.shape(heat)}")
+    _, height, width = heat.shape
+    stride = geometry.stride
+    columns, rows = geometry.network
+    if abs(width * stride - columns) >= stride or abs(height * stride - rows) >= stride:
+        raise ValueError(
+            f"maps of {width} x {height} cells are not those of a network input of {columns} x "
+            f"{rows} pixels at stride {stride}; is the geometry that of another picture?"
+        )
+
+
+def _decode_by_reference(
+    heat: Floats, paf: Floats, topology: Topology, geometry: Geometry, options: DecodeOptions
+) -> Poses:
+    for name in ("assignment", "fill", "max_people"):
+        if getattr(options, name) != getattr(_REFERENCE, name):
+            raise ValueError(f'option {name} has no meaning in mode="reference"')
+    if np.ndim(heat) == np.ndim(paf) == 3 and heat.shape[1:] != paf.shape[1:]:
+        # Enlarged, both would be of the picture's size.
+        sizes = [f"{h} x {w}" for _, h, w in (heat.shape, paf.shape)]
+        raise ValueError(f"heat is {sizes[0]} cells but paf is {sizes[1]}")
+    candidate, _, subset = _core.decode_reference(
+        full_size(heat, geometry), full_size(paf, geometry), topology.core, options.core
+    )
+    parts = len(topology.parts)
+    order = np.argsort(-subset[:, parts], kind="stable")
+    ids = subset[order, :parts].astype(np.intp)
+    keypoints = np.zeros((len(ids), parts, 3), np.float32)
+    seen = ids >= 0
+    keypoints[seen] = candidate[ids[seen], :3]
+    # A part may be seen in the smoothed map and have any value in the other.
+    keypoints[seen, 2] = np.clip(keypoints[seen, 2], *_SEEN)
+    return Poses(
+        keypoints,
+        np.minimum(subset[order, parts], np.finfo(np.float32).max).astype(np.float32),
+        np.zeros((len(ids), parts), np.bool_),
+        topology,
+        geometry.picture,
+    )
+
+
+def full_size(maps: Floats, geometry: Geometry) -> npt.NDArray[np.float32]:
+    """Maps at the picture's size: enlarged by the stride, cropped to the content, resized.
+
+    Source: the seed's two cubic resizes, by factor and then by size.
+    """
+    if geometry.offset != (0, 0):
+        raise ValueError(f"the seed's maps start at the picture's corner, not at {geometry.offset}")
+    source = np.asarray(maps, np.float32)
+    if source.ndim != 3 or 0 in source.shape[1:]:
+        raise ValueError(f"maps must be (channels, height, width), not {np.shape(maps)}")
+    if not len(source):  # the fields of a skeleton without limbs
+        return np.zeros((0, geometry.picture[1], geometry.picture[0]), np.float32)
+    width, height = geometry.content
+    # All channels in one call, as the seed does: OpenCV rounds up to four channels otherwise.
+    enlarged = cv2.resize(
+        np.ascontiguousarray(source.transpose(1, 2, 0)),
+        None,
+        fx=geometry.stride,
+        fy=geometry.stride,
+        interpolation=cv2.INTER_CUBIC,
+    )
+    # A single channel loses its axis on the way.
+    enlarged = enlarged.reshape(*enlarged.shape[:2], len(source))
+    full = cv2.resize(
+        enlarged[:height, :width], geometry.picture, interpolation=cv2.INTER_CUBIC
+    ).reshape(geometry.picture[1], geometry.picture[0], len(source))
+    # OpenCV rearranges large maps several times as fast as NumPy.
+    planes = cv2.transpose(full.reshape(-1, len(source)))
+    return np.asarray(planes, np.float32).reshape(len(source), *full.shape[:2])

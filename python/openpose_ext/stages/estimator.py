@@ -1,0 +1,464 @@
+"""The order of the stages for one picture."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from functools import partial
+from os import PathLike
+from threading import Lock
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.backends.protocol import BackendInfo
+from openpose_ext.io.cpus import own_cores
+from openpose_ext.models.network import BodyNetwork
+from openpose_ext.sources.pictures import PictureLike, as_picture
+from openpose_ext.stages.decode import DecodeOptions, Mode, connect, decode_body, find_peaks
+from openpose_ext.stages.hands import HandFinder, Side
+from openpose_ext.stages.merge import Pass, merge
+from openpose_ext.stages.pipeline import ahead, overlapped, workers_for
+from openpose_ext.stages.preprocess import HEIGHT, LONGEST, Fit, Preprocessing
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.geometry import Geometry
+from openpose_ext.types.poses import Poses
+
+__all__ = ["MOST_STREAMS", "PoseEstimator", "Stages"]
+
+if TYPE_CHECKING:
+    from openpose_ext.sources.source import Source
+
+Floats = npt.NDArray[np.float32]
+Streamed: TypeAlias = tuple[Frame, Poses]
+
+# Pictures at once in `stream` if nobody says otherwise: each takes the network's memory again, up
+# to half a gigabyte for the original networks.
+MOST_STREAMS = 8
+
+# One empty cell for each channel of COCO_18.
+_NO_MAPS = np.zeros((19, 1, 1), np.float32), np.zeros((38, 1, 1), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """Everything between a picture and its people, to look inside.
+
+    input        (H, W, 3) uint8 BGR: what the network saw, at the first scale
+    geometry     how the maps lie in the picture
+    heat         (K + 1, h, w) float32: parts, and the background last; the mean of all passes
+    paf          (2 L, h, w) float32, alike
+    peaks        K arrays (n, 3): x, y in map cells and score
+    connections  L arrays (n, 3): indices of the peaks a and b, and score
+    people       what the estimator gives
+    """
+
+    input: Picture
+    geometry: Geometry
+    heat: Floats
+    paf: Floats
+    peaks: list[Floats]
+    connections: list[Floats]
+    people: Poses
+
+
+class PoseEstimator:
+    """Finds people in pictures.
+
+    body        the network: "lite" (comes with the package), another name, a file, or the prefix of
+                one compiled for a card; None or "none" where only `hands` is used
+    hand        the hand network, in the same way; None or "none" looks for no hands
+    backend     "auto", or a name of `backends.engines.ENGINES`
+    device      in the engine's own words: "cpu", "GPU", "cuda:0", dies of a card "0,1"
+    precision   "auto" (the engine's choice, see `info`), "f32", "bf16" or "f16"
+    threads     bound on the engine's threads, None for its own choice
+    normalise   (mean, divisor) of a body network whose manifest is missing or wrong: it sees
+                (pixel - mean) / divisor; (128, 256) is the original's
+    height      network pixels: the height a picture is brought to
+    fit         "pad" keeps the aspect ratio, "stretch" does not
+    max_pixels  bound of the network input's width x height, for very long pictures; None takes
+                1312 / 368 of the height's square
+    scales      the network is run on the picture at each of these multiples of `height`, and the
+                maps are averaged: more accurate, and slower with the sum of their squares
+    mirror      it is run on the mirrored picture too, at each scale: twice the time
+    hand_scales  each hand is looked at this many times as large, and what is seen is averaged
+    max_batch   hands a run of their network at most; None takes as many as eight of 368 x 368
+                pixels, which bounds the memory
+    streams     pictures that are worked on at once, sharing the threads. None is the fastest for
+                each use: one in calls, and as many as there are threads in `stream` and `batch`,
+                which then open networks of their own
+    vdsp_params, hand_vdsp_params  of compiled networks: the JSON of their preprocessing, None for
+                the one beside the network
+    device_batch  of compiled networks: pictures, or hands, a run; what is looked at at the same
+                time shares runs. None is 1
+    mode        "fast", or "reference": pytorch-openpose's rules on the same maps of the body
+    options     `DecodeOptions`, None for the mode's own
+
+    Pictures are (H, W, 3) uint8 BGR arrays, paths or PIL images, of any size. Calls are
+    thread-safe. Close it when done, or use it as a context manager.
+
+    Raises ValueError or TypeError for arguments out of range, ModelError if the network is
+    missing or no body network, BackendError if the engine is missing or refuses.
+    """
+
+    def __init__(
+        self,
+        body: str | PathLike[str] | None = "lite",
+        *,
+        hand: str | PathLike[str] | None = None,
+        backend: str = "auto",
+        device: str = "cpu",
+        precision: str = "auto",
+        threads: int | None = None,
+        normalise: tuple[float, float] | None = None,
+        height: int = HEIGHT,
+        fit: Fit = "pad",
+        max_pixels: int | None = None,
+        scales: Sequence[float] = (1.0,),
+        mirror: bool = False,
+        hand_scales: Sequence[float] = (1.0,),
+        max_batch: int | None = None,
+        streams: int | None = None,
+        vdsp_params: str | PathLike[str] | None = None,
+        hand_vdsp_params: str | PathLike[str] | None = None,
+        device_batch: int | None = None,
+        mode: Mode = "fast",
+        options: DecodeOptions | None = None,
+    ) -> None:
+        if options is not None and not isinstance(options, DecodeOptions):
+            raise TypeError(f"options must be DecodeOptions or None, not {type(options).__name__}")
+        body, hand = _chosen(body), _chosen(hand)
+        if body is None and hand is None:
+            raise ValueError("a body network, a hand network, or both are needed")
+        self._mode = mode
+        self._decode = partial(decode_body, mode=mode, options=options)
+        self._options = options
+        preprocessings = _at_scales(height, fit, max_pixels, scales)
+        self._mirror = mirror
+        self._decode(*_NO_MAPS)  # what it refuses shall be refused here, not at the first picture
+
+        self._hand_options: dict[str, Any] = {"scales": hand_scales, "max_batch": max_batch}
+        self._vdsp_params = vdsp_params, hand_vdsp_params
+        self._engine: dict[str, Any] = {
+            "backend": backend,
+            "device": device,
+            "precision": precision,
+            "threads": threads,
+            "batch": device_batch,
+        }
+        self._files = body, hand
+        self._normalise = normalise
+        self._streams = streams or min(threads or own_cores(), MOST_STREAMS)
+        self._opening = Lock()
+        self._opened = ExitStack()
+        self._networks = self._open(streams or 1)
+        self._many = self._networks if streams else None
+        if self.info.streams > (streams or 1):  # a card, which has several in flight anyway
+            self._many, self._streams = self._networks, self.info.streams
+        try:
+            if self._networks.body is not None:
+                preprocessings = _for_network(preprocessings, self._networks.body)
+        except ValueError:
+            self.close()
+            raise
+        self._preprocessings = preprocessings
+
+    @property
+    def info(self) -> BackendInfo:
+        """Engine, device, precision and file of the body network, or of the only one."""
+        body, hands = self._networks
+        if body is None and hands is not None:
+            return hands.info
+        return self._networks.need_body().info
+
+    @property
+    def hand_info(self) -> BackendInfo | None:
+        """The same of the hand network, or None where no hands are looked for."""
+        hands = self._networks.hands
+        return None if hands is None else hands.info
+
+    def __call__(self, picture: PictureLike | Frame) -> Poses:
+        """The people of one picture, best first, in its own pixels.
+
+        `timings` holds the seconds of "preprocess" (reading included), "network" and "decode", and
+        of "hands" where they are looked for. A frame whose people are known keeps them.
+        Raises TypeError, ValueError or SourceError for what is no picture, BackendError if the
+        engine fails.
+        """
+        return self._found(picture, self._networks)[1]
+
+    def stream(
+        self, source: str | PathLike[str] | Iterable[PictureLike | Frame]
+    ) -> Iterator[Streamed]:
+        """The frames of a source, in order, each with its people.
+
+        source  a path, an address, several of them or a `Source` (see `sources.open_source`), or
+                any iterable of pictures and frames
+
+        Frames are read, resized, looked at and decoded at the same time, by as many threads as the
+        engine was given, with networks of their own; see `pipeline`. A few frames are in memory
+        at a time. Close the iterator, or leave it to be collected, to end early; what was opened
+        here is closed with it.
+
+        Raises as `open_source` does at once, and as a call does where the frame would have come.
+        """
+        from openpose_ext.sources.source import Source
+
+        if isinstance(source, (str, PathLike)) or _are_names(source):
+            from openpose_ext.sources import open_source
+
+            source = open_source(source)
+        return self._streamed(source, source if isinstance(source, Source) else None)
+
+    def batch(self, pictures: Iterable[PictureLike]) -> list[Poses]:
+        """The people of each picture, in order, as single calls find them; see `stream`.
+
+        Raises as a call does.
+        """
+        return [poses for _, poses in self._streamed(pictures, None)]
+
+    def hands(
+        self,
+        picture: PictureLike,
+        boxes: npt.ArrayLike,
+        sides: Sequence[Side | None] | None = None,
+        angles: Sequence[float | None] | None = None,
+    ) -> Floats:
+        """The hand of each box, without a body: (N, 21, 3) float32, zeros where there is none.
+
+        boxes   (N, 4): x, y, width, height in pixels of the picture, 1.5 to 2.5 times as large as
+                the hand; squares of the longer side are looked at, none below 20 pixels
+        sides   "left", "right" or None for each; None tries both, and takes the better
+        angles  degrees clockwise from upright in which the fingers point, or None, for each
+
+        Points are x, y in pixels of the picture and a score in (0.05, 1]. Raises ValueError
+        without a hand network or if the lengths disagree; else as a call does.
+        """
+        if self._networks.hands is None:
+            raise ValueError('this estimator has no hand network; make it with hand="lite"')
+        return self._networks.hands.in_boxes(as_picture(picture), boxes, sides, angles)
+
+    def stages(self, picture: PictureLike | Frame) -> Stages:
+        """One picture, with everything on the way to its people.
+
+        Raises ValueError in mode "reference", whose stages are not these; else as a call does.
+        """
+        if self._mode == "reference":
+            raise ValueError(
+                "the reference decoder works on maps of the picture's size and has other stages; "
+                'look inside with mode="fast"'
+            )
+        look = self._look(_as_frame(picture), self._networks)
+        topology = look.people.topology
+        peaks = find_peaks(look.heat, topology=topology, options=self._options)
+        connections = connect(peaks, look.paf, topology=topology, options=self._options)
+        return Stages(
+            look.input, look.geometry, look.heat, look.paf, peaks, connections, look.people
+        )
+
+    def close(self) -> None:
+        """Give the networks back. Calls that are under way are finished."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _open(self, streams: int) -> _Networks:
+        """The networks, with this many requests in flight; closed with the estimator."""
+        body, hand = self._files
+        body_params, hand_params = self._vdsp_params
+        with ExitStack() as opened:
+            hands = None
+            if hand is not None:
+                hands = HandFinder.open(
+                    hand,
+                    streams=streams,
+                    vdsp_params=hand_params,
+                    **self._hand_options,
+                    **self._engine,
+                )
+                opened.enter_context(hands)
+            network = None
+            if body is not None:
+                network = BodyNetwork.open(
+                    body,
+                    normalise=self._normalise,
+                    streams=streams,
+                    vdsp_params=body_params,
+                    **self._engine,
+                )
+                opened.enter_context(network)
+            self._opened.push(opened.pop_all())
+        return _Networks(network, hands)
+
+    def _for_many(self) -> _Networks:
+        """The networks that work on several pictures at once, opened when first needed."""
+        with self._opening:
+            if self._many is None:
+                self._many = self._networks if self._streams == 1 else self._open(self._streams)
+            return self._many
+
+    def _streamed(
+        self, pictures: Iterable[PictureLike | Frame], source: Source | None
+    ) -> Iterator[Streamed]:
+        networks = self._for_many()
+        with ExitStack() as opened:
+            if source is not None:
+                opened.enter_context(source)
+                if source.ahead and self._streams > 1:
+                    pictures = opened.enter_context(closing(ahead(source, source.ahead)))
+            yield from overlapped(
+                enumerate(pictures),
+                lambda one: self._found(one[1], networks, one[0]),
+                workers_for(self._streams),
+                stop=source.close if source is not None and source.live else None,
+            )
+
+    def _found(self, picture: PictureLike | Frame, networks: _Networks, index: int = 0) -> Streamed:
+        """A picture and its people; `index` numbers one that is no frame."""
+        start = perf_counter()
+        frame = _as_frame(picture, index)
+        if frame.poses is not None:
+            return frame, frame.poses
+        reading = perf_counter() - start
+        people = self._look(frame, networks).people
+        timings = dict(people.timings)
+        timings["preprocess"] += reading
+        return frame, replace(people, timings=timings)
+
+    def _look(self, frame: Frame, networks: _Networks) -> _Look:
+        """The order of the stages for one picture."""
+        start = perf_counter()
+        body = networks.need_body()
+        views = self._views(frame)
+        seen = perf_counter()
+        passes = _passes(views, body)
+        answered = perf_counter()
+        heat, paf, geometry = merge(passes, body.topology)
+        people = self._decode(heat, paf, topology=body.topology, geometry=geometry)
+        decoded = perf_counter()
+        timings = {
+            "preprocess": seen - start,
+            "network": answered - seen,
+            "decode": decoded - answered,
+        }
+        if networks.hands is not None:
+            people = replace(people, hands=networks.hands.of_people(frame.image, people))
+            timings["hands"] = perf_counter() - decoded
+        people = replace(people, timings=timings)
+        return _Look(views[0][0].image, geometry, heat, paf, people)
+
+    def _views(self, frame: Frame) -> list[list[_View]]:
+        """The network's inputs of a picture: by scale, each straight and perhaps mirrored."""
+        views = [[_View(*preprocess(frame))] for preprocess in self._preprocessings]
+        if self._mirror:
+            for of_scale in views:
+                of_scale.append(of_scale[0].mirror_image())
+        return views
+
+
+class _Look(NamedTuple):
+    """What was seen of a picture; see `Stages`."""
+
+    input: Picture
+    geometry: Geometry
+    heat: Floats
+    paf: Floats
+    people: Poses
+
+
+class _Networks(NamedTuple):
+    """Networks that are opened alike."""
+
+    body: BodyNetwork | None
+    hands: HandFinder | None
+
+    def need_body(self) -> BodyNetwork:
+        if self.body is None:
+            raise ValueError("this estimator has no body network: only `hands` can be asked")
+        return self.body
+
+
+def _are_names(source: object) -> TypeGuard[Sequence[str | PathLike[str]]]:
+    return isinstance(source, (list, tuple)) and all(
+        isinstance(one, (str, PathLike)) for one in source
+    )
+
+
+def _as_frame(picture: PictureLike | Frame, index: int = 0) -> Frame:
+    if isinstance(picture, Frame):
+        return picture
+    name = os.fspath(picture) if isinstance(picture, (str, PathLike)) else ""
+    return Frame(as_picture(picture), name, index)
+
+
+def _passes(views: list[list[_View]], body: BodyNetwork) -> list[Pass]:
+    """The network's answers to all views of a picture: one run a scale."""
+    return [
+        Pass(heat, paf, view.geometry, view.mirrored)
+        for of_scale in views
+        for heat, paf, view in zip(
+            *body.run(np.stack([view.image for view in of_scale])), of_scale, strict=True
+        )
+    ]
+
+
+def _chosen(network: str | PathLike[str] | None) -> str | PathLike[str] | None:
+    """A network, or None where none is wanted."""
+    return None if network == "none" else network
+
+
+def _for_network(preprocessings: list[Preprocessing], network: BodyNetwork) -> list[Preprocessing]:
+    """The same with the network's stride and size. Raises ValueError for scales it cannot take."""
+    size = network.fixed_size
+    if size is not None and len(preprocessings) > 1:
+        raise ValueError(
+            f"the network takes pictures of {size[0]} x {size[1]} only, so there are no scales to "
+            "choose from"
+        )
+    return [replace(one, stride=network.stride, fixed_size=size) for one in preprocessings]
+
+
+def _at_scales(
+    height: int, fit: Fit, max_pixels: int | None, scales: Sequence[float]
+) -> list[Preprocessing]:
+    """The preprocessing of each scale. The bound on pixels grows with the scale's square."""
+    if not scales or not all(math.isfinite(scale) and scale > 0 for scale in scales):
+        raise ValueError(f"scales must be positive numbers, at least one, not {scales!r}")
+    base = Preprocessing(height=height, fit=fit, max_pixels=max_pixels)
+    bound = base.height**2 * LONGEST if max_pixels is None else max_pixels
+    # No bound is smaller than a map cell, which Preprocessing would refuse.
+    least = base.stride**2
+    return [
+        replace(
+            base,
+            height=max(1, round(height * scale)),
+            max_pixels=max(least, round(bound * scale**2)),
+        )
+        for scale in scales
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A network input, how it lies in the picture (or its mirror image), and which it is."""
+
+    image: Picture
+    geometry: Geometry
+    mirrored: bool = False
+
+    def mirror_image(self) -> _View:
+        """The input of the picture's mirror image: the padding stays where it is."""
+        width, height = self.geometry.content
+        image = self.image.copy()
+        image[:height, :width] = self.image[:height, :width][:, ::-1]
+        return _View(image, self.geometry, mirrored=not self.mirrored)

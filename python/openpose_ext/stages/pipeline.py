@@ -1,0 +1,229 @@
+"""Many pictures at once: a few workers that each carry one frame through all of its stages.
+
+    source ─ next() ─┐   one worker at a time, in order: a video decodes one frame after another
+                     ├── worker 1:  frame k      resize → network → C++ decode → hands
+                     ├── worker 2:  frame k + 1  resize → network → C++ decode → hands
+                     └── ...
+    results wait until those before them are taken; the consumer gets them in order
+
+There is no thread for each stage, and there are no queues between them. A worker takes the next
+item from the iterable while the others compute (the C code of every stage runs without Python's
+lock), does everything that needs no order, and goes for the next one. So the workers keep the cores
+busy, whatever stage is the slow one; nothing oversubscribes; and no more than a few frames exist
+at a time, however many there are: a worker that is too far ahead of the consumer waits.
+
+What needs the order of the frames (following people, writing a video) is an ordinary generator
+around this one; what comes behind it is carried by workers again, whose `next()` then runs the
+generator. Of these few pieces the commands are made:
+
+    overlapped(items, work, workers)    the machine: an ordered, bounded, parallel `map`
+    ahead(items, count)                 a thread of its own that takes items before they are wanted
+    workers_for(streams)                how many workers keep a network busy
+    followed(found, ...)                ids and smoothing, in the order of the frames
+    PoseEstimator.stream(source)        frames in, (Frame, Poses) out; `batch` is the same on a list
+    PoseEstimator(frame)                the stages of one frame, which a worker calls
+
+The network is opened with a stream for each core and one thread a stream, and there is one worker
+more than streams, which takes and prepares the next frame while the others wait for the network
+(30 instead of 25 frames a second of a street video, on a loaded machine of two cores). There and
+human-pose-estimation-0001 (INT8, 456 x 256) that gave 209 pictures a second, one stream of two
+threads 174 with one request in flight and 187 with two; batches of 2 to 8 pictures gave less. A
+stream of one thread also never waits for a thread that something else keeps from its core.
+
+A video is decoded ahead, by a thread of its own: some frames take several times as long as others
+(VP9 decodes hidden ones beside them), and the workers would all wait for them. That gave 6 to 10 %
+more frames a second of a VP9 video, and nothing of an H.264 one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from threading import Condition, Lock, Thread
+from typing import Any, Generic, TypeVar
+
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
+
+__all__ = ["Found", "ahead", "followed", "overlapped", "workers_for"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# A frame, its people (None: it was not looked at), and whatever shall come along.
+Found = tuple[Frame, Poses | None, T]
+
+_RATE = 30.0  # frames a second, where nothing tells
+
+_END = StopIteration()  # left in the place of the item that was not there
+
+
+def workers_for(streams: int) -> int:
+    """How many workers keep so many streams busy. A single thread stays a single one."""
+    return streams + 1 if streams > 1 else 1
+
+
+def overlapped(
+    items: Iterable[T],
+    work: Callable[[T], R],
+    workers: int,
+    *,
+    stop: Callable[[], None] | None = None,
+    ahead: int | None = None,
+) -> Generator[R, None, None]:
+    """`map(work, items)` by threads: results in order, and few items in memory.
+
+    items    taken one at a time, when a worker is free: never by two threads at once
+    workers  threads; they start at the first `next()`
+    stop     called when nothing more is wanted, before the workers are waited for: it ends an
+             iterable that waits for its next item, such as a camera
+    ahead    how many more items than results may be taken; None for 2 * workers
+
+    An error of `items` or `work` is raised where its result would have stood; what comes before
+    it is delivered. However the iteration ends (an error, Ctrl-C, the consumer's `close`, or
+    nobody holding it any more), every worker finishes what it has in hand and ends, and `items`
+    is closed if it is a generator.
+    """
+    state = _State(items, work, ahead or 2 * workers)
+    threads = [
+        Thread(target=state.carry, name=f"openpose_ext-{number}", daemon=True)
+        for number in range(workers)
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        yield from state.results()
+    finally:
+        state.end()
+        if stop is not None:
+            stop()
+        for thread in threads:
+            thread.join()
+        state.close()
+
+
+def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
+    """The same items; a thread of its own takes up to `count` of them before they are wanted.
+
+    Close it before what the items come from.
+    """
+    return overlapped(items, lambda item: item, 1, ahead=count)
+
+
+def followed(
+    found: Iterable[Found[T]], *, rate: float | None, smooth: bool = False, live: bool = False
+) -> Generator[tuple[Frame, Poses, T], None, None]:
+    """The same frames with people who have ids, and are perhaps smoothed.
+
+    found   frames of one source, in order; people of those that were not looked at are put where
+            they should be by now
+    rate    frames a second, where frames come without times; None takes 30
+    smooth  without jitter: at once if `live`, else by a look ahead of about a second, which also
+            fills gaps; see `smooth`
+    """
+    from openpose_ext.tracking.ids import Clock, Tracker
+    from openpose_ext.tracking.smooth import OneEuro, TwoPass
+
+    rate = rate or _RATE
+    tracker, clock = Tracker(rate=rate), Clock(rate)
+    one_euro, two_pass = OneEuro(rate=rate), TwoPass(rate=rate)
+    waiting: deque[tuple[Frame, Poses, T]] = deque()  # with what is known without a look ahead
+
+    def smoothed(ready: Iterable[Poses]) -> Iterator[tuple[Frame, Poses, T]]:
+        for poses in ready:
+            frame, expected, extra = waiting.popleft()
+            yield frame, poses if len(poses) else expected, extra
+
+    for frame, poses, extra in found:
+        clock.tick(frame.time)
+        looked = poses is not None
+        poses = tracker.predict(clock.now) if poses is None else tracker(poses, clock.now)
+        if not smooth:
+            yield frame, poses, extra
+        elif live:
+            yield frame, one_euro(poses, clock.now), extra
+        else:
+            waiting.append((frame, poses, extra))
+            yield from smoothed(two_pass.push(poses if looked else None, clock.now))
+    yield from smoothed(two_pass.flush())
+
+
+class _State(Generic[T, R]):
+    """What the workers and the consumer share. The workers know nothing of the generator, so that
+    it can be collected while they run."""
+
+    def __init__(self, items: Iterable[T], work: Callable[[T], R], ahead: int) -> None:
+        self._items = iter(items)
+        self._work = work
+        self._ahead = ahead
+        self._taking = Lock()  # who holds it may take an item
+        self._changed = Condition()  # guards the following
+        self._results: dict[int, tuple[R | None, BaseException | None]] = {}
+        self._taken = self._delivered = 0
+        self._ended = False
+
+    def carry(self) -> None:
+        """A worker: take an item, work on it, leave the result, until there are no more."""
+        while True:
+            with self._taking:
+                number = self._next_number()
+                if number is None:
+                    return
+                try:
+                    item = next(self._items)
+                except StopIteration:
+                    self._leave(number, None, _END)
+                    return
+                except BaseException as error:
+                    self._leave(number, None, error)
+                    return
+            try:
+                self._leave(number, self._work(item), None)
+            except BaseException as error:
+                self._leave(number, None, error)
+            del item  # a frame is large; it shall not wait for the next one
+
+    def results(self) -> Iterator[R]:
+        """The results in order, until the items end. Raises what a worker left."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._delivered in self._results)
+                result, error = self._results.pop(self._delivered)
+                self._delivered += 1
+                self._changed.notify_all()
+            if error is _END:
+                return
+            if error is not None:
+                raise error
+            yield result  # type: ignore[misc]  # without an error there is a result
+            del result
+
+    def end(self) -> None:
+        """Let no worker take another item."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Close the items, where that means something, when the workers are gone."""
+        self._results.clear()
+        close: Any = getattr(self._items, "close", None)
+        if close is not None:
+            close()
+
+    def _next_number(self) -> int | None:
+        """The number of the next item, when it may be taken; None if no more are."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._ended or self._taken - self._delivered < self._ahead
+            )
+            if self._ended:
+                return None
+            self._taken += 1
+            return self._taken - 1
+
+    def _leave(self, number: int, result: R | None, error: BaseException | None) -> None:
+        with self._changed:
+            self._results[number] = result, error
+            self._ended = self._ended or error is not None
+            self._changed.notify_all()

@@ -1,0 +1,159 @@
+"""Picture -> network input, and the geometry that leads back.
+
+The picture is resized into the top-left corner of the network's input; what is left over is grey.
+Shrinking averages areas, so that small people are not lost between the samples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from openpose_ext.io.resize import at_size
+from openpose_ext.types.arrays import Picture, Size
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.geometry import Geometry
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["HEIGHT", "LONGEST", "PADDING", "Fit", "Picture", "Preprocessing", "Resize"]
+
+Fit = Literal["pad", "stretch"]
+Resize = Literal["area", "seed"]
+
+HEIGHT = 368  # network pixels; the height the original networks were trained at
+LONGEST = 1312 / 368  # width over height of the network input; bounds time and memory for panoramas
+PADDING = 128  # becomes 0 after the original normalisation, x / 256 - 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How pictures are resized and padded for a network; call it with one.
+
+    height      rows of the picture's image in the input; the network's height is this rounded up
+                to the stride, its width follows the picture's aspect ratio
+    fit         "pad" keeps the aspect ratio, the image lies top-left and the rest is 128;
+                "stretch" fills the same input to its edges, each axis with its own factor
+    max_pixels  bound of the input's width x height: a longer picture is made smaller
+    stride      network pixels a map cell
+    fixed_size  (width, height) of a network that takes no other: the largest image that fits is
+                taken, `height` and `max_pixels` are not used
+    resize      "area" averages when it shrinks and is cubic when it enlarges;
+                "seed" is always cubic with the sampling step 1 / factor and sizes rounded half to
+                even, the bytes that pytorch-openpose gives its network
+
+    Raises ValueError for values out of range or that contradict each other.
+    """
+
+    height: int = HEIGHT
+    fit: Fit = "pad"
+    max_pixels: int | None = None
+    stride: int = 8
+    fixed_size: Size | None = None
+    resize: Resize = "area"
+
+    def __post_init__(self) -> None:
+        if self.fit not in ("pad", "stretch"):
+            raise ValueError(f'fit must be "pad" or "stretch", not {self.fit!r}')
+        if self.resize not in ("area", "seed"):
+            raise ValueError(f'resize must be "area" or "seed", not {self.resize!r}')
+        if self.resize == "seed" and (self.fit != "pad" or self.fixed_size is not None):
+            raise ValueError(
+                'resize="seed" has one factor for both axes: it needs fit="pad" and no fixed size'
+            )
+        for name in ("height", "stride", "max_pixels"):
+            value = getattr(self, name)
+            if name == "max_pixels" and value is None:
+                continue
+            if not isinstance(value, Integral):
+                raise TypeError(f"{name} must be a whole number of pixels, not {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1 pixel, not {value}")
+        if self.max_pixels is not None and self.max_pixels < self.stride**2:
+            raise ValueError(
+                f"max_pixels must hold one map cell of {self.stride} x {self.stride} pixels, "
+                f"not {self.max_pixels}"
+            )
+
+    def __call__(self, picture: Picture | Frame) -> tuple[Picture, Geometry]:
+        """The network's input of one picture, and the geometry that leads back.
+
+        picture  (H, W, 3) uint8, BGR, not changed; or a frame, which may know a shorter way to
+                 its picture at another size (`Frame.at_size`)
+        Returns  (h, w, 3) uint8 BGR, its own memory; h and w are multiples of the stride unless
+                 the size is fixed
+        """
+        frame = picture if isinstance(picture, Frame) else Frame(picture)
+        size = frame.size
+        content = self._content_size(size)
+        if self.resize == "seed":
+            image, factor = _resized_as_seed(frame.image, content)
+            content = image.shape[1], image.shape[0]
+        else:
+            image = at_size(frame, content)
+            factor = content[0] / size[0], content[1] / size[1]
+        network = self.fixed_size or self._rounded_up(content)
+        geometry = Geometry(
+            picture=size,
+            network=network,
+            content=content,
+            factor=factor,
+            stride=self.stride,
+        )
+        return _padded(image, network), geometry
+
+    def _content_size(self, picture: Size) -> Size:
+        """(width, height) of the picture's image in the input."""
+        size = self._size_of_one_factor(picture)
+        return size if self.fit == "pad" else self.fixed_size or self._rounded_up(size)
+
+    def _size_of_one_factor(self, picture: Size) -> Size:
+        width, height = picture
+        if self.fixed_size is not None:
+            factor = min(self.fixed_size[0] / width, self.fixed_size[1] / height)
+            return _scaled(width, factor), _scaled(height, factor)
+        if self.max_pixels is None:
+            return _scaled(width, self.height / height), self.height
+
+        for rows in range(min(self.height, self.max_pixels // self.stride), 0, -1):
+            size = _scaled(width, rows / height), rows
+            if math.prod(self._rounded_up(size)) <= self.max_pixels:
+                return size
+        # One row is still too long: a strip of one cell's height, as long as may be.
+        return self.max_pixels // self.stride**2 * self.stride, 1
+
+    def _rounded_up(self, size: Size) -> Size:
+        stride = self.stride
+        return -(-size[0] // stride) * stride, -(-size[1] // stride) * stride
+
+
+def _scaled(length: int, factor: float) -> int:
+    return max(1, round(length * factor))
+
+
+def _resized_as_seed(picture: Picture, content: Size) -> tuple[Picture, tuple[float, float]]:
+    """Cubic, and given the factor instead of the size: cv2 then steps by exactly 1 / factor."""
+    import cv2
+
+    factor = content[1] / picture.shape[0]
+    source = np.ascontiguousarray(picture)
+    if round(source.shape[1] * factor) < 1:  # the seed fails here
+        image = cv2.resize(source, content, interpolation=cv2.INTER_CUBIC)
+        return np.asarray(image, np.uint8), (content[0] / source.shape[1], factor)
+    image = cv2.resize(source, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(image, np.uint8), (factor, factor)
+
+
+def _padded(image: Picture, network: Size) -> Picture:
+    width, height = network
+    padded = np.empty((height, width, 3), np.uint8)
+    rows, columns = image.shape[:2]
+    padded[:rows, :columns] = image
+    padded[rows:] = PADDING
+    padded[:rows, columns:] = PADDING
+    return padded

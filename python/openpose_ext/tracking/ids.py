@@ -1,0 +1,430 @@
+"""Who is who from frame to frame: people get ids that stay.
+
+Each person followed moves with a velocity that changes little (a Kalman filter: the velocity is a
+random walk) and keeps a posture that changes a little. Each frame, all people found are given to
+all people followed at once, so that the whole is most probable; who is left over is new.
+
+Lengths are in sizes of the person, so that neither the picture's resolution nor the distance to
+the camera matters. Nothing is random: the same frames give the same ids.
+
+Source: key point distance as in COCO's object key point similarity; motion and global assignment
+as in Bewley et al., "Simple Online and Realtime Tracking".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext import _core
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.topology import Topology
+
+__all__ = ["Clock", "Rows", "Tracker", "body_sizes", "finite"]
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+# Of each part: the standard deviation of where it is said to be, in sizes, as COCO's annotators
+# say it (the ankles' for the feet); how far it may move against the body in a second, in sizes, for
+# arms and legs swing; and where people who stand have it, in heights across and above the ground.
+_PARTS = {
+    "Nose": (0.026, 0.1, 0.0, 0.93), "Neck": (0.079, 0.1, 0.0, 0.83),
+    "Eye": (0.025, 0.1, 0.02, 0.95), "Ear": (0.035, 0.1, 0.04, 0.94),
+    "Shoulder": (0.079, 0.1, 0.11, 0.82),
+    "Elbow": (0.072, 0.25, 0.14, 0.64), "Wrist": (0.062, 0.5, 0.15, 0.48),
+    "MidHip": (0.107, 0.1, 0.0, 0.52), "Hip": (0.107, 0.1, 0.07, 0.52),
+    "Knee": (0.087, 0.3, 0.08, 0.28), "Ankle": (0.089, 0.5, 0.08, 0.04),
+    "BigToe": (0.089, 0.5, 0.1, 0.0), "SmallToe": (0.089, 0.5, 0.12, 0.0),
+    "Heel": (0.089, 0.5, 0.07, 0.0),
+}  # fmt: skip
+_OTHER_PART = (0.089, 0.5, 0.0, 0.5)
+
+# A size is the root of the area that COCO's people cover, as a share of their height.
+_SIZE_OF_HEIGHT = 0.45
+_LEAST_HEIGHT = 0.1  # of which the parts seen tell the whole; a foot or a face may lean
+_LEAST_SIZE = 0.005  # of the picture's longer side: a single point has no extent
+_SHRINK = 0.5  # a second, at most: less is seen of who hides or turns, who is no smaller for it
+
+_NEW_SPEED = 3.0  # sizes a second, of people who are new: a walk is 2, a sprint 10
+_AGILITY = 4.0  # sizes^2 / s^3: the velocity's random walk; a second unseen blurs by 1.2 sizes
+
+_SHAKE = 0.05  # sizes: cameras are held by hand, and all parts may err alike
+
+# The price of a pair is -log of the likelihood of its distance, in sizes, and up to `_POSTURE` for
+# another posture. The likelihood is Student's with so many degrees of freedom: surprises happen.
+_POSTURE = 4.0
+_TAIL = 4.0
+# Networks see people double at times. A fragment costs up to so much more than the whole, and who
+# was first seen less than about so many seconds ago costs more than who was there before.
+_FRAGMENT = 3.0
+_NEWCOMER = 1.0
+_SETTLED = 0.3
+# Pairs that cost more do not belong together. A person just seen may be half a size from where
+# they were expected, one hidden for a second three sizes.
+_DEAREST = 5.5
+_IMPOSSIBLE = 1e6
+
+_LEAVING = 0.3  # seconds; who is expected outside the picture that long is gone
+
+
+class Clock:
+    """The times of frames that follow one another.
+
+    rate  frames a second, where frames come without times
+
+    Raises ValueError if the rate is not positive.
+    """
+
+    def __init__(self, rate: float) -> None:
+        if not (math.isfinite(rate) and rate > 0):
+            raise ValueError(f"rate must be positive, not {rate!r}")
+        self._interval = 1 / rate
+        self.now = -self._interval
+        self._started = False
+
+    def tick(self, time: float | None) -> float:
+        """Go to the next frame; return the seconds since the last, 0 for the first.
+
+        time  None is one frame later
+
+        Raises ValueError if the time is not finite.
+        """
+        before, now = self.now, self.now + self._interval if time is None else time
+        if not math.isfinite(now):
+            raise ValueError(f"the time of a frame must be a number of seconds, not {now!r}")
+        self.now = now
+        elapsed = now - before if self._started else 0.0
+        self._started = True
+        return elapsed
+
+
+def finite(poses: Poses) -> Poses:
+    """The same people; points that are not numbers, as other programs' files have them, missing."""
+    keypoints = _finite(poses.keypoints)
+    return replace(
+        poses,
+        keypoints=keypoints,
+        filled=poses.filled & (keypoints[..., 2] > 0),
+        hands=None if poses.hands is None else _finite(poses.hands),
+    )
+
+
+def _finite(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    there = np.all(np.isfinite(points), axis=-1, keepdims=True)
+    return np.where(there, points, np.float32(0))
+
+
+def body_sizes(poses: Poses) -> Floats:
+    """The size of each person, the unit of length of tracking and smoothing: (P,) in pixels.
+
+    As large as the parts that are seen tell: the longer side of their box against that of the same
+    parts of people who stand.
+    """
+    seen = poses.keypoints[..., 2:] > 0
+    sides = _longer_sides(poses.keypoints[..., :2].astype(np.float64), seen)
+    heights = _longer_sides(_Parts.of(poses.topology).standing[None], seen)
+    sizes = _SIZE_OF_HEIGHT * sides / np.maximum(heights, _LEAST_HEIGHT)
+    return np.maximum(sizes, _LEAST_SIZE * max(poses.size))
+
+
+def _longer_sides(xy: Floats, seen: npt.NDArray[np.bool_]) -> Floats:
+    low = np.where(seen, xy, np.inf).min(axis=1)
+    high = np.where(seen, xy, -np.inf).max(axis=1)
+    longer: Floats = np.maximum(high - low, 0).max(axis=1)
+    return longer
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """`_PARTS` for K parts: sigma (K,), sway (K,), standing (K, 2)."""
+
+    sigma: Floats
+    sway: Floats
+    standing: Floats
+
+    @classmethod
+    @cache
+    def of(cls, topology: Topology) -> _Parts:
+        rows = []
+        for part in topology.parts:
+            side = {"L": 1, "R": -1}.get(part[0], 0)
+            sigma, sway, across, above = _PARTS.get(part[1:] if side else part, _OTHER_PART)
+            rows.append((sigma, sway, side * across, above))
+        table = np.array(rows)
+        return cls(table[:, 0], table[:, 1], table[:, 2:])
+
+    def variance(self, unseen: Floats) -> Floats:
+        """(T, K), size^2: against the body, `unseen` (T,) seconds after they were seen."""
+        variance: Floats = (2 * self.sigma) ** 2
+        return variance + (np.minimum(unseen, 1)[:, None] * self.sway) ** 2
+
+
+class Rows:
+    """A dataclass of arrays with a row a person: some can be chosen, and others added."""
+
+    def __getitem__(self, index: Indices | npt.NDArray[np.bool_]) -> Self:
+        return type(self)(*(value[index] for value in vars(self).values()))
+
+    def __add__(self, other: Self) -> Self:
+        columns = zip(vars(self).values(), vars(other).values(), strict=True)
+        return type(self)(*(np.concatenate(pair) for pair in columns))
+
+
+@dataclass(frozen=True, eq=False)
+class _Found(Rows):
+    """D people of one frame.
+
+    xy      (D, K, 2) pixels
+    weight  (D, K): the scores of the parts, 0 for missing ones
+    size    (D,) pixels
+    """
+
+    xy: Floats
+    weight: Floats
+    size: Floats
+
+    @classmethod
+    def of(cls, poses: Poses) -> _Found:
+        keypoints = poses.keypoints.astype(np.float64)
+        return cls(keypoints[..., :2], np.maximum(keypoints[..., 2], 0), body_sizes(poses))
+
+
+@dataclass(frozen=True, eq=False)
+class _People(Rows):
+    """T people who are followed, as they are known at one moment.
+
+    ids       (T,) int64
+    centre    (T, 2) pixels and velocity (T, 2) pixels a second: the state of the Kalman filter
+    variance  (T, 3), size^2: of place, place with velocity, velocity; alike for x and y
+    offsets   (T, K, 2) pixels: where the parts were last seen, from the centre
+    known     (T, K) bool: parts that were ever seen
+    size      (T,) pixels
+    unseen    (T,) seconds since the person was seen
+    age       (T,) seconds since the person was first seen
+    """
+
+    ids: npt.NDArray[np.int64]
+    centre: Floats
+    velocity: Floats
+    variance: Floats
+    offsets: Floats
+    known: npt.NDArray[np.bool_]
+    size: Floats
+    unseen: Floats
+    age: Floats
+
+    @classmethod
+    def new(cls, ids: npt.NDArray[np.int64], found: _Found) -> _People:
+        """People as they are first found, at rest as far as is known."""
+        people, known = len(ids), found.weight > 0
+        centre = (found.xy * known[..., None]).sum(axis=1)
+        centre /= np.maximum(known.sum(axis=1), 1)[:, None]
+        return cls(
+            ids=ids,
+            centre=centre,
+            velocity=np.zeros((people, 2)),
+            variance=np.tile([0.0, 0.0, _NEW_SPEED**2], (people, 1)),
+            offsets=(found.xy - centre[:, None]) * known[..., None],
+            known=known,
+            size=found.size,
+            unseen=np.zeros(people),
+            age=np.zeros(people),
+        )
+
+    def after(self, seconds: float) -> _People:
+        """The same people that much later, unseen since."""
+        place, both, speed = self.variance.T
+        variance = (
+            place + 2 * seconds * both + seconds**2 * speed + _AGILITY * seconds**3 / 3,
+            both + seconds * speed + _AGILITY * seconds**2 / 2,
+            speed + _AGILITY * seconds,
+        )
+        return replace(
+            self,
+            centre=self.centre + seconds * self.velocity,
+            variance=np.stack(variance, axis=1),
+            unseen=self.unseen + seconds,
+            age=self.age + seconds,
+        )
+
+    def seen_as(self, found: _Found, shift: Floats, blur: Floats) -> _People:
+        """The same people, each found `shift` (T, 2) from where they were expected (`_Pairs`)."""
+        place, both, speed = self.variance.T
+        gain, gain_speed = place / (place + blur), both / (place + blur)
+        variance = (place * (1 - gain), both * (1 - gain), speed - gain_speed * both)
+        seen = found.weight > 0
+        measured = (self.centre + shift)[:, None]
+        return replace(
+            self,
+            centre=self.centre + gain[:, None] * shift,
+            velocity=self.velocity + gain_speed[:, None] * shift,
+            variance=np.stack(variance, axis=1),
+            offsets=np.where(seen[..., None], found.xy - measured, self.offsets),
+            known=self.known | seen,
+            size=np.maximum(self.size * _SHRINK**self.unseen, found.size),
+            unseen=np.zeros_like(self.unseen),
+        )
+
+    def shown(self, picture: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """(T,): whether any part is expected within a picture of (width, height)."""
+        points = self.centre[:, None] + self.offsets
+        inside = ((points >= 0) & (points <= np.subtract(picture, 1))).all(axis=2)
+        shown: npt.NDArray[np.bool_] = np.any(inside & self.known, axis=1)
+        return shown
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Each of T people followed with each of D found.
+
+    price  (T, D), see `_DEAREST`
+    shift  (T, D, 2) pixels: from where the one was expected to where the other is
+    blur   (T, D), size^2: the variance with which the parts tell the shift
+    """
+
+    price: Floats
+    shift: Floats
+    blur: Floats
+
+    @classmethod
+    def of(cls, people: _People, found: _Found, parts: _Parts) -> _Pairs:
+        expected = people.centre[:, None] + people.offsets
+        size = people.size[:, None, None]
+        apart = (found.xy - expected[:, None]) / size[..., None]
+        common = found.weight * people.known[:, None]
+        variance = parts.variance(people.unseen)[:, None]
+        # A person is where most parts say; what is left is another posture.
+        weight = common / variance
+        total = np.maximum(weight.sum(axis=2), 1e-9)
+        shift = (weight[..., None] * apart).sum(axis=2) / total[..., None]
+        blur = _SHAKE**2 + 1 / total
+        bent = ((apart - shift[:, :, None]) ** 2).sum(axis=3)
+        alike = (common * np.exp(-bent / (2 * variance))).sum(axis=2)
+        alike /= np.maximum(common.sum(axis=2), 1e-9)
+        place = people.variance[:, :1] + blur
+        surprise = np.log1p((shift**2).sum(axis=2) / (_TAIL * place))
+        price = (_TAIL / 2 + 1) * surprise + np.log(place) + _POSTURE * (1 - alike)
+        shared = common.astype(bool).sum(axis=2)
+        of_either = np.maximum(people.known.sum(axis=1)[:, None], (found.weight > 0).sum(axis=1))
+        price += _FRAGMENT * (1 - shared / np.maximum(of_either, 1))
+        price += _NEWCOMER * np.exp(-people.age / _SETTLED)[:, None]
+        price = np.where(common.any(axis=2), np.minimum(price, _IMPOSSIBLE), _IMPOSSIBLE)
+        return cls(price, shift * size, blur)
+
+    def cheapest(self) -> tuple[Indices, Indices]:
+        """Indices (n,) of people followed, and of those found who they are: all in all cheapest."""
+        followed, found = self.price.shape
+        # A column more for each of the followed: nobody found is they.
+        alone = np.full((followed, followed), _DEAREST)
+        columns = _core.solve_assignment(np.hstack([self.price, alone])).astype(np.intp)
+        rows = np.flatnonzero(columns < found)
+        return rows, columns[rows]
+
+
+class Tracker:
+    """Gives people ids across the frames of one source. Call it with each frame, in order.
+
+    rate    frames a second, where frames come without times
+    memory  seconds for which a person who is not seen is remembered, and keeps the id
+
+    Ids count from 0 and are never used again. A person who leaves the picture, or hides longer
+    than `memory`, comes back with a new one.
+
+    Raises ValueError if the rate or the memory is not positive.
+    """
+
+    def __init__(self, *, rate: float = 30.0, memory: float = 2.0) -> None:
+        if not (math.isfinite(memory) and memory > 0):
+            raise ValueError(f"memory must be positive, not {memory!r}")
+        self._clock = Clock(rate)
+        self._memory = memory
+        self._next_id = 0
+        self._topology: Topology | None = None
+        self._people: _People | None = None
+        self._last: Poses | None = None
+
+    def __call__(self, poses: Poses, time: float | None = None) -> Poses:
+        """The same people with ids.
+
+        time  seconds; None is one frame after the last. A time before the last one, as when a
+              video begins again, makes everybody new.
+
+        Raises ValueError if the time is not finite, or people have another skeleton than before.
+        """
+        poses = finite(poses)
+        self._advance(self._clock.tick(time), poses.size)
+        ids = np.zeros(0, np.int64)
+        if len(poses) > 0:
+            ids = self._identify(poses)
+        self._last = replace(poses, ids=ids)
+        return self._last
+
+    def predict(self, time: float) -> Poses:
+        """The people of the last frame as they will be at another time, moved as they move.
+
+        For frames between those that the network looks at. Parts keep their scores; what would
+        leave the picture stays on its edge. The next frame's ids do not depend on it.
+
+        Raises ValueError before the first frame.
+        """
+        if self._last is None:
+            raise ValueError("a Tracker has nothing to predict before its first frame")
+        if self._people is None or len(self._last) == 0:
+            return self._last
+        moved = self._people.velocity[: len(self._last), None] * (time - self._clock.now)
+        hands = self._last.hands
+        return replace(
+            self._last,
+            keypoints=_moved(self._last.keypoints, moved, self._last.size),
+            hands=None if hands is None else _moved(hands, moved[:, None], self._last.size),
+        )
+
+    def _advance(self, elapsed: float, picture: tuple[int, int]) -> None:
+        """Expect everybody where they are that much later; forget who is gone."""
+        if elapsed < 0:
+            self._people = None
+        if self._people is not None:
+            people = self._people[self._people.unseen + elapsed <= self._memory]
+            people = people.after(min(elapsed, self._memory))
+            self._people = people[people.shown(picture) | (people.unseen < _LEAVING)]
+
+    def _identify(self, poses: Poses) -> npt.NDArray[np.int64]:
+        """Find the people among those followed, and follow them on."""
+        if self._topology not in (None, poses.topology):
+            raise ValueError(
+                f"people of {poses.topology.name} came after others of {self._topology.name}; "
+                "use another Tracker for another network"
+            )
+        self._topology = poses.topology
+        found = _Found.of(poses)
+        if self._people is None:
+            self._people = _People.new(np.zeros(0, np.int64), found[np.zeros(0, np.intp)])
+        pairs = _Pairs.of(self._people, found, _Parts.of(poses.topology))
+        rows, columns = pairs.cheapest()
+        new = np.setdiff1d(np.arange(len(poses)), columns)
+        lost = np.setdiff1d(np.arange(len(self._people.ids)), rows)
+        again = self._people[rows].seen_as(
+            found[columns], pairs.shift[rows, columns], pairs.blur[rows, columns]
+        )
+        first = _People.new(self._next_id + np.arange(len(new)), found[new])
+        self._next_id += len(new)
+        # Those of this frame come first, in its order.
+        order = np.argsort(np.concatenate([columns, new]))
+        self._people = (again + first)[order] + self._people[lost]
+        return self._people.ids[: len(poses)]
+
+
+def _moved(
+    points: npt.NDArray[np.float32], by: Floats, picture: tuple[int, int]
+) -> npt.NDArray[np.float32]:
+    """Points (..., 3), those that are missing excepted, moved but kept in the picture."""
+    moved = points.copy()
+    moved[..., :2] = np.clip(points[..., :2] + by, 0, np.subtract(picture, 1))
+    moved[points[..., 2] <= 0] = 0
+    return moved

@@ -1,0 +1,604 @@
+"""People without jitter: points follow the motion, sides stay, short gaps are filled.
+
+OneEuro  for live sources: each frame is answered at once, by what came before
+TwoPass  for files: each frame is answered later, by what came before and after; it lags behind no
+         motion, and fills what was missing for a moment
+
+Both take people with ids (`ids.Tracker`), and treat body and hands alike. Both undo it when a
+network takes left for right for a moment: two parts, or two hands, change places if they are then
+much nearer to where they were expected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.tracking.ids import Clock, Rows, body_sizes, finite
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.scores import FILLED_SCORE
+from openpose_ext.types.topology import HAND_21, Topology
+
+__all__ = ["OneEuro", "TwoPass", "smooth_tracks"]
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+_HAND = len(HAND_21.parts)
+
+_SWAP = 0.2  # seconds: sides that stay exchanged for longer are believed
+_SWAP_NEARER = 0.5  # of the distance to where parts are expected, when exchanged
+# Sizes, and sizes a second since parts were seen, that they may be from where they are expected.
+_ASTRAY = 0.1
+_ASTRAY_SPEED = 2.0
+_PACE_CUTOFF = 5.0  # Hz, of the speed by which they are expected
+
+_SPEED_CUTOFF = 1.0  # Hz, of the one-euro filter's speed, as in the paper
+_HOLD = 0.5  # seconds for which the one-euro filter remembers a part that is missing
+_LEAST_TIME = 1e-6  # seconds: frames may share a time
+
+_SETTLED = 0.1  # seconds of frames after a gap, or a frame, until more hardly change it
+_MOST_FRAMES = 512  # are held back, if their times do not say when to let go
+
+
+class OneEuro:
+    """Smooths people frame by frame: the one-euro filter on each point.
+
+    min_cutoff  Hz, for points at rest: lower is calmer
+    beta        Hz more for each size of the person a second, a walk being 2: higher lags less
+    rate        frames a second, where frames come without times
+
+    What is missing stays missing. Scores are kept.
+
+    Raises ValueError if an option is not positive.
+    Source: Casiez et al., "1 Euro Filter"; x and y share the speed's length.
+    """
+
+    def __init__(self, *, min_cutoff: float = 1.5, beta: float = 2.5, rate: float = 30.0) -> None:
+        _check_positive(min_cutoff=min_cutoff, beta=beta)
+        self._min_cutoff = min_cutoff
+        self._beta = beta
+        self._clock = Clock(rate)
+        self._topology: Topology | None = None
+        # A row for each id, and a blank one at the end for those who are new.
+        self._ids = np.zeros(0, np.int64)
+        self._motion = _Motion.blank(1, 0, 0)
+        self._state = _Filtered.blank(1, 0)
+
+    def __call__(self, poses: Poses, time: float | None = None) -> Poses:
+        """The same people, smoothed.
+
+        time  seconds; None is one frame after the last. A time before the last one, or another
+              skeleton than before, begins anew.
+
+        Raises ValueError if people have no ids of their own, or the time is not finite.
+        """
+        ids = _ids(poses)
+        poses = finite(poses)
+        if self._clock.tick(time) < 0:
+            self._topology = None
+        if len(poses) == 0:
+            return poses
+        sides = _Sides.of(poses.topology, hands=True)
+        if self._topology != poses.topology:
+            self._topology = poses.topology
+            self._ids = np.zeros(0, np.int64)
+            self._motion = _Motion.blank(1, *sides.pairs.shape)
+            self._state = _Filtered.blank(1, len(sides.mirror))
+        now, size = self._clock.now, body_sizes(poses)
+        row_of = {int(i): row for row, i in enumerate(self._ids)}
+        rows = np.array([row_of.get(int(i), -1) for i in ids])
+        motion, points, believed = sides.settled(self._motion[rows], _points(poses), size, now)
+        state = self._filter(self._state[rows], points, believed, size)
+        others = np.flatnonzero(
+            ~np.isin(self._ids, ids) & (self._state.seen[:-1].max(axis=1) >= now - _HOLD)
+        )
+        self._ids = np.concatenate([ids, self._ids[others]])
+        self._motion = motion + self._motion[np.append(others, -1)]
+        self._state = state + self._state[np.append(others, -1)]
+        return _with_points(poses, np.concatenate([state.xy, points[..., 2:]], axis=2))
+
+    def _filter(self, before: _Filtered, points: Floats, believed: Mask, size: Floats) -> _Filtered:
+        """The filter's state after a frame of P people, with points (P, N, 3)."""
+        now = self._clock.now
+        xy, seen = points[..., :2], points[..., 2] > 0
+        fresh = (believed | (now - before.seen > _HOLD))[..., None]
+        elapsed = np.clip(now - before.seen, _LEAST_TIME, _HOLD)[..., None]
+        speed = before.speed + _share(_SPEED_CUTOFF, elapsed) * (
+            (xy - before.xy) / elapsed - before.speed
+        )
+        cutoff = self._min_cutoff + self._beta * np.hypot(*speed.T).T / size[:, None]
+        smooth = before.xy + _share(cutoff[..., None], elapsed) * (xy - before.xy)
+        kept = ~seen[..., None]
+        return _Filtered(
+            xy=np.where(kept, before.xy, np.where(fresh, xy, smooth)),
+            speed=np.where(kept, before.speed, np.where(fresh, 0.0, speed)),
+            seen=np.where(seen, now, before.seen),
+        )
+
+
+def _share(cutoff: float | Floats, elapsed: Floats) -> Floats:
+    """How much of a new value a low-pass filter takes: the paper's alpha."""
+    share: Floats = elapsed / (elapsed + 1 / (2 * math.pi * cutoff))
+    return share
+
+
+@dataclass(frozen=True, eq=False)
+class _Filtered(Rows):
+    """What the one-euro filter knows of I people with N points.
+
+    xy     (I, N, 2) pixels, and speed (I, N, 2) pixels a second
+    seen   (I, N): when each was seen last, -inf for never
+    """
+
+    xy: Floats
+    speed: Floats
+    seen: Floats
+
+    @classmethod
+    def blank(cls, people: int, points: int) -> _Filtered:
+        """Of people who were never seen."""
+        shape = (people, points)
+        return cls(np.zeros((*shape, 2)), np.zeros((*shape, 2)), np.full(shape, -np.inf))
+
+
+@dataclass(frozen=True, eq=False)
+class _Motion(Rows):
+    """How N points of I people, with G pairs of sides, move.
+
+    xy     (I, N, 2) pixels, and speed (I, N, 2) pixels a second
+    seen   (I, N): when each was seen last, -inf for never
+    since  (I, G): since when sides are exchanged, inf where they are not
+    """
+
+    xy: Floats
+    speed: Floats
+    seen: Floats
+    since: Floats
+
+    @classmethod
+    def blank(cls, people: int, points: int, pairs: int) -> _Motion:
+        """Of people who were never seen."""
+        return cls(
+            xy=np.zeros((people, points, 2)),
+            speed=np.zeros((people, points, 2)),
+            seen=np.full((people, points), -np.inf),
+            since=np.full((people, pairs), np.inf),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """Which of N points, body and both hands, may have been taken for which others.
+
+    mirror  (N,): where each point goes when the sides change places
+    pairs   (N, G) 0 or 1: the points of each pair of parts, and of the pair of hands
+    """
+
+    mirror: npt.NDArray[np.intp]
+    pairs: Floats
+
+    @classmethod
+    @cache
+    def of(cls, topology: Topology, hands: bool) -> _Sides:
+        """The pairs of the topology's parts, then that of the hands."""
+        mirror = list(topology.mirror)
+        members = [[k, m] for k, m in enumerate(mirror) if k < m]
+        if hands:
+            left = len(mirror) + np.arange(_HAND)
+            members.append([*left, *(left + _HAND)])
+            mirror += [*(left + _HAND), *left]
+        pairs = np.zeros((len(mirror), len(members)))
+        for pair, points in enumerate(members):
+            pairs[points, pair] = 1
+        return cls(np.array(mirror, np.intp), pairs)
+
+    def settled(
+        self, before: _Motion, points: Floats, size: Floats, now: float
+    ) -> tuple[_Motion, Floats, Mask]:
+        """The sides that the motion of P people tells.
+
+        points  (P, N, 3) pixels and score, as they were found
+        size    (P,) pixels
+
+        Returns the motion after the frame, the points, and believed (P, N): those that were
+        exchanged for so long that they must be what they are said to be.
+        """
+        recent = now - before.seen <= _SWAP
+        elapsed = np.clip(now - before.seen, _LEAST_TIME, _SWAP)
+        expected = before.xy + before.speed * elapsed[..., None]
+        counts = (points[..., 2] > 0) & recent & recent[:, self.mirror]
+        straight = ((points[..., :2] - expected) ** 2).sum(axis=2)
+        crossed = ((points[..., :2] - expected[:, self.mirror]) ** 2).sum(axis=2)
+        astray = ((_ASTRAY + _ASTRAY_SPEED * elapsed) * size[:, None]) ** 2
+        straight, crossed, astray = (
+            np.where(counts, value, 0.0) @ self.pairs for value in (straight, crossed, astray)
+        )
+        exchanged = (crossed < _SWAP_NEARER**2 * straight) & (straight > astray)
+        since = np.where(exchanged, np.minimum(before.since, now), np.inf)
+        late = exchanged & (now - since > _SWAP)
+        since[late] = np.inf
+        back, believed = ((which @ self.pairs.T) > 0 for which in (exchanged & ~late, late))
+        points = np.where(back[..., None], points[:, self.mirror], points)
+
+        seen, xy = (points[..., 2] > 0)[..., None], points[..., :2]
+        pace = (xy - before.xy) / elapsed[..., None] - before.speed
+        speed = before.speed + _share(_PACE_CUTOFF, elapsed)[..., None] * pace
+        speed[~recent | believed] = 0
+        motion = _Motion(
+            xy=np.where(seen, xy, before.xy),
+            speed=np.where(seen, speed, before.speed),
+            seen=np.where(seen[..., 0], now, before.seen),
+            since=since,
+        )
+        return motion, points, believed
+
+
+class TwoPass:
+    """Smooths people with a look ahead: no lag behind any motion, and short gaps are filled.
+
+    cutoff   Hz; what moves faster than this is taken for noise. 6 Hz is usual for people who walk
+    max_gap  seconds; parts, and people, who are missing for no longer are filled in
+    rate     frames a second of the source
+
+    Push frames in order; what comes back, in order too, are the frames that are ready: those about
+    `max_gap` old. At the end, `flush` returns the rest. Memory is bounded by that time.
+
+    Filled parts score in (0, 0.05] and are marked as `filled`; people who were filled in score as
+    low. Scores of what was seen are kept.
+
+    A Kalman filter forwards, then a Rauch-Tung-Striebel smoother backwards, on a point whose
+    velocity is a random walk. On evenly spaced points of score 1 that is the zero-lag Butterworth
+    filter of second order, 1 / (1 + (f / cutoff)^4); others weigh as their score.
+
+    Raises ValueError if an option is not positive.
+    """
+
+    def __init__(self, *, cutoff: float = 6.0, max_gap: float = 0.5, rate: float = 30.0) -> None:
+        _check_positive(cutoff=cutoff, max_gap=max_gap)
+        self._cutoff = cutoff
+        self._max_gap = max_gap
+        self._rate = rate
+        self._clock = Clock(rate)
+        self._window: list[_Seen] = []
+        self._returned = 0  # of the window's frames; they stay as what came before
+
+    def push(self, poses: Poses | None, time: float | None = None) -> list[Poses]:
+        """Take a frame; return those that are ready.
+
+        poses  None for a frame that the network did not look at: its people are put between those
+               of the frames around it, with their scores
+        time   seconds; None is one frame after the last. A time before the last one, another
+               skeleton, or another size of the picture begin anew, and all before is ready.
+
+        Raises ValueError if people have no ids of their own, the time is not finite, or the
+        network did not look at the first frame.
+        """
+        if poses is not None:
+            _ids(poses)
+            poses = finite(poses)
+        ready = []
+        if self._clock.tick(time) < 0 or not self._continues(poses):
+            ready = self.flush()
+        now = self._clock.now
+        if poses is None and not self._window:
+            raise ValueError("the network has to look at the first frame")
+        around = self._window[-1].poses[:0] if poses is None else poses
+        self._window.append(_Seen(now, around, looked=poses is not None))
+        ahead = self._max_gap + _SETTLED
+        waiting = len(self._window) - self._returned
+        # Twice as many at once: to smooth what came before and after costs the same for one frame.
+        if now - self._window[self._returned].time > 2 * ahead or waiting > _MOST_FRAMES:
+            late = sum(frame.time < now - ahead for frame in self._window)
+            ready += self._smooth(max(late, len(self._window) - _MOST_FRAMES // 2))
+            begin = self._window[self._returned - 1].time - ahead
+            old = sum(frame.time < begin for frame in self._window)
+            old = max(old, self._returned - _MOST_FRAMES)
+            self._window, self._returned = self._window[old:], self._returned - old
+        return ready
+
+    def flush(self) -> list[Poses]:
+        """The frames that were not returned yet; the next one begins anew."""
+        ready = self._smooth(len(self._window))
+        self._window, self._returned = [], 0
+        return ready
+
+    def _continues(self, poses: Poses | None) -> bool:
+        """Whether the frame shows people of the same skeleton, in a picture of the same size."""
+        if poses is None or len(poses) == 0:
+            return True
+        last = next((frame.poses for frame in self._window if len(frame.poses) > 0), poses)
+        return (last.topology, last.size) == (poses.topology, poses.size)
+
+    def _smooth(self, end: int) -> list[Poses]:
+        """The window's frames, from the first that was not returned."""
+        begin, self._returned = self._returned, end
+        if begin == end:
+            return []
+        window = _Window.of(self._window)
+        if len(window.ids) == 0:
+            return [frame.poses for frame in self._window[begin:end]]
+        passes = _Forward.over(window, self._cutoff, self._max_gap, 1 / self._rate)
+        points, scores = passes.back(window)
+        return [window.people(frame, points[frame], scores[frame]) for frame in range(begin, end)]
+
+
+def smooth_tracks(
+    frames: Iterable[tuple[float | None, Poses | None]],
+    *,
+    cutoff: float = 6.0,
+    max_gap: float = 0.5,
+    rate: float = 30.0,
+) -> list[Poses]:
+    """All frames (time, people with ids) of a video, smoothed by `TwoPass`; options as there."""
+    smoother = TwoPass(cutoff=cutoff, max_gap=max_gap, rate=rate)
+    smooth = [ready for time, poses in frames for ready in smoother.push(poses, time)]
+    return smooth + smoother.flush()
+
+
+class _Seen(NamedTuple):
+    """A frame at a time, and whether the network looked at it; nobody if not."""
+
+    time: float
+    poses: Poses
+    looked: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """T frames, in which are I people of N points.
+
+    frames  T, all of one topology
+    ids     (I,) in rising order
+    sides   of the N points
+    points  (T, I, N, 3): x, y, score; zeros where there is nothing
+    sizes   (T, I) of the people, pixels
+    scores  (T, I) of the people, NaN where they are not there
+    """
+
+    frames: list[_Seen]
+    ids: npt.NDArray[np.int64]
+    sides: _Sides
+    points: Floats
+    sizes: Floats
+    scores: Floats
+
+    @classmethod
+    def of(cls, frames: list[_Seen]) -> _Window:
+        """Frames whose people, if there are any, have one topology."""
+        poses = [frame.poses for frame in frames]
+        topology = next((p.topology for p in poses if len(p) > 0), poses[0].topology)
+        poses = [p if p.topology == topology else Poses.empty(p.size, topology) for p in poses]
+        ids = np.unique(np.concatenate([_ids(p) for p in poses]))
+        sides = _Sides.of(topology, hands=any(p.hands is not None for p in poses))
+        table = (len(frames), len(ids))
+        points = np.zeros((*table, len(sides.mirror), 3))
+        sizes, scores = np.ones(table), np.full(table, np.nan)
+        for frame, p in enumerate(poses):
+            rows = np.searchsorted(ids, _ids(p))
+            points[frame, rows] = _points(p)[:, : points.shape[2]]
+            sizes[frame, rows] = body_sizes(p)
+            scores[frame, rows] = p.scores
+        frames = [frame._replace(poses=p) for frame, p in zip(frames, poses, strict=True)]
+        return cls(frames, ids, sides, points, sizes, scores)
+
+    def people(self, frame: int, points: Floats, scores: Floats) -> Poses:
+        """A frame's people: first those who were seen, in their order, then those filled in.
+
+        points  (I, N, 3) and scores (I,) of all people; zeros, and NaN, where they are not there
+        """
+        poses = self.frames[frame].poses
+        seen = np.searchsorted(self.ids, _ids(poses))
+        filled = np.setdiff1d(np.flatnonzero(~np.isnan(scores)), seen)
+        rows = np.concatenate([seen, filled[np.argsort(-scores[filled], kind="stable")]])
+        template = replace(
+            poses,
+            keypoints=np.zeros((len(rows), len(poses.topology.parts), 3), np.float32),
+            scores=scores[rows].astype(np.float32),
+            filled=np.zeros((len(rows), len(poses.topology.parts)), np.bool_),
+            hands=None if poses.hands is None else np.zeros((len(rows), 2, _HAND, 3), np.float32),
+            ids=self.ids[rows],
+        )
+        return _with_points(template, points[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Points of I people in motion: place and velocity, and what is known of them.
+
+    xy, speed  (I, N, 2) pixels, pixels a second
+    variance   (3, I, N): of place, of place with velocity, of velocity; in a unit of its own
+    """
+
+    xy: Floats
+    speed: Floats
+    variance: Floats
+
+    def after(self, seconds: float) -> _State:
+        """That much later. The velocity's random walk adds 1 to its variance a second."""
+        place, both, speed = self.variance
+        return _State(
+            self.xy + seconds * self.speed,
+            self.speed,
+            np.stack(
+                [
+                    place + 2 * seconds * both + seconds**2 * speed + seconds**3 / 3,
+                    both + seconds * speed + seconds**2 / 2,
+                    speed + seconds,
+                ]
+            ),
+        )
+
+    def seen_at(self, xy: Floats, noise: Floats) -> _State:
+        """Once points were seen at xy (I, N, 2), with that variance (I, N); inf is not seen."""
+        place, both, speed = self.variance
+        gain, gain_speed = place / (place + noise), both / (place + noise)
+        wrong = xy - self.xy
+        return _State(
+            self.xy + gain[..., None] * wrong,
+            self.speed + gain_speed[..., None] * wrong,
+            np.stack([place * (1 - gain), both * (1 - gain), speed - gain_speed * both]),
+        )
+
+    def or_else(self, other: _State, where: Mask) -> _State:
+        """The other's points where the mask (I, N) says so."""
+        return _State(
+            np.where(where[..., None], other.xy, self.xy),
+            np.where(where[..., None], other.speed, self.speed),
+            np.where(where, other.variance, self.variance),
+        )
+
+    def knowing(self, seconds: float, expected: _State, later: _State) -> _State:
+        """Places and velocities, given those `later` than expected: Rauch, Tung and Striebel."""
+        place, both, speed = self.variance
+        a, b, c = expected.variance
+        # This state's covariance with the later one, divided by the expected covariance.
+        with_place, with_speed = place + seconds * both, both + seconds * speed
+        by = 1 / (a * c - b * b)
+        xy_xy, xy_speed = (with_place * c - both * b) * by, (both * a - with_place * b) * by
+        speed_xy, speed_speed = (with_speed * c - speed * b) * by, (speed * a - with_speed * b) * by
+        xy, velocity = later.xy - expected.xy, later.speed - expected.speed
+        return replace(
+            self,
+            xy=self.xy + xy_xy[..., None] * xy + xy_speed[..., None] * velocity,
+            speed=self.speed + speed_xy[..., None] * xy + speed_speed[..., None] * velocity,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Forward:
+    """The first pass over T frames of I people with N points.
+
+    points    (T, I, N, 3): as found, with their sides exchanged back
+    fresh     (T, I, N): points with which a motion begins, not seen for too long before
+    expected  T states before the frame's points were looked at, and `states` after it
+    elapsed   (T,) seconds since the frame before
+    """
+
+    points: Floats
+    fresh: Mask
+    expected: list[_State]
+    states: list[_State]
+    elapsed: Floats
+
+    @classmethod
+    def over(cls, window: _Window, cutoff: float, max_gap: float, interval: float) -> _Forward:
+        """interval: seconds between frames, as a rule."""
+        # The ratio of noise and random walk that makes the cutoff, and a velocity all but unknown.
+        noise = (2 * math.pi * cutoff) ** -4 / interval
+        shape = window.points.shape[1:3]
+        start = np.full((3, *shape), [[[noise]], [[0.0]], [[100 * noise / interval**2]]])
+        state = _State(np.zeros((*shape, 2)), np.zeros((*shape, 2)), start)
+        # Longer than a gap nothing is carried on.
+        times = np.array([frame.time for frame in window.frames])
+        elapsed = np.minimum(np.diff(times, prepend=times[0]), 2 * max_gap)
+        motion = _Motion.blank(len(window.ids), *window.sides.pairs.shape)
+        result = cls(
+            np.empty_like(window.points), np.empty(window.points.shape[:3], bool), [], [], elapsed
+        )
+        for frame, now in enumerate(times):
+            expected = state.after(elapsed[frame])
+            last = motion.seen
+            motion, points, believed = window.sides.settled(
+                motion, window.points[frame], window.sizes[frame], now
+            )
+            xy, score = points[..., :2], points[..., 2]
+            seen = score > 0
+            fresh = seen & ((now - last > max_gap) | believed)
+            unsure = noise / np.clip(score, 1e-6, 1)
+            first = _State(xy, np.zeros_like(xy), np.stack([unsure, *start[1:]]))
+            measured = expected.seen_at(xy, np.where(seen, unsure, np.inf))
+            state = measured.or_else(first, fresh)
+            result.points[frame], result.fresh[frame] = points, fresh
+            result.expected.append(expected)
+            result.states.append(state)
+        return result
+
+    def back(self, window: _Window) -> tuple[Floats, Floats]:
+        """The second pass: points (T, I, N, 3), and scores of the people (T, I)."""
+        points, scores = self.points.copy(), window.scores.copy()
+        before, who_before = _carried(points[..., 2], 0), _carried(scores, np.nan)
+        after = np.zeros(points.shape[1:3])
+        who_after = np.full(points.shape[1], np.nan)
+        state = self.states[-1]
+        for frame in reversed(range(len(points))):
+            if frame + 1 < len(points):
+                later, state = state, self.states[frame]
+                known = state.knowing(self.elapsed[frame + 1], self.expected[frame + 1], later)
+                state = known.or_else(state, self.fresh[frame + 1])
+            seen = points[frame, ..., 2] > 0
+            # What is seen before and after, without a break, is there.
+            filled = ~seen & (after > 0)
+            weak = FILLED_SCORE if window.frames[frame].looked else 1.0
+            score = np.where(filled, weak * np.minimum(before[frame], after), points[frame, ..., 2])
+            after = np.where(self.fresh[frame], 0.0, np.where(seen, points[frame, ..., 2], after))
+            points[frame, ..., :2] = np.where((score > 0)[..., None], state.xy, 0.0)
+            points[frame, ..., 2] = score
+            missing = np.isnan(scores[frame])
+            who = weak * np.minimum(who_before[frame], who_after)
+            who_after = np.where(missing, who_after, scores[frame])
+            scores[frame] = np.where(
+                missing, np.where(filled.any(axis=1), who, np.nan), scores[frame]
+            )
+        return points, scores
+
+
+def _carried(values: Floats, nothing: float) -> Floats:
+    """Along the first axis, the last value that was not nothing (0 or NaN)."""
+    there = ~np.isnan(values) if np.isnan(nothing) else values != nothing
+    index = np.arange(len(values)).reshape(-1, *(1,) * (values.ndim - 1))
+    last = np.maximum.accumulate(np.where(there, index, 0), axis=0)
+    carried: Floats = np.take_along_axis(values, last, axis=0)
+    return carried
+
+
+_NOBODY = np.zeros(0, np.int64)
+
+
+def _ids(poses: Poses) -> npt.NDArray[np.int64]:
+    """Whose the poses are, once it is certain that they tell it."""
+    if poses.ids is None:
+        if len(poses) == 0:
+            return _NOBODY
+        raise ValueError("smoothing follows people by their ids; let a Tracker give them first")
+    if len(np.unique(poses.ids)) < len(poses.ids):
+        raise ValueError(f"two people of a frame have the same id: {sorted(poses.ids.tolist())}")
+    return poses.ids
+
+
+def _points(poses: Poses) -> Floats:
+    """(P, N, 3): the body, the left hand, the right hand."""
+    parts = len(poses.topology.parts)
+    points = np.zeros((len(poses), parts + 2 * _HAND, 3))
+    points[:, :parts] = poses.keypoints
+    if poses.hands is not None:
+        points[:, parts:] = poses.hands.reshape(len(poses), 2 * _HAND, 3)
+    return points
+
+
+def _with_points(poses: Poses, points: Floats) -> Poses:
+    """The same people with other points (P, N, 3), kept in the picture."""
+    moved: npt.NDArray[np.float32] = points.astype(np.float32)
+    there = moved[..., 2] > 0
+    inside = np.clip(moved[..., :2], 0, np.subtract(poses.size, 1, dtype=np.float32))
+    moved[..., :2] = np.where(there[..., None], inside, 0)
+    parts = len(poses.topology.parts)
+    body, hands = moved[:, :parts], moved[:, parts:]
+    return replace(
+        poses,
+        keypoints=body,
+        filled=there[:, :parts] & (body[..., 2] <= np.float32(FILLED_SCORE)),
+        hands=None if poses.hands is None else hands.reshape(len(poses), 2, _HAND, 3),
+    )
+
+
+def _check_positive(**options: float) -> None:
+    for name, value in options.items():
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be positive, not {value!r}")

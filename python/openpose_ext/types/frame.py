@@ -1,0 +1,71 @@
+"""What sources yield: a picture, or one of many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.poses import Poses
+
+__all__ = ["Frame", "Pixels"]
+
+
+class Pixels(Protocol):
+    """Where a frame's pixels come from, if they are made only when asked for.
+
+    Methods may be called from several threads at once.
+    """
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the picture."""
+
+    def picture(self) -> Picture:
+        """The picture: (H, W, 3) uint8 BGR, new memory."""
+
+    def at_size(self, width: int, height: int) -> Picture:
+        """The picture made larger or smaller: (height, width, 3) uint8 BGR."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What a source yields: a picture, or one of many.
+
+    pixels  (H, W, 3) uint8 BGR, or what makes such a picture when it is asked for
+    source  where it comes from: a path or an address, as found
+    index   its number in the source, 0 first; frames that are left out count
+    time    seconds since the start of the source, None for a picture
+    poses   the people in it where they are known already, as in OpenPose's own files
+    """
+
+    pixels: Picture | Pixels
+    source: str = ""
+    index: int = 0
+    time: float | None = None
+    poses: Poses | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the picture."""
+        if isinstance(self.pixels, np.ndarray):
+            return self.pixels.shape[1], self.pixels.shape[0]
+        return self.pixels.size
+
+    @property
+    def image(self) -> Picture:
+        """The picture, (H, W, 3) uint8 BGR: made at first use and kept; not to be changed."""
+        if isinstance(self.pixels, np.ndarray):
+            return self.pixels
+        if "_made" not in self.__dict__:
+            # Two threads may both come here; they make the same picture.
+            self.__dict__["_made"] = self.pixels.picture()
+        made: Picture = self.__dict__["_made"]
+        return made
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        when = "" if self.time is None else f", {self.time:.3f} s"
+        return f"Frame({self.source!r}, {self.index}{when}, {width}x{height})"

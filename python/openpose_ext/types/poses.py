@@ -1,0 +1,216 @@
+"""The people of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.types.convert import parts_of
+from openpose_ext.types.scores import FILLED_SCORE
+from openpose_ext.types.topology import COCO_18, Topology
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import supervision as sv
+
+__all__ = ["Poses"]
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """The people of one picture, best first. Arrays are read-only.
+
+    keypoints  (P, K, 3) float32: x, y in pixels of the picture (pixel centres at integers) and a
+               score; a missing part is 0, 0, 0. Seen parts score in (0.05, 1], parts that were
+               filled in (0, 0.05].
+    scores     (P,) float32, higher is better, comparable across pictures
+    filled     (P, K) bool: parts that were followed along the fields, not seen as peaks
+    topology   the skeleton: K parts
+    size       (width, height) of the picture; (0, 0) where a file does not tell it
+    hands      (P, 2, 21, 3) float32, [:, 0] the person's left hand, or None
+    ids        (P,) int64, or None
+    timings    seconds by stage
+
+    `len`, iteration (one person at a time, as `Poses`), slices, index arrays and masks work on
+    the people. Raises ValueError if the shapes disagree.
+    """
+
+    keypoints: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    filled: npt.NDArray[np.bool_]
+    topology: Topology
+    size: tuple[int, int]
+    hands: npt.NDArray[np.float32] | None = None
+    ids: npt.NDArray[np.int64] | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        people, parts = len(self.keypoints), len(self.topology.parts)
+        expected = {
+            "keypoints": (self.keypoints, (people, parts, 3), np.float32),
+            "scores": (self.scores, (people,), np.float32),
+            "filled": (self.filled, (people, parts), np.bool_),
+            "hands": (self.hands, (people, 2, 21, 3), np.float32),
+            "ids": (self.ids, (people,), np.int64),
+        }
+        for name, (array, shape, dtype) in expected.items():
+            if array is None:
+                continue
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(
+                    f"{name} must be {shape} {np.dtype(dtype)}, not {array.shape} {array.dtype} "
+                    f"({people} people, topology {self.topology.name})"
+                )
+            if array.flags.writeable:
+                array.setflags(write=False)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()  # arrays leave a pickle writable
+
+    @classmethod
+    def empty(cls, size: tuple[int, int], topology: Topology = COCO_18) -> Poses:
+        """Nobody in a picture of (width, height)."""
+        parts = len(topology.parts)
+        return cls(
+            keypoints=np.zeros((0, parts, 3), np.float32),
+            scores=np.zeros(0, np.float32),
+            filled=np.zeros((0, parts), np.bool_),
+            topology=topology,
+            size=size,
+        )
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def __iter__(self) -> Iterator[Poses]:
+        return (self[person] for person in range(len(self)))
+
+    def __getitem__(self, people: int | slice | npt.ArrayLike) -> Poses:
+        """The chosen people; a single index gives one person, still as `Poses`."""
+        if isinstance(people, (int, np.integer)):
+            if not -len(self) <= people < len(self):
+                raise IndexError(f"person {people} of {len(self)}")
+            people = [int(people)]
+        if not isinstance(people, slice):
+            people = np.asarray(people)
+            if people.size == 0:
+                people = people.astype(np.intp)
+        chosen: dict[str, Any] = {
+            f.name: value[people]
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), np.ndarray)
+        }
+        return replace(self, **chosen)
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        return f"Poses({len(self)} people, {self.topology.name}, {width}x{height})"
+
+    def allclose(self, other: Poses, *, pixels: float = 1e-3, score: float = 1e-4) -> bool:
+        """The same people in the same order: coordinates within `pixels`, scores within `score`.
+
+        Timings are not compared.
+        """
+        if self.topology != other.topology or self.size != other.size or len(self) != len(other):
+            return False
+        if (self.hands is None) != (other.hands is None):
+            return False
+        if (self.ids is None) != (other.ids is None):
+            return False
+        points = [(self.keypoints, other.keypoints)]
+        if self.hands is not None and other.hands is not None:
+            points.append((self.hands, other.hands))
+        same_points = all(
+            np.allclose(a[..., :2], b[..., :2], rtol=0, atol=pixels)
+            and np.allclose(a[..., 2], b[..., 2], rtol=0, atol=score)
+            for a, b in points
+        )
+        return bool(
+            same_points
+            and np.allclose(self.scores, other.scores, rtol=0, atol=score)
+            and np.array_equal(self.filled, other.filled)
+            and (self.ids is None or other.ids is None or np.array_equal(self.ids, other.ids))
+        )
+
+    def as_topology(self, topology: Topology) -> Poses:
+        """The same people with another skeleton's parts, matched by name.
+
+        BODY_25's MidHip is the mean of both hips where both were found, scored with the weaker;
+        parts that this skeleton lacks (feet) are missing. Person scores, hands and ids stay.
+
+        Raises ValueError if the skeletons share no part.
+        """
+        if topology == self.topology:
+            return self
+        keypoints, filled = parts_of(self.keypoints, self.filled, self.topology, topology)
+        return replace(self, keypoints=keypoints, filled=filled, topology=topology)
+
+    def most_prominent(self, count: int) -> Poses:
+        """The `count` people who are largest and surest, in their order.
+
+        OpenPose's `--number_people_max`: by score times the root of the area that their seen parts
+        span; of equals the first.
+        """
+        if count >= len(self):
+            return self
+        seen = (self.keypoints[..., 2] > FILLED_SCORE)[..., None]
+        xy = self.keypoints[..., :2]
+        low = np.where(seen, xy, np.inf).min(axis=1, initial=np.inf)
+        high = np.where(seen, xy, -np.inf).max(axis=1, initial=-np.inf)
+        rank = self.scores * np.sqrt(np.maximum(high - low, 0).prod(axis=1))
+        return self[np.sort(np.argsort(-rank, kind="stable")[:count])]
+
+    def to_openpose(
+        self, *, candidates: Mapping[str, npt.NDArray[np.float32]] | None = None
+    ) -> dict[str, Any]:
+        """OpenPose's JSON 1.3 as a dict; see `formats.openpose_json`.
+
+        candidates  what `part_candidates` is to hold, if anything: all peaks (n, 3), by part
+        """
+        from openpose_ext.formats.openpose_json import encode
+
+        parts = self.topology.parts
+        return encode(self.keypoints, parts, hands=self.hands, ids=self.ids, candidates=candidates)
+
+    def to_coco(self, image_id: int) -> list[dict[str, Any]]:
+        """COCO key point results, one dict a person; see `formats.coco`."""
+        from openpose_ext.formats.coco import encode
+
+        parts = self.topology.parts
+        return encode(self.keypoints, self.scores, parts, image_id, hands=self.hands)
+
+    def to_pandas(
+        self, source: str = "", frame: int = 0, time: float | None = None
+    ) -> pd.DataFrame:
+        """A tidy table, one row a part that was found; see `formats.tables` for the columns.
+
+        Tables of many frames are joined with `pandas.concat`. Raises OutputError if pandas is not
+        installed.
+        """
+        from openpose_ext.formats.tables import columns, data_frame
+
+        return data_frame(
+            columns(
+                self.keypoints,
+                self.topology.parts,
+                hands=self.hands,
+                ids=self.ids,
+                source=source,
+                frame=frame,
+                time=time,
+            )
+        )
+
+    def to_supervision(self) -> sv.KeyPoints:
+        """The bodies as supervision's `KeyPoints`; see `formats.supervision`.
+
+        Raises OutputError if supervision is not installed.
+        """
+        from openpose_ext.formats.supervision import encode
+
+        return encode(self.keypoints, self.scores, self.ids)

@@ -1,0 +1,125 @@
+"""What a network gave for the inputs of a datalist -> people: the accuracy of a card.
+
+vamp, or `openpose_ext.perf` in its place, has run the network; its outputs lie in files.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.backends.protocol import Graph
+from openpose_ext.errors import SourceError
+from openpose_ext.io.vamp_files import read_outputs
+from openpose_ext.models.manifest import TOPOLOGIES, sniff
+from openpose_ext.stages.decode import DecodeOptions, Mode, decode_body
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.topology import Topology
+from openpose_ext.vastai.datalist import Placed, even_size, placed
+
+__all__ = ["Record", "find_records"]
+
+Maps = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a network gave for a picture.
+
+    outputs  the file of it
+    place    where the picture lay in the network's input
+    """
+
+    outputs: Path
+    place: Placed
+
+    def people(self, mode: Mode, options: DecodeOptions) -> Poses:
+        """The people of the picture, in its own pixels; `timings` of "read" and "decode".
+
+        Raises SourceError, naming the file, if it holds no outputs of a body network, or of an
+        input of another size.
+        """
+        start = perf_counter()
+        try:
+            heat, paf, topology = _maps(read_outputs(self.outputs))
+            geometry = self.place.geometry((heat.shape[2], heat.shape[1]))
+        except ValueError as error:
+            raise SourceError(f"{self.outputs}: {error}") from error
+        read = perf_counter()
+        poses = decode_body(
+            heat, paf, topology=topology, geometry=geometry, mode=mode, options=options
+        )
+        return replace(poses, timings={"read": read - start, "decode": perf_counter() - read})
+
+
+def find_records(
+    folder: Path, datalist: Path, pictures: Sequence[Mapping[str, Any]]
+) -> dict[int, Record]:
+    """The record of each annotated picture that the datalist names, by the picture's id.
+
+    Outputs are paired with inputs as vamp's users do: sorted by name, in the list's order.
+
+    folder    of the outputs
+    pictures  `id`, `file_name`, perhaps `width` and `height` of each
+
+    Raises ValueError if there are not as many outputs as inputs, or it is not clear which is whose;
+    and as `placed` does.
+    """
+    places = placed(datalist)
+    files = sorted(folder.glob("*.npz"))
+    if len(files) != len(places):
+        raise ValueError(
+            f"{folder} holds outputs of {len(files)} inputs, but {datalist} names {len(places)}; "
+            "was the run cut short, or of another list?"
+        )
+    by_name: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for picture in pictures:
+        name = Path(picture["file_name"])
+        for known_as in {name.as_posix(), name.stem}:
+            by_name[known_as].append(picture)
+    records: dict[int, Record] = {}
+    for file, place in zip(files, places, strict=True):
+        meant = by_name.get(place.name, [])
+        if len(meant) > 1:
+            raise ValueError(
+                f"{place.name} may be {' or '.join(p['file_name'] for p in meant)}; make the "
+                "datalist with openpose_ext.datalist, which says which"
+            )
+        for picture in meant:
+            size = picture.get("width", 0), picture.get("height", 0)
+            if place.network is None and place.picture == even_size(*size):
+                place = replace(place, picture=size)
+            records[picture["id"]] = Record(file, place)
+    return records
+
+
+def _maps(arrays: Sequence[npt.NDArray[Any]]) -> tuple[Maps, Maps, Topology]:
+    """(heat, paf, topology) of the outputs for one picture, told apart by their channels alone.
+
+    Raises ValueError for anything else.
+    """
+    outputs = {
+        f"output_{k}": np.asarray(array[None] if array.ndim == 3 else array, np.float32)
+        for k, array in enumerate(arrays)
+    }
+    shapes = {name: output.shape for name, output in outputs.items()}
+    manifest = sniff(Graph((1, 3, None, None), shapes, normalises=True))
+    if manifest.kind != "body":
+        raise ValueError("these are the outputs of a hand network; a body's are needed")
+    if any(len(outputs[name]) != 1 for name in manifest.outputs):
+        raise ValueError(f"the outputs for one picture begin with 1, unlike {shapes}")
+    topology = TOPOLOGIES[manifest.topology]
+    maps = {role: outputs[name][0] for name, role in manifest.outputs.items()}
+    if manifest.output_layout == "NHWC":
+        maps = {role: array.transpose(2, 0, 1) for role, array in maps.items()}
+    if "heat+paf" in maps:
+        both, channels = maps["heat+paf"], len(topology.parts) + 1
+        return both[:channels], both[channels:], topology
+    return maps["heat"], maps["paf"], topology

@@ -1,0 +1,735 @@
+"""Vastai's cards, on a stand-in for their runtime that refuses what the vendor never does."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import compiled_networks
+import tiny_networks
+from openpose_ext import PoseEstimator
+from openpose_ext.backends.engines import describe, exists, open_backend
+from openpose_ext.backends.protocol import Backend, InputFormat
+from openpose_ext.cli.exit_codes import Exit
+from openpose_ext.errors import BackendError, ModelError
+from openpose_ext.infer import main as infer
+from openpose_ext.models.manifest import ORIGINAL_RANGE, Manifest, read_manifest, write_manifest
+from openpose_ext.outputs.pictures import write_picture
+from openpose_ext.sources.openpose_json import read_openpose
+from openpose_ext.sources.pictures import read_picture
+from openpose_ext.types.poses import Poses
+
+WIDTH, HEIGHT = 64, 48
+CHANNELS = {"heat": 19, "paf": 38}
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = {*threading.enumerate()}
+    yield
+    started = {*threading.enumerate()} - before
+    started = {thread for thread in started if thread.name != "tqdm_monitor"}
+    for thread in started:
+        thread.join(5)  # the stand-in's own may be on its way out
+    assert not [thread.name for thread in started if thread.is_alive()]
+
+
+@pytest.fixture
+def prefix(vaststreamx: ModuleType, tmp_path: Path) -> Path:
+    """A network of one layer, whose answers `tiny_networks` knows; heat first, fields second."""
+    size = (1, HEIGHT, WIDTH)
+    tiny_networks.write(
+        tmp_path / "tiny.onnx", CHANNELS, size=size, output_size=(1, HEIGHT // 8, WIDTH // 8)
+    )
+    return compiled_networks.write(tmp_path / "mod", (WIDTH, HEIGHT), onnx="tiny.onnx")
+
+
+def opened(prefix: Path, **options: Any) -> Backend:
+    size = json.loads(prefix.with_name(f"{prefix.name}.json").read_text())["input"][:0:-1]
+    return open_backend(
+        prefix, "vsx", input_format=replace(ORIGINAL_RANGE, size=tuple(size)), **options
+    )
+
+
+def noise(count: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
+    return np.random.default_rng(count).integers(0, 256, (count, height, width, 3), np.uint8)
+
+
+def assert_answers(outputs: dict[str, np.ndarray], batch: np.ndarray) -> None:
+    seen = (batch.astype(np.float64) - 128) / 256
+    assert outputs.keys() == {"19", "38"}
+    for name, found in outputs.items():
+        expected = tiny_networks.answer(seen, int(name))
+        assert found.dtype == np.float32
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).max() <= 2e-3 * np.abs(expected).max()  # float16
+
+
+# What it computes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("device", ["0", "0,1"])
+def test_any_number_of_pictures_runs_in_batches_of_one_size(
+    prefix: Path, device: str, batch: int
+) -> None:
+    for submits in (False, True):
+        with opened(prefix, device=device, batch=batch, instances=2) as backend:
+            for count in (1, 2, 3, 7):
+                pictures = noise(count)
+                if not submits:
+                    assert_answers(backend.run(pictures), pictures)
+                    continue
+                future = backend.submit(pictures, lambda outputs: dict(outputs))
+                assert_answers(future.result(), pictures)
+
+
+def test_pictures_of_several_callers_come_back_to_them(prefix: Path) -> None:
+    with (
+        opened(prefix, device="0,1", batch=4, instances=2) as backend,
+        ThreadPoolExecutor(8) as callers,
+    ):
+        batches = [noise(1 + k % 3) + np.uint8(k) for k in range(40)]
+        for outputs, pictures in zip(callers.map(backend.run, batches), batches, strict=True):
+            assert_answers(outputs, pictures)
+        futures = [backend.submit(pictures, dict) for pictures in batches]
+        for future, pictures in zip(futures, batches, strict=True):
+            assert_answers(future.result(), pictures)
+
+
+def test_waiting_pictures_share_a_run(vaststreamx: ModuleType, tmp_path: Path) -> None:
+    prefix = compiled_networks.write(tmp_path / "mod", seconds=0.05)
+    with opened(prefix, batch=4) as backend:
+        futures = [backend.submit(noise(1, 184, 184), len) for _ in range(9)]
+        assert [future.result() for future in futures] == [2] * 9
+    # The first may run alone, and the second with what is there by then.
+    assert vaststreamx.batches() <= 4
+
+
+def test_outputs_are_told_apart_by_their_channels(vaststreamx: ModuleType, tmp_path: Path) -> None:
+    for order in (["heat", "paf"], ["paf", "heat"]):
+        folder = tmp_path / order[0]
+        folder.mkdir()
+        outputs = {name: CHANNELS[name] for name in order}
+        tiny_networks.write(folder / "a.onnx", outputs, size=(1, 48, 64), output_size=(1, 6, 8))
+        prefix = compiled_networks.write(folder / "mod", (64, 48), onnx="a.onnx")
+        assert read_manifest(prefix).outputs == {"38": "paf", "19": "heat"}
+        with opened(prefix) as backend:
+            assert_answers(backend.run(noise(2)), noise(2))
+
+
+def test_outputs_that_cannot_be_told_apart_are_refused(
+    vaststreamx: ModuleType, tmp_path: Path
+) -> None:
+    prefix = compiled_networks.write(tmp_path / "mod", outputs=[[19, 23, 23], [19, 23, 23]])
+    with pytest.raises(BackendError, match="a number of channels of its own"):
+        opened(prefix)
+
+
+def test_the_network_says_what_it_is(prefix: Path) -> None:
+    assert exists(prefix)
+    assert not exists(prefix.with_name("other"))
+    graph = describe(prefix, device="1")
+    assert graph.input == (1, 3, HEIGHT, WIDTH)
+    manifest = read_manifest(prefix)  # warns of nothing: the preprocessing says the range
+    assert manifest.input == replace(ORIGINAL_RANGE, size=(WIDTH, HEIGHT))
+    with opened(prefix, device="1") as backend:
+        assert backend.info.engine == "vsx"
+        assert backend.info.device == "1"
+        assert backend.info.fixed_size == (WIDTH, HEIGHT)
+        with pytest.raises(ValueError, match="takes 64 x 48 pixels only, not 48 x 64"):
+            backend.run(noise(1, HEIGHT, WIDTH))
+
+
+def test_a_manifest_beside_it_is_believed(prefix: Path) -> None:
+    manifest = read_manifest(prefix)
+    write_manifest(replace(manifest, licence="mine"), prefix)
+    assert (prefix.parent / "mod.toml").is_file()
+    assert read_manifest(prefix).licence == "mine"
+    wrong = replace(manifest.input, size=(8, 8))
+    with pytest.raises(BackendError, match=r"takes 64 x 48 pixels, its manifest says \(8, 8\)"):
+        open_backend(prefix, input_format=wrong)
+
+
+# What the runtime is asked for --------------------------------------------------------------
+
+
+def test_the_stand_in_takes_what_the_vendors_script_does(
+    vaststreamx: ModuleType, prefix: Path
+) -> None:
+    vsx = vaststreamx
+    picture = cv2.resize(noise(1)[0], (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+
+    assert vsx.set_device(0) == 0
+    model = vsx.Model(str(prefix), 1)
+    operators = vsx.Operator.load_ops_from_json_file(f"{prefix}.vdsp_params.json")
+    model_operator = vsx.ModelOperator(model)
+    graph = vsx.Graph()
+    graph.add_operators(operators[0], model_operator)
+    stream = vsx.Stream(graph, vsx.StreamBalanceMode.ONCE)
+    stream.register_operator_output(model_operator)
+    stream.build()
+    height, width = model.input_shape[0][2:]
+    planes = np.ascontiguousarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).transpose(2, 0, 1))
+    image = vsx.create_image(planes, vsx.ImageFormat.RGB_PLANAR, width, height, 0)
+    result = stream.run_sync([image])
+    maps = [vsx.as_numpy(tensor).astype(np.float32) for tensor in result[0]]
+
+    assert [one.shape for one in maps] == [(1, 19, 6, 8), (1, 38, 6, 8)]
+    assert_answers({"19": maps[0], "38": maps[1]}, picture[None])
+
+
+class _Card:
+    """The calls of the vendor's script, each of which a mutation may replace or leave out."""
+
+    def __init__(self, vsx: ModuleType, prefix: Path) -> None:
+        self.vsx, self.prefix = vsx, prefix
+        self.planes = np.zeros((3, HEIGHT, WIDTH), np.uint8)
+
+    def graph(self, *, reverse: bool = False) -> tuple[Any, Any]:
+        vsx = self.vsx
+        output = vsx.ModelOperator(vsx.Model(str(self.prefix), 1))
+        params = f"{self.prefix}.vdsp_params.json"
+        operators = [*vsx.Operator.load_ops_from_json_file(params), output]
+        graph = vsx.Graph()
+        graph.add_operators(*(reversed(operators) if reverse else operators))
+        return graph, output
+
+    def stream(self, *, register: bool = True, build: bool = True) -> tuple[Any, Any]:
+        graph, output = self.graph()
+        stream = self.vsx.Stream(graph, self.vsx.StreamBalanceMode.ONCE)
+        if register:
+            stream.register_operator_output(output)
+        if build:
+            stream.build()
+        return stream, output
+
+    def image(self, planes: np.ndarray | None = None, format: str = "RGB_PLANAR") -> Any:
+        return self.vsx.create_image(
+            self.planes if planes is None else planes,
+            getattr(self.vsx.ImageFormat, format),
+            WIDTH,
+            HEIGHT,
+            0,
+        )
+
+    def elsewhere(self, call: Callable[[], Any]) -> Any:
+        """Call from another thread, which has selected no device."""
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(call).result()
+
+    def closed(self) -> Any:
+        stream, _ = self.stream()
+        stream.close_input()
+        return stream
+
+    def used(self) -> Any:
+        stream, _ = self.stream()
+        stream.run_sync([self.image()])
+        return stream
+
+    def on_other_die(self) -> Any:
+        self.vsx.set_device(1)
+        stream, _ = self.stream()
+        self.vsx.set_device(0)
+        image = self.image()
+        self.vsx.set_device(1)
+        return stream.run_sync([image])
+
+
+MUTATIONS: Sequence[tuple[str, Callable[[_Card], Any]]] = [
+    ("the model before the operation", lambda c: c.graph(reverse=True)),
+    ("no operation", lambda c: c.vsx.Graph().add_operators(c.graph()[1])),
+    ("no operators", lambda c: c.vsx.Stream(c.vsx.Graph(), c.vsx.StreamBalanceMode.ONCE)),
+    ("no mode", lambda c: c.vsx.Stream(c.graph()[0])),
+    ("a number for the mode", lambda c: c.vsx.Stream(c.graph()[0], 0)),
+    ("a path for the prefix", lambda c: c.vsx.Model(c.prefix, 1)),
+    ("a prefix that is none", lambda c: c.vsx.Model(f"{c.prefix}.json", 1)),
+    ("build before register", lambda c: c.stream(register=False)),
+    ("register after build", lambda c: (lambda s: s[0].register_operator_output(s[1]))(c.stream())),
+    ("build twice", lambda c: c.stream()[0].build()),
+    ("run before build", lambda c: c.stream(build=False)[0].run_sync([c.image()])),
+    ("run_async before build", lambda c: c.stream(build=False)[0].run_async([c.image()])),
+    ("another's output", lambda c: c.stream()[0].get_operator_output(c.stream()[1])),
+    ("an array for an image", lambda c: c.stream()[0].run_sync([c.planes])),
+    ("an image for a list", lambda c: c.stream()[0].run_sync(c.image())),
+    ("a batch that is not full", lambda c: c.stream()[0].run_sync([])),
+    ("a batch that is too large", lambda c: c.stream()[0].run_sync([c.image(), c.image()])),
+    ("floats", lambda c: c.image(c.planes.astype(np.float32))),
+    ("an interleaved layout", lambda c: c.image(np.zeros((HEIGHT, WIDTH, 3), np.uint8))),
+    ("an interleaved format", lambda c: c.image(format="BGR_INTERLEAVE")),
+    ("one plane", lambda c: c.image(c.planes[:1])),
+    (
+        "not contiguous",
+        lambda c: c.image(np.zeros((HEIGHT, WIDTH, 3), np.uint8).transpose(2, 0, 1)),
+    ),
+    (
+        "height before width",
+        lambda c: c.vsx.create_image(c.planes, c.vsx.ImageFormat.RGB_PLANAR, HEIGHT, WIDTH, 0),
+    ),
+    (
+        "an odd size",
+        lambda c: c.vsx.create_image(
+            np.zeros((3, 48, 63), np.uint8), c.vsx.ImageFormat.RGB_PLANAR, 63, 48, 0
+        ),
+    ),
+    (
+        "another device",
+        lambda c: c.vsx.create_image(c.planes, c.vsx.ImageFormat.RGB_PLANAR, WIDTH, HEIGHT, 1),
+    ),
+    ("an image of another device", lambda c: c.on_other_die()),
+    ("run after close", lambda c: c.closed().run_sync([c.image()])),
+    ("run_async after close", lambda c: c.closed().run_async([c.image()])),
+    ("close twice", lambda c: c.closed().close_input()),
+    ("wait without close", lambda c: c.stream()[0].wait_until_done()),
+    ("asynchronous after synchronous", lambda c: c.used().run_async([c.image()])),
+    ("a model without set_device", lambda c: c.elsewhere(lambda: c.vsx.Model(str(c.prefix), 1))),
+    ("an image without set_device", lambda c: c.elsewhere(c.image)),
+    (
+        "a stream without set_device",
+        lambda c: (
+            lambda graph: c.elsewhere(lambda: c.vsx.Stream(graph, c.vsx.StreamBalanceMode.ONCE))
+        )(c.graph()[0]),
+    ),
+    (
+        "a run without set_device",
+        lambda c: (lambda stream, image: c.elsewhere(lambda: stream.run_sync([image])))(
+            c.stream()[0], c.image()
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("mutation", [call for _, call in MUTATIONS], ids=[n for n, _ in MUTATIONS])
+def test_the_stand_in_refuses(
+    vaststreamx: ModuleType, prefix: Path, mutation: Callable[[_Card], Any]
+) -> None:
+    assert vaststreamx.set_device(0) == 0
+    card = _Card(vaststreamx, prefix)
+    stream, _ = card.stream()
+    assert len(stream.run_sync([card.image()])) == 1  # nothing else is wrong
+    # Its own words, which begin with the call.
+    with pytest.raises(
+        (RuntimeError, TypeError, ValueError), match=r"^(\w+: |Stream\.__init__\(\))"
+    ):
+        mutation(card)
+
+
+def test_a_stream_is_built_as_the_vendor_does_and_brought_to_its_end(
+    vaststreamx: ModuleType, prefix: Path
+) -> None:
+    with opened(prefix) as backend:
+        backend.submit(noise(1), len).result()
+    assert vaststreamx.log == [
+        "Model",
+        "load_ops_from_json_file",
+        "ModelOperator",
+        "Graph",
+        "add_operators",
+        "Stream",
+        "register_operator_output",
+        "build",
+        "close_input",
+        "wait_until_done",
+    ]
+
+
+def test_a_network_nobody_asked_is_closed(prefix: Path) -> None:
+    backend = opened(prefix, instances=2, device="0,1")
+    backend.close()
+    backend.close()
+    with pytest.raises(BackendError, match="is closed"):
+        backend.run(noise(1))
+
+
+def test_closing_waits_for_whoever_has_begun(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(prefix) as backend, ThreadPoolExecutor(1) as other:
+        closed: list[Future[None]] = []
+
+        class Late(threading.Thread):
+            def start(self) -> None:
+                if not closed:
+                    closed.append(other.submit(backend.close))
+                    wait(closed, 0.2)  # long enough to do harm
+                super().start()
+
+        monkeypatch.setattr(importlib.import_module("openpose_ext.backends.vsx"), "Thread", Late)
+        with pytest.raises(BackendError, match="is closed"):
+            backend.run(noise(1))
+        closed[0].result()
+
+
+def test_a_stream_whose_thread_gets_no_card_turns_everybody_away(
+    vaststreamx: ModuleType, prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select = vaststreamx.set_device
+
+    def only_here(die: int) -> int:
+        ours = threading.current_thread().name.startswith("openpose_ext-vsx-")
+        return 4 if ours else int(select(die))
+
+    monkeypatch.setattr(vaststreamx, "set_device", only_here)
+    with opened(prefix) as backend:
+        for _ in range(2):
+            with pytest.raises(BackendError, match="set_device returned 4"):
+                backend.run(noise(1))
+
+
+# What may be wrong before anything runs -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "needed"),
+    [
+        ("OimageWidth", 48, "64"),
+        ("OimageHeight", 64, "48"),
+        ("IimageWidth", 1920, "64"),
+        ("IimageHeightPitch", 64, "48"),
+        ("IimageFormat", "BGR888", '"RGB_PLANAR"'),
+        ("Mean", [0, 0, 0], r"\[128, 128, 128\]"),
+        ("Std", [255, 255, 255], r"\[256, 256, 256\]"),
+        ("NormaType", "DIV255", '"MINUSMEAN_DIVSTD"'),
+        ("ColorCvtCode", "NO_CHANGE", '"RGB2BGR"'),
+    ],
+)
+def test_a_preprocessing_that_does_not_fit_is_refused_by_its_key(
+    prefix: Path, key: str, value: object, needed: str
+) -> None:
+    file = prefix.parent / "other.json"
+    file.write_text(json.dumps(compiled_networks.params(WIDTH, HEIGHT, **{key: value})))
+    with pytest.raises(BackendError, match=rf"{key} is .* in {file}; the network needs {needed}"):
+        opened(prefix, vdsp_params=file)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is no JSON"),
+        ("[]", "must hold one operation"),
+        ('{"OpType": "BERT_EMBEDDING_OP"}', "must hold one operation"),
+        ('{"OpType": "SINGLE_OP_RESIZE", "OpConfig": {}}', 'OpType is "SINGLE_OP_RESIZE"'),
+        (
+            '{"OpType": "FUSION_OP_RGB_RESIZE_CVTCOLOR_NORM_TENSOR", "OpConfig": {}}',
+            "IimageFormat is missing",
+        ),
+        (b"\xff\xfe", "is no JSON"),
+    ],
+)
+def test_a_preprocessing_that_is_none_is_refused(
+    prefix: Path, content: str | bytes, message: str
+) -> None:
+    file = prefix.parent / "other.json"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(BackendError, match=message):
+        opened(prefix, vdsp_params=file)
+
+
+def test_the_preprocessing_has_to_be_somewhere(prefix: Path) -> None:
+    (prefix.parent / "mod.vdsp_params.json").unlink()
+    with pytest.raises(BackendError, match=r"there is no .*mod\.vdsp_params\.json"):
+        opened(prefix)
+    with pytest.raises(BackendError, match=r"none\.json cannot be read"):
+        opened(prefix, vdsp_params=prefix.parent / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "GPU"}, "dies are numbers"),
+        ({"device": "0,,1"}, "dies are numbers"),
+        ({"device": "0,0"}, "named twice"),
+        ({"device": "7"}, "cannot use die 7: set_device returned 1"),
+        ({"precision": "f32"}, "as mod was compiled"),
+        ({"batch": 99}, "batch 99 of at most 32"),
+    ],
+)
+def test_what_a_card_has_not_is_refused(
+    prefix: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(BackendError, match=message):
+        opened(prefix, **options)
+
+
+def test_a_network_that_does_not_load_is_refused(vaststreamx: ModuleType, prefix: Path) -> None:
+    vaststreamx.faults.load = "checksum of mod.so is wrong"
+    with pytest.raises(BackendError, match=r"vsx cannot open .*checksum of mod\.so is wrong"):
+        opened(prefix)
+
+
+def test_only_prefixes_run_on_a_card(prefix: Path, tmp_path: Path) -> None:
+    file = tiny_networks.write(tmp_path / "a.onnx", {"maps": 5})
+    with pytest.raises(BackendError, match=r"vsx reads networks compiled by vamc"):
+        open_backend(file, "vsx")
+    with pytest.raises(BackendError, match=r"is for networks compiled by vamc"):
+        open_backend(file, "openvino", vdsp_params=file)
+    with pytest.raises(ModelError, match="there is no network file"):
+        open_backend(tmp_path / "none", "vsx")
+    with pytest.raises(ValueError, match="batch must be a whole number"):
+        opened(prefix, batch=0)
+
+
+def test_without_the_runtime_it_is_said_what_it_is(tmp_path: Path) -> None:
+    prefix = compiled_networks.write(tmp_path / "mod")
+    said = r"^vsx needs vaststreamx: the Python runtime of Vastai's cards.*vendor's developer site"
+    for backend in ("vsx", "auto"):
+        with pytest.raises(BackendError, match=said):
+            PoseEstimator(prefix, backend=backend)
+
+
+# What may go wrong later --------------------------------------------------------------------
+
+
+FAULTS: Sequence[tuple[dict[str, Any], str]] = [
+    ({"raise_at": 3}, "device lost"),
+    ({"lose_at": 3}, "results for"),
+    ({"set_device": 3}, "set_device returned 3"),
+    ({"reader": RuntimeError("reader died")}, "reader died"),
+    ({"reader": SystemExit()}, "SystemExit"),
+    ({"reader": ValueError()}, "the stream has ended"),
+]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize(
+    ("fault", "message", "submits"),
+    [
+        (fault, message, submits)
+        for fault, message in FAULTS
+        for submits in (False, True)
+        if submits or "reader" not in fault  # which the synchronous way does not have
+    ],
+)
+def test_what_fails_midway_reaches_every_caller(
+    vaststreamx: ModuleType,
+    prefix: Path,
+    fault: dict[str, Any],
+    message: str,
+    batch: int,
+    submits: bool,
+) -> None:
+    with opened(prefix, batch=batch) as backend:
+
+        def ask() -> int:
+            if submits:
+                return backend.submit(noise(batch), len).result()
+            return len(backend.run(noise(batch)))
+
+        assert ask() == 2
+        for name, value in fault.items():
+            setattr(vaststreamx.faults, name, value)
+        with ThreadPoolExecutor(4) as callers:
+            futures = [callers.submit(ask) for _ in range(8)]
+            errors = [future.exception() for future in futures]
+        failed = [error for error in errors if error is not None]
+        assert len(failed) >= 7  # one run may come before the third
+        for error in failed:
+            assert isinstance(error, BackendError)
+            assert message in str(error)
+        with pytest.raises(BackendError, match=message):
+            ask()
+
+
+@pytest.mark.parametrize("submits", [False, True])
+def test_an_answer_that_does_not_come_is_not_waited_for(
+    vaststreamx: ModuleType, prefix: Path, monkeypatch: pytest.MonkeyPatch, submits: bool
+) -> None:
+    monkeypatch.setattr(importlib.import_module("openpose_ext.backends.vsx"), "TIMEOUT", 0.2)
+    vaststreamx.faults.stuck_at = 2
+    with opened(prefix) as backend:
+        if submits:
+            futures = [backend.submit(noise(1), len) for _ in range(6)]
+            assert futures[0].result() == 2
+            for future in futures[1:]:
+                with pytest.raises(BackendError, match=r"no answer on die 0 within 0\.2 s"):
+                    future.result()
+        else:
+            backend.run(noise(1))
+            for _ in range(2):
+                with pytest.raises(BackendError, match=r"no answer on die 0 within 0\.2 s"):
+                    backend.run(noise(1))
+
+
+def test_an_interrupted_caller_leaves_the_order_to_the_others(
+    vaststreamx: ModuleType, prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(prefix) as backend:
+        lane = type(backend._lanes[0])  # type: ignore[attr-defined]
+        wait = lane.wait
+
+        def interrupted(*args: Any) -> Any:
+            monkeypatch.setattr(lane, "wait", wait)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(lane, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            backend.run(noise(2))
+        assert_answers(backend.run(noise(3)), noise(3))
+
+
+# The whole way ------------------------------------------------------------------------------
+
+NETWORK = "human-pose-estimation-0001-fp32.onnx"
+
+
+def agreement(found: Sequence[Poses], expected: Sequence[Poses]) -> tuple[float, int]:
+    """Share of the keypoints that are within a pixel of each other, and how many there are."""
+    near = total = 0
+    for ours, theirs in zip(found, expected, strict=True):
+        total += int((ours.keypoints[..., 2] > 0).sum())
+        for person in theirs.keypoints:
+            there = person[:, 2] > 0
+            apart = np.hypot(*np.moveaxis(ours.keypoints[..., :2] - person[:, :2], -1, 0))
+            hits = (apart <= 1) & there & (ours.keypoints[..., 2] > 0)
+            total += int(there.sum())
+            near += 2 * int(hits.sum(axis=1).max(initial=0))
+    return near / max(1, total), total
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+def test_people_are_those_of_the_default_engine(
+    vaststreamx: ModuleType, shared: Path, tmp_path: Path, fit: Any
+) -> None:
+    size = (328, 256)
+    file = tmp_path / NETWORK
+    shutil.copy(shared / "weights" / NETWORK, file)
+    known = read_manifest(file)
+    # The same size for both engines, so that only they differ.
+    write_manifest(replace(known, input=replace(known.input, size=size)), file)
+    prefix = compiled_networks.write(tmp_path / "mod", size, onnx=NETWORK, undo=True)
+    folder = shared / "data" / "coco_val" / "images"
+    pictures = [read_picture(picture) for picture in sorted(folder.iterdir())[:12]]
+    with PoseEstimator(file, precision="f32", fit=fit) as estimator:
+        expected = estimator.batch(pictures)
+    with PoseEstimator(prefix, backend="vsx", device="0,1", fit=fit, device_batch=2) as estimator:
+        found = estimator.batch(pictures)
+    share, count = agreement(found, expected)
+    assert count >= 500
+    assert share >= 0.99, f"{share:.4f} of {count} keypoints"
+
+
+def hand_network(folder: Path) -> Path:
+    size = (368, 368)
+    tiny_networks.write(
+        folder / "hand.onnx", {"heat": 22}, size=(1, *size), output_size=(1, 46, 46)
+    )
+    return compiled_networks.write(folder / "hand" / "mod", size, onnx="../hand.onnx")
+
+
+def test_hands_go_in_batches_beside_the_body(
+    vaststreamx: ModuleType, shared: Path, tmp_path: Path
+) -> None:
+    body = compiled_networks.write(
+        tmp_path / "body" / "mod", (256, 256), onnx=str(shared / "weights" / NETWORK), undo=True
+    )
+    picture = read_picture(shared / "data" / "coco_val" / "images" / "000000000785.jpg")
+    with PoseEstimator(body, hand=hand_network(tmp_path), device_batch=2) as estimator:
+        people = estimator(picture)
+        assert estimator.hand_info is not None
+        assert estimator.hand_info.engine == "vsx"
+        assert people.hands is not None
+        before = vaststreamx.batches()
+        estimator.hands(picture, np.array([[10.0, 10, 60, 60]] * 6), ["right"] * 6)
+        assert vaststreamx.batches() - before == 3
+
+
+def test_the_seeds_command_line_works(
+    vaststreamx: ModuleType, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx = str(shared / "weights" / NETWORK)
+    body_json, hand_json = tmp_path / "body-vdsp_params.json", tmp_path / "hand-vdsp_params.json"
+    body = compiled_networks.write(
+        tmp_path / "body" / "mod", (256, 256), onnx=onnx, undo=True, params_file=body_json
+    )
+    hand = hand_network(tmp_path)
+    (tmp_path / "hand" / "mod.vdsp_params.json").rename(hand_json)
+    source = shared / "data" / "coco_val" / "images"
+    for name in ("000000000785.jpg", "000000001000.jpg"):
+        write_picture(tmp_path / "in" / name, read_picture(source / name))
+    for words in (["--device", "0"], ["--device_id", "1", "--batch", "4"]):
+        out = tmp_path / words[1]
+        line = [
+            "--file_path", tmp_path / "in",
+            "--body_prefix_path", body, "--body_vdsp_info", body_json,
+            "--hand_prefix_path", hand, "--hand_vdsp_info", hand_json,
+            "--save_dir", out, *words,
+        ]  # fmt: skip
+        assert infer([str(word) for word in line]) == Exit.DONE
+        assert "2 pictures" in capsys.readouterr().out
+        for stem in ("000000000785", "000000001000"):
+            assert cv2.imread(str(out / f"{stem}_rendered.png")) is not None
+            assert len(read_openpose(out / f"{stem}_keypoints.json")) > 0
+            assert (out / f"{stem}.txt").read_text().count("body ") > 0
+
+
+def test_pictures_share_the_runs_of_a_batch(vaststreamx: ModuleType, tmp_path: Path) -> None:
+    prefix = compiled_networks.write(tmp_path / "mod", seconds=0.1)
+    for number in range(24):
+        write_picture(tmp_path / "in" / f"{number}.png", noise(1)[0])
+    words = ["--body", prefix, "--batch", 4, "-o", tmp_path / "out", tmp_path / "in"]
+    assert infer([str(word) for word in words]) == Exit.DONE
+    assert len(list((tmp_path / "out").glob("*.txt"))) == 24
+    assert vaststreamx.batches() <= 12, "6 at best, 24 without"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--backend", "openvino"], "runs no networks compiled for a card"),
+        (["--body", "lite"], "--body_prefix_path and --body say the same"),
+        (["--device", "0", "--device_id", "1"], "--device_id and --device say the same"),
+    ],
+)
+def test_flags_that_contradict_the_seeds_are_refused(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert infer(["--file_path", ".", "--body_prefix_path", "mod", *words]) == Exit.USAGE
+    assert message in capsys.readouterr().err
+
+
+def test_a_manifest_of_another_range_is_compared_with_the_preprocessing(prefix: Path) -> None:
+    manifest = read_manifest(prefix)
+    own = InputFormat(size=(WIDTH, HEIGHT))  # pixels, which it normalises itself
+    write_manifest(Manifest(manifest.kind, manifest.topology, manifest.outputs, own), prefix)
+    with pytest.raises(BackendError, match=r'NormaType is "MINUSMEAN_DIVSTD".* needs "EQUAL"'):
+        PoseEstimator(prefix)
+    params = compiled_networks.params(WIDTH, HEIGHT, NormaType="EQUAL")
+    (prefix.parent / "mod.vdsp_params.json").write_text(json.dumps(params))
+    PoseEstimator(prefix).close()
+
+
+def test_ctrl_c_gives_the_card_back(vaststreamx: ModuleType, tmp_path: Path) -> None:
+    prefix = compiled_networks.write(tmp_path / "mod", seconds=0.1)
+    for number in range(200):
+        write_picture(tmp_path / "in" / f"{number}.png", noise(1)[0])
+    out = tmp_path / "out"
+    words = ["--body_prefix_path", prefix, "--file_path", tmp_path / "in", "-o", out]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "openpose_ext.infer", *map(str, words)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 60
+    while not list(out.glob("*.txt")) and time.monotonic() < end:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == Exit.INTERRUPTED, stderr
+    assert stderr.strip() == "openpose-ext: interrupted"
+    assert 1 <= len(list(out.glob("*.txt"))) < 200

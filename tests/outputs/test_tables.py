@@ -1,0 +1,167 @@
+"""CSV and Parquet as pandas and the standard library read them, against the people written."""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from openpose_ext.errors import OutputError
+from openpose_ext.formats.tables import COLUMNS
+from openpose_ext.outputs.csv import CsvWriter
+from openpose_ext.outputs.parquet import ParquetWriter
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
+from random_people import frames, people
+
+Row = tuple[Any, ...]
+
+WRITERS = {"csv": CsvWriter, "parquet": ParquetWriter}
+DTYPES = {
+    "source": "str", "frame": "int64", "time": "float64", "person": "int64", "id": "Int64",
+    "kind": "str", "part": "str", "x": "float32", "y": "float32", "score": "float32",
+}  # fmt: skip
+
+
+def rows_of(frame: Frame, poses: Poses) -> list[Row]:
+    """The rows of a frame, one loop a column of its key."""
+    rows: list[Row] = []
+    for k in range(len(poses)):
+        known = None if poses.ids is None else int(poses.ids[k])
+        groups = [("body", poses.topology.parts, poses.keypoints[k])]
+        if poses.hands is not None:
+            groups.append(("left_hand", HAND_21.parts, poses.hands[k, 0]))
+            groups.append(("right_hand", HAND_21.parts, poses.hands[k, 1]))
+        for kind, names, points in groups:
+            for name, (x, y, score) in zip(names, points, strict=True):
+                if score > 0:
+                    where = (frame.source, frame.index, frame.time)
+                    rows.append((*where, k, known, kind, name, x, y, score))
+    return rows
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=DTYPES, keep_default_na=True)
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path).astype({"id": "Int64"})
+
+
+READERS: dict[str, Callable[[Path], pd.DataFrame]] = {"csv": read_csv, "parquet": read_parquet}
+
+
+def rows_in(table: pd.DataFrame) -> list[Row]:
+    """The rows of a table, what is missing as None."""
+    return [
+        tuple(None if pd.isna(value) else value for value in row)
+        for row in table.itertuples(index=False)
+    ]
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("rate", [25.0, None], ids=["video", "pictures"])
+@pytest.mark.parametrize("extras", [True, False], ids=["hands and ids", "bodies"])
+@pytest.mark.parametrize("topology", [COCO_18, BODY_25], ids=lambda t: t.name)
+def test_tables_hold_each_part_that_was_found(
+    tmp_path: Path, kind: str, topology: Topology, rate: float | None, extras: bool
+) -> None:
+    file = tmp_path / f"people.{kind}"
+    expected: list[Row] = []
+    with WRITERS[kind](file) as writer:
+        for frame, poses in frames(7, topology, rate=rate, hands=extras, ids=extras):
+            writer.write(frame, poses)
+            expected += rows_of(frame, poses)
+    table = READERS[kind](file)
+    assert tuple(table.columns) == COLUMNS
+    assert {name: str(dtype) for name, dtype in table.dtypes.items()} == DTYPES
+    assert rows_in(table) == expected, "every number bit for bit"
+
+
+def test_both_kinds_of_table_are_the_same_to_pandas(tmp_path: Path) -> None:
+    with CsvWriter(tmp_path / "a.csv") as text, ParquetWriter(tmp_path / "a.parquet") as binary:
+        for frame, poses in frames(5, hands=True, ids=True):
+            text.write(frame, poses)
+            binary.write(frame, poses)
+    pd.testing.assert_frame_equal(
+        read_csv(tmp_path / "a.csv"), read_parquet(tmp_path / "a.parquet")
+    )
+
+
+def test_csv_of_names_that_need_quotes(tmp_path: Path) -> None:
+    name = 'a, "b"\nc;é.jpg'
+    with CsvWriter(tmp_path / "a.csv") as writer:
+        writer.write(Frame(np.zeros((4, 4, 3), np.uint8), name), people(1))
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        head, first, *_ = csv.reader(file)
+    assert tuple(head) == COLUMNS
+    assert first[0] == name
+    assert first[1:5] == ["0", "", "0", ""]
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_path_that_is_no_text_is_still_written(tmp_path: Path, kind: str) -> None:
+    name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
+    with WRITERS[kind](tmp_path / f"a.{kind}") as writer:
+        writer.write(Frame(np.zeros((4, 4, 3), np.uint8), name), people(1))
+    assert set(READERS[kind](tmp_path / f"a.{kind}")["source"]) == {
+        "caf\N{REPLACEMENT CHARACTER}.jpg"
+    }
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_tables_of_nobody_have_their_columns(tmp_path: Path, kind: str) -> None:
+    for name, seen in (("none", 0), ("nobody", 1)):
+        with WRITERS[kind](tmp_path / name) as writer:
+            for frame, poses in frames(seen):
+                writer.write(frame, poses)
+        table = READERS[kind](tmp_path / name)
+        assert tuple(table.columns) == COLUMNS
+        assert len(table) == 0
+
+
+@pytest.mark.parametrize(("count", "times"), [(100, 40), (1, 2500)], ids=["crowd", "alone"])
+def test_parquet_is_written_in_groups_that_bound_its_memory(
+    tmp_path: Path, count: int, times: int
+) -> None:
+    crowd = people(count, hands=True)
+    frame = Frame(np.zeros((4, 4, 3), np.uint8), "a.jpg")
+    rows = times * len(rows_of(frame, crowd))
+    with ParquetWriter(tmp_path / "a.parquet") as writer:
+        for _ in range(times):
+            writer.write(frame, crowd)
+    groups = pq.ParquetFile(tmp_path / "a.parquet").metadata
+    assert groups.num_rows == rows
+    sizes = [groups.row_group(k).num_rows for k in range(groups.num_row_groups)]
+    assert len(sizes) == math.ceil(rows / sizes[0]) > 2
+    assert sizes[0] < 80_000
+
+
+@pytest.mark.parametrize("extras", [True, False])
+def test_a_data_frame_is_the_table_of_one_frame(extras: bool) -> None:
+    for frame, poses in frames(4, hands=extras, ids=extras):
+        table = poses.to_pandas(frame.source, frame.index, frame.time)
+        assert {name: str(dtype) for name, dtype in table.dtypes.items()} == DTYPES
+        assert rows_in(table) == rows_of(frame, poses)
+    tables = [p.to_pandas(f.source, f.index, f.time) for f, p in frames(4, hands=extras)]
+    wrists = pd.concat(tables).query("kind == 'body' and part == 'RWrist'")
+    assert list(wrists["frame"]) == sorted(wrists["frame"])
+
+
+@pytest.mark.parametrize("missing", ["pandas", "pyarrow"])
+def test_what_is_not_installed_is_named_with_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(OutputError, match=r'pip install "openpose_ext\[tables\]"'):
+        people(1).to_pandas() if missing == "pandas" else ParquetWriter(tmp_path / "a.parquet")
+    assert list(tmp_path.iterdir()) == []

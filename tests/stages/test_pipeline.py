@@ -1,0 +1,371 @@
+"""The machine that carries frames: order, bounds, errors, and that nothing stays behind.
+
+Where several threads must meet, they meet at barriers and events; nothing waits for time to pass.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from openpose_ext.errors import BackendError, SourceError
+from openpose_ext.sources.source import Source
+from openpose_ext.stages.estimator import PoseEstimator
+from openpose_ext.stages.pipeline import ahead, overlapped
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
+
+LONG = 30.0  # seconds after which a thread that should have come is taken for lost
+
+
+class Counter:
+    """An iterator that knows how far it was read, from where, and whether it was closed."""
+
+    def __init__(self, most: int = 10**9) -> None:
+        self.taken = 0
+        self.most = most
+        self.closed = False
+        self.inside = 0
+
+    def __iter__(self) -> Counter:
+        return self
+
+    def __next__(self) -> int:
+        self.inside += 1
+        assert self.inside == 1, "two threads take an item at once"
+        try:
+            if self.taken == self.most:
+                raise StopIteration
+            self.taken += 1
+            return self.taken - 1
+        finally:
+            self.inside -= 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    gc.collect()
+    left = [t.name for t in set(threading.enumerate()) - before if "openpose_ext-" in t.name]
+    # The engines' own threads end with them; workers are called by number.
+    assert not [name for name in left if name.removeprefix("openpose_ext-").isdecimal()]
+
+
+# The machine ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+@pytest.mark.parametrize("count", [0, 1, 2, 50])
+def test_results_come_in_order_whichever_is_ready_first(workers: int, count: int) -> None:
+    items = Counter(count)
+    assert list(overlapped(items, lambda n: n * n, workers)) == [n * n for n in range(count)]
+    assert items.closed
+
+
+def test_a_late_result_holds_back_those_behind_it() -> None:
+    second_done = threading.Event()
+
+    def work(number: int) -> int:
+        if number == 0:
+            assert second_done.wait(LONG)
+        if number == 1:
+            second_done.set()
+        return number
+
+    assert list(overlapped(range(5), work, 2)) == list(range(5))
+
+
+def test_workers_work_at_the_same_time() -> None:
+    together = threading.Barrier(3, timeout=LONG)
+    assert len(list(overlapped(range(9), lambda _: together.wait(), 3))) == 9
+
+
+def test_no_more_is_read_than_a_few_items_ahead_of_the_consumer() -> None:
+    items = Counter()
+    results = overlapped(items, lambda n: n, 3)
+    for number in range(100):
+        assert next(results) == number
+        assert items.taken <= number + 1 + 2 * 3
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_a_thread_of_its_own_takes_items_before_they_are_wanted_and_no_further() -> None:
+    items = Counter()
+    far = threading.Event()
+
+    def counted() -> Iterator[int]:
+        for number in items:
+            if number == 5:
+                far.set()
+            yield number
+
+    taking = ahead(counted(), 5)
+    assert next(taking) == 0
+    assert far.wait(LONG)
+    for number in range(1, 100):
+        assert next(taking) == number
+        assert items.taken <= number + 1 + 5
+    taking.close()
+
+
+def test_a_source_is_taken_ahead_as_far_as_it_says_unless_one_thread_is_all() -> None:
+    class Film(Source):
+        ahead = 20
+
+        def __init__(self) -> None:
+            super().__init__("film")
+            self.far = threading.Event()
+
+        def _frames(self) -> Iterator[Frame]:
+            for index in range(60):
+                if index == 20:
+                    self.far.set()
+                yield Frame(np.zeros((16, 16, 3), np.uint8), index=index)
+
+        def close(self) -> None:
+            pass
+
+    for threads in (1, 2):
+        with PoseEstimator(height=16, threads=threads) as estimator:
+            film = Film()
+            stream = estimator.stream(film)
+            next(stream)
+            # With two threads there are six frames at most on their way but for those taken ahead.
+            assert film.far.wait(LONG if threads > 1 else 0.2) == (threads > 1)
+            assert [frame.index for frame, _ in stream] == list(range(1, 60))
+
+
+def test_nothing_is_read_before_the_first_result_is_asked_for() -> None:
+    items = Counter()
+    results = overlapped(items, lambda n: n, 2)
+    assert items.taken == 0
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("error", [ValueError("seven"), KeyboardInterrupt(), StopIteration()])
+def test_an_error_in_the_work_comes_in_the_place_of_its_result(error: BaseException) -> None:
+    def work(number: int) -> int:
+        if number == 7:
+            raise error
+        return number
+
+    items = Counter()
+    results = overlapped(items, work, 3)
+    assert [next(results) for _ in range(7)] == list(range(7))
+    # A StopIteration must not pass for the end of the items.
+    expected = RuntimeError if isinstance(error, StopIteration) else type(error)
+    with pytest.raises(expected):
+        next(results)
+    assert items.closed
+
+
+def test_what_comes_before_an_error_of_the_items_is_delivered() -> None:
+    def items() -> Iterator[int]:
+        yield from range(3)
+        raise OSError("the disk is gone")
+
+    results = overlapped(items(), lambda n: n, 4)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="disk is gone"):
+        next(results)
+    with pytest.raises(StopIteration):
+        next(results)
+
+
+@pytest.mark.parametrize("how", ["close", "forget", "throw"])
+def test_a_consumer_that_leaves_ends_everything(how: str) -> None:
+    items = Counter()
+    results = overlapped(items, lambda n: n, 3)
+    next(results)
+    if how == "close":
+        results.close()  # type: ignore[attr-defined]
+    elif how == "throw":
+        with pytest.raises(KeyboardInterrupt):
+            results.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
+    del results
+    gc.collect()
+    assert items.closed
+    read = items.taken
+    assert read <= 1 + 2 * 3
+
+
+def test_work_in_hand_is_finished_when_the_consumer_leaves() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    finished = []
+
+    def work(number: int) -> int:
+        if number == 1:
+            begun.set()
+            assert go_on.wait(LONG)
+        finished.append(number)
+        return number
+
+    results = overlapped(range(2), work, 2)
+    next(results)
+    assert begun.wait(LONG)
+    threading.Timer(0.01, go_on.set).start()
+    results.close()  # type: ignore[attr-defined]
+    assert finished == [0, 1]
+
+
+def test_a_source_that_waits_is_told_to_stop() -> None:
+    stopped = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 0
+        assert stopped.wait(LONG)
+
+    results = overlapped(items(), lambda n: n, 2, stop=stopped.set)
+    assert next(results) == 0
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_machines_work_behind_each_other() -> None:
+    def in_order(numbers: Iterator[int]) -> Iterator[tuple[int, int]]:
+        total = 0
+        for number in numbers:
+            total += number
+            yield number, total
+
+    items = Counter(40)
+    squares = overlapped(items, lambda n: n * n, 3)
+    results = overlapped(in_order(squares), lambda pair: pair, 2)
+    got = list(results)
+    assert [square for square, _ in got] == [n * n for n in range(40)]
+    assert [total for _, total in got] == np.cumsum([n * n for n in range(40)]).tolist()
+    assert items.closed
+
+
+def test_leaving_the_last_of_several_machines_ends_the_first() -> None:
+    items = Counter()
+    first = overlapped(items, lambda n: n, 3)
+    last = overlapped((n for n in first), lambda n: n, 2)
+    next(last)
+    last.close()  # type: ignore[attr-defined]
+    del first, last
+    gc.collect()
+    assert items.closed
+
+
+# The stages ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lite() -> Iterator[PoseEstimator]:
+    with PoseEstimator(height=96, precision="f32", threads=2) as estimator:
+        yield estimator
+
+
+@pytest.fixture(scope="module")
+def people() -> np.ndarray:
+    """A picture with a person on it, (300, 256, 3)."""
+    data = pytest.importorskip("matplotlib").get_data_path()
+    picture = cv2.imread(f"{data}/sample_data/grace_hopper.jpg")
+    assert picture is not None
+    return np.asarray(cv2.resize(picture, (256, 300), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def moved(picture: np.ndarray, count: int) -> list[np.ndarray]:
+    return [np.roll(picture, 3 * k, axis=1) for k in range(count)]
+
+
+def test_a_stream_finds_what_calls_find_in_order(lite: PoseEstimator, people: np.ndarray) -> None:
+    pictures = moved(people, 12)
+    streamed = list(lite.stream(iter(pictures)))
+    assert [frame.index for frame, _ in streamed] == list(range(12))
+    for picture, (frame, poses) in zip(pictures, streamed, strict=True):
+        assert frame.image is picture
+        assert poses.allclose(lite(picture), pixels=0.01, score=1e-3)
+
+
+def test_pictures_of_all_sizes_and_kinds_go_together(
+    lite: PoseEstimator, people: np.ndarray, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.png"
+    cv2.imwrite(str(file), people)
+    wide = np.zeros((20, 200, 3), np.uint8)
+    mixed = [people, wide, file, Frame(people, "camera", 77, 1.5)]
+    frames, found = zip(*lite.stream(iter(mixed)), strict=True)
+    assert [frame.size for frame in frames] == [(256, 300), (200, 20), (256, 300), (256, 300)]
+    assert [poses.size for poses in found] == [frame.size for frame in frames]
+    assert frames[2].source == os.fspath(file)
+    assert frames[3] is mixed[3]
+    assert len(found[0]) > 0
+    assert found[0].allclose(found[2])
+    assert found[0].allclose(found[3])
+
+
+def test_people_that_are_known_are_not_looked_for(lite: PoseEstimator, people: np.ndarray) -> None:
+    known = Poses.empty((256, 300))
+    ((_, poses),) = lite.stream([Frame(people, poses=known)])
+    assert poses is known
+    assert lite(Frame(people, poses=known)) is known
+
+
+def test_a_bad_picture_is_told_where_it_stands(lite: PoseEstimator, people: np.ndarray) -> None:
+    stream = lite.stream(iter([people, "none.jpg", people]))
+    next(stream)
+    with pytest.raises(SourceError, match=r"none\.jpg"):
+        next(stream)
+
+
+def test_closing_the_estimator_ends_its_streams(people: np.ndarray) -> None:
+    estimator = PoseEstimator(height=96, threads=2)
+    stream = estimator.stream(people for _ in range(10**6))
+    next(stream)
+    estimator.close()
+    with pytest.raises(BackendError, match="closed"):
+        for _ in stream:
+            pass
+
+
+def test_two_streams_of_one_estimator_go_side_by_side(
+    lite: PoseEstimator, people: np.ndarray
+) -> None:
+    pictures = moved(people, 6)
+    pairs = zip(lite.stream(iter(pictures)), lite.stream(iter(pictures[::-1])), strict=True)
+    forth, back = zip(*pairs, strict=True)
+    for (_, one), (_, other) in zip(forth, back[::-1], strict=True):
+        assert one.allclose(other)
+
+
+def test_threads_bound_the_streams_of_the_engine(people: np.ndarray) -> None:
+    with PoseEstimator(height=96, threads=1) as one, PoseEstimator(height=96, streams=3) as three:
+        assert one.info.streams == 1
+        assert three.info.streams == 3
+        assert len(one.batch([people])) == len(three.batch([people])) == 1
+
+
+# The whole, killed -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [["--write_json"], []], ids=["json", "all"])
+def test_a_run_that_is_killed_is_taken_up_without_loss(kind: list[str], tmp_path: Path) -> None:
+    """A short round of bench/soak.py."""
+    path = Path(__file__).parents[2] / "bench" / "soak.py"
+    spec = importlib.util.spec_from_file_location("soak", path)
+    assert spec is not None
+    assert spec.loader is not None
+    soak = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(soak)
+    video = tmp_path / "long.mkv"
+    frames = soak.repeated(soak.made_up(tmp_path / "made_up.mp4"), video, 4)
+    assert frames == 240
+    flags = [*kind, "--height", "32", "--threads", "1"]
+    soak.run_round(video, frames, tmp_path / "out", flags, kills=2, longest=2.0, seed=3)
+    left = {file.name for file in (tmp_path / "out").iterdir() if file.suffix != ".json"}
+    done = {name for name in left if not name.endswith(".part")}
+    assert done == (set() if kind else {"long.csv", "long_rendered.mp4"})
