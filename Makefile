@@ -70,7 +70,7 @@ test-cpp: $(VENV)/installed-dev
 
 .PHONY: run-cpp-tests
 run-cpp-tests:
-	cmake -S . -B $(CPP_BUILD) -DOPENPOSE_BUILD_TESTS=ON -DOPENPOSE_WARNINGS_AS_ERRORS=ON \
+	cmake -S . -B $(CPP_BUILD) -DOPENPOSE_EXT_BUILD_TESTS=ON -DOPENPOSE_EXT_WARNINGS_AS_ERRORS=ON \
 	  $(CMAKE_FLAGS)
 	cmake --build $(CPP_BUILD) --parallel 2
 	ctest --test-dir $(CPP_BUILD) --output-on-failure
@@ -97,14 +97,14 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python bench/bench_pipeline.py
 	$(BIN)/python bench/bench_track.py
 	$(BIN)/python bench/bench_batch.py
-	cmake -S . -B build/bench -DOPENPOSE_BUILD_BENCH=ON
+	cmake -S . -B build/bench -DOPENPOSE_EXT_BUILD_BENCH=ON
 	cmake --build build/bench --parallel 2
 	build/bench/bench/micro/openpose_scratch
 	build/bench/bench/micro/openpose_stages
 
 # New inputs that reach new code go to build/; one worth keeping is moved to cpp/fuzz/corpus.
 fuzz:
-	cmake -S . -B build/fuzz -DOPENPOSE_BUILD_FUZZ=ON -DCMAKE_CXX_COMPILER=$(CLANG)
+	cmake -S . -B build/fuzz -DOPENPOSE_EXT_BUILD_FUZZ=ON -DCMAKE_CXX_COMPILER=$(CLANG)
 	cmake --build build/fuzz --parallel 2
 	@mkdir -p build/fuzz/corpus
 	build/fuzz/cpp/fuzz/openpose_decode_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \

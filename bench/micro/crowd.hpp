@@ -67,8 +67,7 @@ inline Picture flat(int height, int width, float value) {
 
 /// Points in network pixels, as decode_body gives them without a geometry.
 inline Placement placement_of(const Picture& picture) {
-    const MapView heat = picture.heat.view();
-    return {8, 3.5, 8, 3.5, 8 * heat.width, 8 * heat.height};
+    return Placement::network(8, picture.heat.view());
 }
 
 }  // namespace openpose_ext::bench

@@ -16,7 +16,7 @@ struct Scene {
     DecodeOptions options;
     Decoder decoder;
     People people;
-    AssembleScratch scratch;
+    Workspace workspace;
     Assembly assembly;
 
     explicit Scene(const benchmark::State& state, bool hungarian = false)
@@ -24,7 +24,7 @@ struct Scene {
                         static_cast<int>(state.range(2)))) {
         if (hungarian) options.assignment = Assignment::hungarian;
         people = decoder.decode(heat(), paf(), topology(), placement_of(picture), options);
-        assemble(decoder.peaks(), topology(), decoder.connections(), options, scratch, assembly);
+        assemble(decoder.peaks(), topology(), decoder.connections(), options, workspace, assembly);
     }
 
     [[nodiscard]] MapView heat() const { return picture.heat.view(); }
@@ -38,10 +38,10 @@ struct Scene {
 
 void peaks(benchmark::State& state) {
     const Scene scene(state);
-    PeakScratch scratch;
+    Workspace workspace;
     Peaks found;
     for (auto _ : state) {
-        find_peaks(scene.heat(), scene.topology().parts, scene.options, scratch, found);
+        find_peaks(scene.heat(), scene.topology().parts, scene.options, workspace, found);
         benchmark::DoNotOptimize(found.all.data());
     }
     state.counters["peaks"] = static_cast<double>(found.all.size());
@@ -50,10 +50,10 @@ void peaks(benchmark::State& state) {
 // Limb scores and assignment; the greedy one costs next to nothing.
 void limbs(benchmark::State& state) {
     const Scene scene(state, state.range(3) != 0);
-    ConnectScratch scratch;
+    Workspace workspace;
     std::vector<std::vector<Connection>> found;
     for (auto _ : state) {
-        connect(scene.paf(), scene.topology(), scene.decoder.peaks(), scene.options, scratch,
+        connect(scene.paf(), scene.topology(), scene.decoder.peaks(), scene.options, workspace,
                 found);
         benchmark::DoNotOptimize(found.data());
     }
@@ -66,7 +66,7 @@ void people(benchmark::State& state) {
     Scene scene(state);
     for (auto _ : state) {
         assemble(scene.decoder.peaks(), scene.topology(), scene.decoder.connections(),
-                 scene.options, scene.scratch, scene.assembly);
+                 scene.options, scene.workspace, scene.assembly);
         benchmark::DoNotOptimize(scene.assembly.peak.data());
     }
     state.counters["people"] = scene.assembly.people;
@@ -74,11 +74,11 @@ void people(benchmark::State& state) {
 
 void weak_parts(benchmark::State& state) {
     const Scene scene(state);
-    LimbScratch scratch;
+    Workspace workspace;
     Filled filled;
     for (auto _ : state) {
         fill(scene.heat(), scene.paf(), scene.decoder.peaks(), scene.topology(), scene.assembly,
-             scratch, filled);
+             workspace, filled);
         benchmark::DoNotOptimize(filled.at.data());
     }
     double found = 0;

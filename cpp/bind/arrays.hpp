@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,11 +16,11 @@ namespace openpose_ext::bind {
 
 namespace py = pybind11;
 
-// The array a view looks at, kept alive beside it.
-template <class T>
-struct HeldMaps {
+// The array a view looks at, kept alive beside it. View is MapView, or Maps<T> for the reference.
+template <class View>
+struct Held {
     py::array array;
-    Maps<T> view;
+    View view;
 };
 
 // Maps the core can walk without a copy: rows of adjacent, aligned, native T.
@@ -34,10 +35,8 @@ bool is_walkable(const py::array& array) {
            reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) == 0;
 }
 
-// A (C, H, W) array as maps of T. Arrays of T whose rows are adjacent are looked at in place, all
-// others are packed. Throws ValueError for another number of dimensions.
-template <class T>
-HeldMaps<T> as_maps(const py::array& array, const char* name) {
+// Throws ValueError unless the array is (C, H, W) with cells.
+inline void check_shape(const py::array& array, const char* name) {
     if (array.ndim() != 3) {
         throw py::value_error(std::string(name) + " must be (channels, height, width), not " +
                               std::to_string(array.ndim()) + "-dimensional");
@@ -50,7 +49,14 @@ HeldMaps<T> as_maps(const py::array& array, const char* name) {
                               std::to_string(array.shape(2)) +
                               " cells; at least one cell and less than 2^31 are needed");
     }
-    HeldMaps<T> held;
+}
+
+// A (C, H, W) array as maps of T. Arrays of T whose rows are adjacent are looked at in place, all
+// others are packed. Throws ValueError for another shape.
+template <class T>
+Held<Maps<T>> as_maps(const py::array& array, const char* name) {
+    check_shape(array, name);
+    Held<Maps<T>> held;
     held.array = array;
     if (!is_walkable<T>(array)) {
         held.array = py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(array);
@@ -74,6 +80,48 @@ inline bool is_float(const py::array& array, py::ssize_t bytes) {
     throw py::type_error(std::string(name) + " must be " + accepted + ", not " +
                          py::str(py::object(array.dtype())).cast<std::string>() +
                          "; convert it with .astype(numpy.float32)");
+}
+
+// The array's cells of T with their strides, as the core takes them; false where elements are not
+// aligned or strides no whole number of them.
+template <class T>
+bool view_in_place(const py::array& array, MapView& view) {
+    constexpr auto kSize = static_cast<py::ssize_t>(sizeof(T));
+    if (reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) != 0) return false;
+    std::ptrdiff_t before = 0;
+    std::ptrdiff_t behind = 0;
+    for (int axis = 0; axis < 3; ++axis) {
+        if (array.strides(axis) % kSize != 0) return false;
+        const std::ptrdiff_t reach = array.strides(axis) / kSize * (array.shape(axis) - 1);
+        (reach < 0 ? before : behind) += reach;
+    }
+    const auto channels = static_cast<int>(array.shape(0));
+    const std::span<const T> cells(static_cast<const T*>(array.data()) + before,
+                                   channels == 0 ? 0 : behind - before + 1);
+    view =
+        MapView(cells, channels, static_cast<int>(array.shape(1)), static_cast<int>(array.shape(2)),
+                Strides{array.strides(0) / kSize, array.strides(1) / kSize,
+                        array.strides(2) / kSize, -before});
+    return true;
+}
+
+// A (C, H, W) array of float32 or float16 as the core takes it: in place, whatever the strides;
+// copied where the bytes are not aligned or not in this machine's order, and for the single stages,
+// which need adjacent rows.
+inline Held<MapView> as_view(const py::array& array, const char* name, bool adjacent = false) {
+    if (!is_float(array, 4) && !is_float(array, 2)) refuse_dtype(array, name, "float32 or float16");
+    check_shape(array, name);
+    Held<MapView> held;
+    held.array = array;
+    const bool fits =
+        array.dtype().byteorder() == '=' && (!adjacent || array.strides(2) == array.itemsize());
+    const bool in_place = fits && (is_float(array, 4) ? view_in_place<float>(array, held.view)
+                                                      : view_in_place<float16>(array, held.view));
+    if (!in_place) {
+        held.array = array.attr("astype")(py::dtype::of<float>(), "C");
+        view_in_place<float>(held.array, held.view);
+    }
+    return held;
 }
 
 // A new array that holds a copy of `values`.

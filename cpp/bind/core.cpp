@@ -6,16 +6,14 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <span>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "arrays.hpp"
-#include "openpose_ext/decode.hpp"
-#include "openpose_ext/decode_many.hpp"
-#include "openpose_ext/hand.hpp"
-#include "openpose_ext/merge.hpp"
+#include "openpose_ext/openpose_ext.hpp"
 #include "openpose_ext/reference.hpp"
 
 namespace openpose_ext::bind {
@@ -87,11 +85,6 @@ DecodeOptions make_options(double peak_threshold, double paf_threshold, double m
 using Affine = std::tuple<double, double, double, double>;
 using Size = std::pair<int, int>;
 
-HeldMaps<float> as_float_maps(const py::array& array, const char* name) {
-    if (!is_float(array, 4) && !is_float(array, 2)) refuse_dtype(array, name, "float32 or float16");
-    return as_maps<float>(array, name);
-}
-
 Placement as_placement(const Affine& affine, const Size& size) {
     return {std::get<0>(affine), std::get<1>(affine), std::get<2>(affine),
             std::get<3>(affine), size.first,          size.second};
@@ -110,8 +103,8 @@ py::tuple to_python(const People& people) {
 py::tuple decode(const py::array& heat, const py::array& paf, const Topology& topology,
                  const Affine& affine, const Size& size, const DecodeOptions& options) {
     thread_local Decoder decoder;
-    const HeldMaps<float> heats = as_float_maps(heat, "heat");
-    const HeldMaps<float> pafs = as_float_maps(paf, "paf");
+    const Held<MapView> heats = as_view(heat, "heat");
+    const Held<MapView> pafs = as_view(paf, "paf");
     const People* people = nullptr;
     {
         const py::gil_scoped_release release;
@@ -125,12 +118,12 @@ using JobArguments = std::tuple<py::array, py::array, Affine, Size>;
 
 py::list decode_jobs(const std::vector<JobArguments>& arguments, const Topology& topology,
                      const DecodeOptions& options, int threads) {
-    std::vector<HeldMaps<float>> held;
+    std::vector<Held<MapView>> held;
     std::vector<Job> jobs;
     for (const auto& [heat, paf, affine, size] : arguments) {
-        const HeldMaps<float>& heats = held.emplace_back(as_float_maps(heat, "heat"));
+        const Held<MapView>& heats = held.emplace_back(as_view(heat, "heat"));
         const MapView heat_view = heats.view;
-        const HeldMaps<float>& pafs = held.emplace_back(as_float_maps(paf, "paf"));
+        const Held<MapView>& pafs = held.emplace_back(as_view(paf, "paf"));
         jobs.push_back({heat_view, pafs.view, as_placement(affine, size)});
     }
     std::vector<People> people;
@@ -145,17 +138,17 @@ py::list decode_jobs(const std::vector<JobArguments>& arguments, const Topology&
 
 py::list find_peaks_of(const py::array& heat, const Topology& topology,
                        const DecodeOptions& options) {
-    const HeldMaps<float> heats = as_float_maps(heat, "heat");
-    if (heats.view.channels < topology.parts) {
-        throw py::value_error("heat has " + std::to_string(heats.view.channels) +
+    const Held<MapView> heats = as_view(heat, "heat", true);
+    if (heats.view.channels() < topology.parts) {
+        throw py::value_error("heat has " + std::to_string(heats.view.channels()) +
                               " channels; the topology has " + std::to_string(topology.parts) +
                               " parts");
     }
     Peaks peaks;
     {
         const py::gil_scoped_release release;
-        PeakScratch scratch;
-        find_peaks(heats.view, topology.parts, options, scratch, peaks);
+        Workspace workspace;
+        find_peaks(heats.view, topology.parts, options, workspace, peaks);
     }
     py::list result;
     for (int part = 0; part < topology.parts; ++part) {
@@ -174,7 +167,7 @@ py::list find_peaks_of(const py::array& heat, const Topology& topology,
 
 Peaks as_peaks(
     const std::vector<py::array_t<float, py::array::c_style | py::array::forcecast>>& parts,
-    const Topology& topology, MapView paf) {
+    const Topology& topology, const MapView& paf) {
     if (static_cast<int>(parts.size()) != topology.parts) {
         throw py::value_error("peaks has " + std::to_string(parts.size()) +
                               " parts; the topology " + std::to_string(topology.parts));
@@ -188,8 +181,9 @@ Peaks as_peaks(
         const auto cells = rows.unchecked<2>();
         for (py::ssize_t i = 0; i < rows.shape(0); ++i) {
             const Peak peak{cells(i, 0), cells(i, 1), cells(i, 2)};
-            const bool inside = peak.x >= -0.5f && peak.x <= static_cast<float>(paf.width) - 0.5f &&
-                                peak.y >= -0.5f && peak.y <= static_cast<float>(paf.height) - 0.5f;
+            const bool inside =
+                peak.x >= -0.5f && peak.x <= static_cast<float>(paf.width()) - 0.5f &&
+                peak.y >= -0.5f && peak.y <= static_cast<float>(paf.height()) - 0.5f;
             if (!inside) throw py::value_error("a peak lies outside the maps");
             peaks.all.push_back(peak);
         }
@@ -201,9 +195,9 @@ Peaks as_peaks(
 py::list connect(
     const std::vector<py::array_t<float, py::array::c_style | py::array::forcecast>>& part_peaks,
     const py::array& paf, const Topology& topology, const DecodeOptions& options) {
-    const HeldMaps<float> pafs = as_float_maps(paf, "paf");
-    if (pafs.view.channels != topology.paf_channels()) {
-        throw py::value_error("paf has " + std::to_string(pafs.view.channels) +
+    const Held<MapView> pafs = as_view(paf, "paf", true);
+    if (pafs.view.channels() != topology.paf_channels()) {
+        throw py::value_error("paf has " + std::to_string(pafs.view.channels()) +
                               " channels; the limbs need " +
                               std::to_string(topology.paf_channels()));
     }
@@ -211,8 +205,8 @@ py::list connect(
     std::vector<std::vector<Connection>> connections;
     {
         const py::gil_scoped_release release;
-        ConnectScratch scratch;
-        openpose_ext::connect(pafs.view, topology, peaks, options, scratch, connections);
+        Workspace workspace;
+        openpose_ext::connect(pafs.view, topology, peaks, options, workspace, connections);
     }
     py::list result;
     for (const auto& pairs : connections) {
@@ -234,18 +228,13 @@ py::array_t<int> solve_assignment_of(
     if (cost.ndim() != 2 || cost.shape(0) > cost.shape(1)) {
         throw py::value_error("cost must be (rows, columns) with no more rows than columns");
     }
-    const double* cells = cost.data();
-    // Larger sums might overflow, and a price that is not finite has no shortest path.
-    const auto is_fit = [](double cell) { return std::abs(cell) <= 1e100; };
-    if (!std::all_of(cells, cells + cost.size(), is_fit)) {
-        throw py::value_error("cost must be finite and within 1e100");
-    }
-    AssignScratch scratch;
+    Workspace workspace;
     std::vector<int> column_of;
     {
         const py::gil_scoped_release release;
-        solve_assignment(cells, static_cast<int>(cost.shape(0)), static_cast<int>(cost.shape(1)),
-                         scratch, column_of);
+        solve_assignment({cost.data(), static_cast<std::size_t>(cost.size())},
+                         static_cast<int>(cost.shape(0)), static_cast<int>(cost.shape(1)),
+                         workspace, column_of);
     }
     return as_array(column_of, {cost.shape(0)});
 }
@@ -283,8 +272,8 @@ py::tuple to_python(const reference::Result& result, int parts) {
 template <class T>
 py::tuple decode_reference_as(const py::array& heat, const py::array& paf, const Topology& topology,
                               const DecodeOptions& options) {
-    const HeldMaps<T> heats = as_maps<T>(heat, "heat");
-    const HeldMaps<T> pafs = as_maps<T>(paf, "paf");
+    const Held<Maps<T>> heats = as_maps<T>(heat, "heat");
+    const Held<Maps<T>> pafs = as_maps<T>(paf, "paf");
     reference::Result result;
     {
         const py::gil_scoped_release release;
@@ -321,7 +310,7 @@ py::array_t<Number> as_rows(const std::vector<Point>& points) {
 }
 
 py::array_t<float> decode_hand_of(const py::array& heat, const Affine& affine, const Size& size) {
-    const HeldMaps<float> heats = as_float_maps(heat, "heat");
+    const Held<MapView> heats = as_view(heat, "heat");
     std::vector<Peak> points;
     {
         const py::gil_scoped_release release;
@@ -332,7 +321,7 @@ py::array_t<float> decode_hand_of(const py::array& heat, const Affine& affine, c
 
 template <class T>
 py::array_t<double> decode_hand_reference_as(const py::array& heat) {
-    const HeldMaps<T> heats = as_maps<T>(heat, "heat");
+    const Held<Maps<T>> heats = as_maps<T>(heat, "heat");
     std::vector<reference::Candidate> points;
     {
         const py::gil_scoped_release release;
@@ -350,10 +339,10 @@ py::array_t<double> decode_hand_reference(const py::array& heat) {
 using PassArguments = std::tuple<py::array, Affine, std::vector<int>, std::vector<float>>;
 
 py::array_t<float> merge_passes(const std::vector<PassArguments>& arguments, const Size& size) {
-    std::vector<HeldMaps<float>> held;
+    std::vector<Held<MapView>> held;
     std::vector<Pass> passes;
     for (const auto& [array, affine, channel, sign] : arguments) {
-        held.push_back(as_float_maps(array, "a pass"));
+        held.push_back(as_view(array, "a pass"));
         passes.push_back({held.back().view, std::get<0>(affine), std::get<1>(affine),
                           std::get<2>(affine), std::get<3>(affine), channel, sign});
     }
@@ -363,7 +352,7 @@ py::array_t<float> merge_passes(const std::vector<PassArguments>& arguments, con
     const auto channels = static_cast<py::ssize_t>(passes.front().channel.size());
     py::array_t<float> merged(
         {channels, static_cast<py::ssize_t>(size.second), static_cast<py::ssize_t>(size.first)});
-    float* out = merged.mutable_data();
+    const std::span<float> out(merged.mutable_data(), static_cast<std::size_t>(merged.size()));
     {
         const py::gil_scoped_release release;
         merge(passes, static_cast<int>(channels), size.second, size.first, out);

@@ -3,21 +3,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
+#include <span>
 #include <vector>
 
-#include "openpose_ext/decode.hpp"
-
-// OpenPose's skeleton of 18 parts: the parts that each limb joins, and its first PAF channel.
-constexpr int kLimbs[][3] = {{1, 2, 12},  {1, 5, 20},   {2, 3, 14},  {3, 4, 16},  {5, 6, 22},
-                             {6, 7, 24},  {1, 8, 0},    {8, 9, 2},   {9, 10, 4},  {1, 11, 6},
-                             {11, 12, 8}, {12, 13, 10}, {1, 0, 28},  {0, 14, 30}, {14, 16, 34},
-                             {0, 15, 32}, {15, 17, 36}, {2, 16, 18}, {5, 17, 26}};
+#include "openpose_ext/openpose_ext.hpp"
 
 int main(int argc, char** argv) {
-    openpose_ext::Topology topology{18, {}};
-    for (const auto& [a, b, x] : kLimbs)
-        topology.limbs.push_back({a, b, x, x + 1, x == 18 || x == 26});
-
     std::ifstream file(argc == 2 ? argv[1] : "", std::ios::binary);
     std::int32_t size[2] = {0, 0};
     file.read(reinterpret_cast<char*>(size), sizeof size);
@@ -27,17 +18,15 @@ int main(int argc, char** argv) {
     file.read(reinterpret_cast<char*>(cells.data()), std::streamsize(cells.size() * sizeof(float)));
     if (!file) return 2;
 
-    const std::ptrdiff_t map = std::ptrdiff_t{height} * width;
-    const openpose_ext::MapView heat{cells.data(), 19, height, width, map, width};
-    const openpose_ext::MapView paf{cells.data() + 19 * map, 38, height, width, map, width};
-    const openpose_ext::Placement placement{8, 3.5, 8, 3.5, 8 * width, 8 * height};
+    const std::span<const float> all(cells);
+    const openpose_ext::MapView heat(all.first(cells.size() / 3), 19, height, width);
+    const openpose_ext::MapView paf(all.last(cells.size() / 3 * 2), 38, height, width);
     openpose_ext::Decoder decoder;
-    const openpose_ext::People& people = decoder.decode(heat, paf, topology, placement, {});
-    for (int person = 0; person < people.count; ++person) {
-        std::printf("%.9g", people.scores[person]);
-        for (int i = 0; i < 3 * people.parts; ++i) {
-            std::printf(" %.9g", people.keypoints[3 * people.parts * person + i]);
-        }
+    for (const openpose_ext::Person person : decoder.decode(
+             heat, paf, openpose_ext::coco_18(), openpose_ext::Placement::network(8, heat))) {
+        std::printf("%.9g", person.score());
+        for (const auto point : person)
+            std::printf(" %.9g %.9g %.9g", point.x, point.y, point.score);
         std::printf("\n");
     }
 }

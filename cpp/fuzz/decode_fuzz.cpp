@@ -1,6 +1,7 @@
 // The whole decoder under libFuzzer: any skeleton, any maps, any options, both modes. It must
 // neither crash nor hang, refuse with std::invalid_argument alone, and give sound people.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -94,36 +95,48 @@ float choose_value(Choices& choices) {
 }
 
 // Owns the cells of maps that lie in memory as `layout` says: packed, with cells of NaN behind each
-// row, upside down, or the last map first.
+// row, upside down, the last map first, or cell by cell; in half precision or not.
 class Cells {
 public:
-    Cells(int channels, int height, int width, int layout)
-        : stride_(width + (layout & 1) * 3),
-          stored_(static_cast<std::size_t>(channels) * height * stride_,
-                  std::numeric_limits<float>::quiet_NaN()) {
-        const std::ptrdiff_t map = std::ptrdiff_t{height} * stride_;
-        view_ = {stored_.data(), channels, height, width, map, stride_};
-        if (stored_.empty()) return;
+    Cells(int channels, int height, int width, int layout, bool half)
+        : channels_(channels), height_(height), width_(width), half_(half) {
+        const int stride = width + (layout & 1) * 3;
+        const std::ptrdiff_t map = std::ptrdiff_t{height} * stride;
+        strides_ = {map, stride, 1, 0};
+        if ((layout & 8) != 0) strides_ = {1, std::ptrdiff_t{stride} * channels, channels, 0};
         if ((layout & 2) != 0) {
-            view_.data += (height - 1) * std::ptrdiff_t{stride_};
-            view_.row_stride = -stride_;
+            strides_.first += (height - 1) * strides_.row;
+            strides_.row = -strides_.row;
         }
         if ((layout & 4) != 0) {
-            view_.data += (channels - 1) * map;
-            view_.channel_stride = -map;
+            strides_.first += (channels - 1) * strides_.channel;
+            strides_.channel = -strides_.channel;
         }
+        const auto cells = static_cast<std::size_t>(channels) * height * stride;
+        stored_.assign(cells, std::numeric_limits<float>::quiet_NaN());
     }
 
-    [[nodiscard]] MapView view() const { return view_; }
+    // Throws std::invalid_argument if there are no cells. Half-precision maps have other values.
+    [[nodiscard]] MapView view() {
+        if (!half_) return {stored_, channels_, height_, width_, strides_};
+        halves_.resize(stored_.size());
+        for (std::size_t i = 0; i < stored_.size(); ++i) {
+            // The upper bits of a float32, moved to where those of a half are: any value there is.
+            const auto bits = std::bit_cast<std::uint32_t>(stored_[i]);
+            halves_[i] = static_cast<float16>((bits >> 16 & 0x8000U) | (bits >> 13 & 0x7fffU));
+        }
+        return {halves_, channels_, height_, width_, strides_};
+    }
     [[nodiscard]] float& at(int channel, int y, int x) {
-        return stored_[&view_.row(channel, y)[x] - stored_.data()];
+        return stored_[static_cast<std::size_t>(strides_.first + channel * strides_.channel +
+                                                y * strides_.row + x * strides_.column)];
     }
 
     // Sets every cell: to a value each, or all to zero.
     void fill(Choices& choices, bool with_zeros) {
-        for (int channel = 0; channel < view_.channels; ++channel) {
-            for (int y = 0; y < view_.height; ++y) {
-                for (int x = 0; x < view_.width; ++x) {
+        for (int channel = 0; channel < channels_; ++channel) {
+            for (int y = 0; y < height_; ++y) {
+                for (int x = 0; x < width_; ++x) {
                     at(channel, y, x) = with_zeros ? 0 : choose_value(choices);
                 }
             }
@@ -137,23 +150,27 @@ public:
         const int column = choices.byte();
         const int shape = choices.byte();
         const float value = choose_value(choices);
-        if (view_.channels == 0) return;
+        if (channels_ == 0) return;
         const int reach_x = shape & 15;
         const int reach_y = shape >> 5;
         const bool pointed = (shape & 16) != 0;
         for (int y = row - reach_y; y <= row + reach_y; ++y) {
             for (int x = column - reach_x; x <= column + reach_x; ++x) {
-                if (y < 0 || y >= view_.height || x < 0 || x >= view_.width) continue;
+                if (y < 0 || y >= height_ || x < 0 || x >= width_) continue;
                 const auto away = static_cast<float>(std::abs(x - column) + std::abs(y - row));
-                at(channel % view_.channels, y, x) = pointed ? value / (1 + away) : value;
+                at(channel % channels_, y, x) = pointed ? value / (1 + away) : value;
             }
         }
     }
 
 private:
-    int stride_;
+    int channels_;
+    int height_;
+    int width_;
+    bool half_;
+    Strides strides_;
     std::vector<float> stored_;
-    MapView view_;
+    std::vector<float16> halves_;
 };
 
 void check(const People& people, const Topology& topology, const Placement& placement,
@@ -202,6 +219,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const int height = choices.number(0, 24);
     const int width = choices.number(0, 40);
     const int layout = choices.byte();
+    // Interleaved or half precision, which the reference takes neither of.
+    const int kind = mode % 4 == 0 ? 0 : mode >> 3;
     // Channels that do not fit now and then.
     const int odd = choices.byte();
     const int heats = topology.parts + odd % 2 + static_cast<int>(odd == 255);
@@ -209,8 +228,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Placement placement{0.5 * choices.number(1, 20), 0.5 * choices.number(-20, 20),
                               0.5 * choices.number(1, 20), 0.5 * choices.number(-20, 20),
                               choices.number(1, 200),      choices.number(1, 200)};
-    Cells heat(heats, height, width, layout);
-    Cells paf(pafs, height, width, layout >> 3);
+    Cells heat(heats, height, width, (layout & 7) | (kind & 8), (kind & 1) != 0);
+    Cells paf(pafs, height, width, (layout >> 3 & 7) | (kind >> 1 & 8), (kind & 2) != 0);
     // Drawn maps lead deeper than noise: a person needs maxima and fields that fit.
     const bool drawn = (mode & 4) != 0;
     heat.fill(choices, drawn);
@@ -220,7 +239,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     try {
         if (mode % 4 == 0) {
-            check(reference::decode(heat.view(), paf.view(), topology, options), topology);
+            check(reference::decode(heat.view().as<float>(), paf.view().as<float>(), topology,
+                                    options),
+                  topology);
         } else {
             static Decoder decoder;  // reused, as programs do
             check(decoder.decode(heat.view(), paf.view(), topology, placement, options), topology,

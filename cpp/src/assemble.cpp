@@ -4,6 +4,11 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "checks.hpp"
+#include "stages.hpp"
 
 namespace openpose_ext {
 
@@ -38,12 +43,6 @@ float middle_of(const std::vector<float>& sizes) {
     return sizes.size() < kTelling ? 0 : sizes[sizes.size() / 2];
 }
 
-void merge_into(std::vector<float>& sizes, const std::vector<float>& more) {
-    const auto old = static_cast<std::ptrdiff_t>(sizes.size());
-    sizes.insert(sizes.end(), more.begin(), more.end());
-    std::inplace_merge(sizes.begin(), sizes.begin() + old, sizes.end());
-}
-
 void add_person(Assembly& assembly) {
     assembly.peak.resize(assembly.peak.size() + assembly.parts, -1);
     assembly.score.push_back(0);
@@ -57,6 +56,8 @@ float most_cells(const Limb& limb, float size) {
     if (!(limb.length > 0) || !(size > 0)) return std::numeric_limits<float>::infinity();
     return kLongest * size * limb.length + kSlack;
 }
+
+namespace unchecked {
 
 void assemble(const Peaks& peaks, const Topology& topology,
               const std::vector<std::vector<Connection>>& connections, const DecodeOptions& options,
@@ -89,6 +90,8 @@ void assemble(const Peaks& peaks, const Topology& topology,
 
     auto& owner = scratch.owner;
     auto& sizes = scratch.sizes;
+    // A person has a limb once, so none of these grows, and none allocates once it is warm.
+    scratch.both.reserve(topology.limbs.size());
     owner.assign(peaks.all.size(), -1);
     const auto take = [&](int person, int part, int peak) {
         assembly.peak[person * parts + part] = peak;
@@ -104,8 +107,10 @@ void assemble(const Peaks& peaks, const Topology& topology,
         const Peak& end_b = peaks.all[link.b];
         const float cells = std::hypot(end_a.x - end_b.x, end_a.y - end_b.y);
         if (person_a >= 0 && person_b >= 0 && person_a != person_b) {
-            scratch.both = sizes[person_a];
-            merge_into(scratch.both, sizes[person_b]);
+            const std::vector<float>& one = sizes[person_a];
+            const std::vector<float>& other = sizes[person_b];
+            scratch.both.resize(one.size() + other.size());
+            std::merge(one.begin(), one.end(), other.begin(), other.end(), scratch.both.begin());
             if (cells > most_cells(limb, middle_of(scratch.both))) continue;
         } else if (const int person = std::max(person_a, person_b); person >= 0) {
             if (cells > most_cells(limb, middle_of(sizes[person]))) continue;
@@ -116,6 +121,7 @@ void assemble(const Peaks& peaks, const Topology& topology,
             add_person(assembly);
             if (sizes.size() < static_cast<std::size_t>(assembly.people)) sizes.emplace_back();
             sizes[person_a].clear();
+            sizes[person_a].reserve(topology.limbs.size());
             take(person_a, limb.a, link.a);
             take(person_a, limb.b, link.b);
         } else if (person_b < 0) {
@@ -179,6 +185,42 @@ void assemble(const Peaks& peaks, const Topology& topology,
     assembly.peak.resize(static_cast<std::size_t>(kept) * parts);
     assembly.score.resize(kept);
     assembly.count.resize(kept);
+}
+
+}  // namespace unchecked
+
+void Assembly::check(int peaks, int of_parts) const {
+    const auto rows = static_cast<std::size_t>(people);
+    if (people < 0 || parts != of_parts || peak.size() != rows * of_parts || score.size() != rows ||
+        count.size() != rows || size.size() != rows) {
+        throw std::invalid_argument("the tables of " + std::to_string(people) + " people of " +
+                                    std::to_string(parts) + " parts do not fit; " +
+                                    std::to_string(of_parts) + " parts are needed");
+    }
+    for (const int index : peak) {
+        if (index >= -1 && index < peaks) continue;
+        throw std::invalid_argument("a person has peak " + std::to_string(index) + " of " +
+                                    std::to_string(peaks));
+    }
+}
+
+void assemble(const Peaks& peaks, const Topology& topology,
+              const std::vector<std::vector<Connection>>& connections, const DecodeOptions& options,
+              Workspace& workspace, Assembly& assembly) {
+    topology.check();
+    options.check();
+    peaks.check(topology.parts);
+    if (connections.size() != topology.limbs.size()) {
+        throw std::invalid_argument(
+            "there are connections of " + std::to_string(connections.size()) +
+            " limbs; the topology has " + std::to_string(topology.limbs.size()));
+    }
+    for (std::size_t l = 0; l < connections.size(); ++l) {
+        const Limb& limb = topology.limbs[l];
+        check_pairs(peaks.count(limb.a), peaks.count(limb.b), connections[l]);
+    }
+    unchecked::assemble(peaks, topology, connections, options, workspace.memory().assemble,
+                        assembly);
 }
 
 }  // namespace openpose_ext

@@ -1,8 +1,14 @@
 #include "openpose_ext/assign.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
+#include <string>
+
+#include "checks.hpp"
+#include "stages.hpp"
 
 namespace openpose_ext {
 
@@ -55,7 +61,7 @@ void match_group(const Connection* pairs, int count, AssignScratch& scratch,
         scratch.cost[cell] = -static_cast<double>(pairs[i].score);
         scratch.order[cell] = i;
     }
-    solve_assignment(scratch.cost.data(), rows, columns, scratch, scratch.column_of);
+    unchecked::solve_assignment(scratch.cost.data(), rows, columns, scratch, scratch.column_of);
     for (int row = 0; row < rows; ++row) {
         const int pair = scratch.order[row * columns + scratch.column_of[row]];
         if (pair >= 0) chosen.push_back(pairs[pair]);
@@ -63,6 +69,8 @@ void match_group(const Connection* pairs, int count, AssignScratch& scratch,
 }
 
 }  // namespace
+
+namespace unchecked {
 
 void assign_greedy(int count_a, int count_b, AssignScratch& scratch,
                    std::vector<Connection>& connections) {
@@ -108,19 +116,26 @@ void assign_hungarian(int count_a, int count_b, AssignScratch& scratch,
     std::sort(connections.begin(), connections.end(), better);
 }
 
-void connect(MapView paf, const Topology& topology, const Peaks& peaks,
+template <class T>
+void connect(const Maps<T>& paf, const Topology& topology, const Peaks& peaks,
              const DecodeOptions& options, ConnectScratch& scratch,
              std::vector<std::vector<Connection>>& connections) {
     const auto assign = options.assignment == Assignment::greedy ? assign_greedy : assign_hungarian;
     connections.resize(topology.limbs.size());
     for (std::size_t l = 0; l < topology.limbs.size(); ++l) {
         const Limb& limb = topology.limbs[l];
+        connections[l].clear();
+        if (!limb.has_field()) continue;
         // Hostile maps accept thousands of pairs, so only the chosen ones are copied.
         score_limb(paf, limb, peaks, options, scratch.limb, scratch.pairs);
         assign(peaks.count(limb.a), peaks.count(limb.b), scratch.assign, scratch.pairs);
         connections[l].assign(scratch.pairs.begin(), scratch.pairs.end());
     }
 }
+template void connect(const Maps<float>&, const Topology&, const Peaks&, const DecodeOptions&,
+                      ConnectScratch&, std::vector<std::vector<Connection>>&);
+template void connect(const Maps<float16>&, const Topology&, const Peaks&, const DecodeOptions&,
+                      ConnectScratch&, std::vector<std::vector<Connection>>&);
 
 void solve_assignment(const double* cost, int rows, int columns, AssignScratch& scratch,
                       std::vector<int>& column_of) {
@@ -178,6 +193,51 @@ void solve_assignment(const double* cost, int rows, int columns, AssignScratch& 
             std::swap(column_of[owner], column);
         }
     }
+}
+
+}  // namespace unchecked
+
+void assign_greedy(int count_a, int count_b, Workspace& workspace,
+                   std::vector<Connection>& connections) {
+    check_pairs(count_a, count_b, connections);
+    unchecked::assign_greedy(count_a, count_b, workspace.memory().connect.assign, connections);
+}
+
+void assign_hungarian(int count_a, int count_b, Workspace& workspace,
+                      std::vector<Connection>& connections) {
+    check_pairs(count_a, count_b, connections);
+    unchecked::assign_hungarian(count_a, count_b, workspace.memory().connect.assign, connections);
+}
+
+void connect(const MapView& paf, const Topology& topology, const Peaks& peaks,
+             const DecodeOptions& options, Workspace& workspace,
+             std::vector<std::vector<Connection>>& connections) {
+    topology.check();
+    options.check();
+    check_view(paf, "paf", topology.paf_channels());
+    peaks.check(topology.parts, paf.height(), paf.width());
+    paf.visit([&](const auto& maps) {
+        unchecked::connect(maps, topology, peaks, options, workspace.memory().connect, connections);
+    });
+}
+
+void solve_assignment(std::span<const double> cost, int rows, int columns, Workspace& workspace,
+                      std::vector<int>& column_of) {
+    constexpr double kLargest = 1e100;
+    if (rows < 0 || rows > columns || cost.size() / std::max(columns, 1) != std::size_t(rows) ||
+        cost.size() != static_cast<std::size_t>(rows) * columns) {
+        throw std::invalid_argument("cost has " + std::to_string(cost.size()) +
+                                    " values; it must be rows x columns, here " +
+                                    std::to_string(rows) + " x " + std::to_string(columns) +
+                                    ", with no more rows than columns");
+    }
+    for (const double value : cost) {
+        if (std::abs(value) <= kLargest) continue;  // NaN is not
+        throw std::invalid_argument("cost must be finite and within 1e100, not " +
+                                    std::to_string(value));
+    }
+    unchecked::solve_assignment(cost.data(), rows, columns, workspace.memory().connect.assign,
+                                column_of);
 }
 
 }  // namespace openpose_ext

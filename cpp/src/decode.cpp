@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "stages.hpp"
+
 namespace openpose_ext {
 
 namespace {
@@ -46,14 +48,6 @@ void score_people(const Peaks& peaks, const Topology& topology, Assembly& assemb
     }
 }
 
-void check(const Placement& placement) {
-    const bool finite = std::isfinite(placement.scale_x) && std::isfinite(placement.shift_x) &&
-                        std::isfinite(placement.scale_y) && std::isfinite(placement.shift_y);
-    if (!finite || placement.width < 1 || placement.height < 1) {
-        throw std::invalid_argument("the placement needs finite numbers and a picture of a pixel");
-    }
-}
-
 void place(const Peak& peak, const Placement& placement, float score, float* keypoint) {
     const Peak placed = placement.to_picture(peak);
     keypoint[0] = placed.x;
@@ -67,8 +61,11 @@ void write_people(const Peaks& peaks, const Assembly& assembly, const Filled& fi
     const int parts = assembly.parts;
     order.resize(assembly.people);
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&assembly](int one, int other) {
-        return assembly.score[one] > assembly.score[other];
+    std::sort(order.begin(), order.end(), [&assembly](int one, int other) {
+        if (assembly.score[one] != assembly.score[other]) {
+            return assembly.score[one] > assembly.score[other];
+        }
+        return one < other;
     });
     if (most > 0 && static_cast<int>(order.size()) > most) order.resize(most);
 
@@ -117,25 +114,77 @@ void check_maps(int heat_channels, int heat_height, int heat_width, int paf_chan
     }
 }
 
-const People& Decoder::decode(MapView heat, MapView paf, const Topology& topology,
+void Placement::check() const {
+    const double numbers[] = {scale_x, shift_x, scale_y, shift_y};
+    const char* const names[] = {"scale_x", "shift_x", "scale_y", "shift_y"};
+    for (int i = 0; i < 4; ++i) {
+        if (std::isfinite(numbers[i])) continue;
+        throw std::invalid_argument(std::string("the placement's ") + names[i] +
+                                    " must be finite, not " + std::to_string(numbers[i]));
+    }
+    if (width < 1 || height < 1) {
+        throw std::invalid_argument("the placement's picture must have a pixel at least, not " +
+                                    std::to_string(width) + " x " + std::to_string(height));
+    }
+}
+
+struct Decoder::State {
+    Workspace workspace;
+    Peaks peaks;
+    std::vector<std::vector<Connection>> connections;
+    Assembly assembly;
+    Filled filled;
+    People people;
+
+    template <class T>
+    void decode(const Maps<T>& heat, const Maps<T>& paf, const Topology& topology,
+                const Placement& placement, const DecodeOptions& options) {
+        Workspace::Memory& memory = workspace.memory();
+        unchecked::find_peaks(heat, topology.parts, options, memory.peaks, peaks);
+        unchecked::connect(paf, topology, peaks, options, memory.connect, connections);
+        unchecked::assemble(peaks, topology, connections, options, memory.assemble, assembly);
+        score_people(peaks, topology, assembly);
+        if (options.fill) {
+            unchecked::fill(heat, paf, peaks, topology, assembly, filled);
+        } else {
+            filled.at.assign(static_cast<std::size_t>(assembly.people) * topology.parts, Peak{});
+        }
+        write_people(peaks, assembly, filled, placement, options.max_people, memory.order, people);
+    }
+};
+
+Decoder::Decoder() : state_(std::make_unique<State>()) {}
+Decoder::~Decoder() = default;
+Decoder::Decoder(Decoder&& other) noexcept = default;
+Decoder& Decoder::operator=(Decoder&& other) noexcept = default;
+
+const Peaks& Decoder::peaks() const { return state_->peaks; }
+const std::vector<std::vector<Connection>>& Decoder::connections() const {
+    return state_->connections;
+}
+
+const People& Decoder::decode(const MapView& heat, const MapView& paf, const Topology& topology,
                               const Placement& placement, const DecodeOptions& options) {
     topology.check();
     options.check();
-    check(placement);
-    check_maps(heat.channels, heat.height, heat.width, paf.channels, paf.height, paf.width,
-               topology);
-
-    find_peaks(heat, topology.parts, options, peak_scratch_, peaks_);
-    connect(paf, topology, peaks_, options, connect_scratch_, connections_);
-    assemble(peaks_, topology, connections_, options, assemble_scratch_, assembly_);
-    score_people(peaks_, topology, assembly_);
-    if (options.fill) {
-        fill(heat, paf, peaks_, topology, assembly_, connect_scratch_.limb, filled_);
+    placement.check();
+    check_maps(heat.channels(), heat.height(), heat.width(), paf.channels(), paf.height(),
+               paf.width(), topology);
+    // The stages walk adjacent cells of one type; anything else is packed once.
+    const bool mixed = heat.is_half() != paf.is_half();
+    const auto walkable = [mixed](const MapView& maps, std::vector<float>& memory) {
+        const bool as_it_is = maps.has_adjacent_rows() && !(mixed && maps.is_half());
+        return as_it_is ? maps : pack(maps, memory);
+    };
+    Workspace::Memory& memory = state_->workspace.memory();
+    const MapView heats = walkable(heat, memory.heat);
+    const MapView pafs = walkable(paf, memory.paf);
+    if (heats.is_half()) {
+        state_->decode(heats.as<float16>(), pafs.as<float16>(), topology, placement, options);
     } else {
-        filled_.at.assign(static_cast<std::size_t>(assembly_.people) * topology.parts, Peak{});
+        state_->decode(heats.as<float>(), pafs.as<float>(), topology, placement, options);
     }
-    write_people(peaks_, assembly_, filled_, placement, options.max_people, order_, people_);
-    return people_;
+    return state_->people;
 }
 
 }  // namespace openpose_ext

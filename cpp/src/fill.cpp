@@ -2,6 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
+#include <string>
+
+#include "checks.hpp"
+#include "stages.hpp"
 
 namespace openpose_ext {
 
@@ -26,7 +31,8 @@ struct Spot {
 };
 
 // The strongest of `best` and the cells around (y, x) that lie in the map.
-Spot strongest_around(MapView heat, int part, int y, int x, Spot best) {
+template <class T>
+Spot strongest_around(const Maps<T>& heat, int part, int y, int x, Spot best) {
     for (int row = std::max(y - 1, 0); row <= std::min(y + 1, heat.height - 1); ++row) {
         for (int column = std::max(x - 1, 0); column <= std::min(x + 1, heat.width - 1); ++column) {
             const float value = confidence(heat.at(part, row, column));
@@ -37,7 +43,8 @@ Spot strongest_around(MapView heat, int part, int y, int x, Spot best) {
 }
 
 // The strongest heat of `part` beside the way along the field of `limb` that starts at `from`.
-Spot follow(MapView heat, MapView paf, const Limb& limb, const Peak& from, int part) {
+template <class T>
+Spot follow(const Maps<T>& heat, const Maps<T>& paf, const Limb& limb, const Peak& from, int part) {
     const float sign = part == limb.b ? 1.0f : -1.0f;
     const float right = static_cast<float>(heat.width) - 0.5f;
     const float bottom = static_cast<float>(heat.height) - 0.5f;
@@ -76,11 +83,11 @@ Spot follow(MapView heat, MapView paf, const Limb& limb, const Peak& from, int p
 }
 
 // Looks for the missing parts of one person.
+template <class T>
 class Filler {
 public:
-    Filler(MapView heat, MapView paf, const Peaks& peaks, const Topology& topology,
-           const std::vector<char>& taken, const int* seen, float size, Peak* filled,
-           LimbScratch& scratch)
+    Filler(const Maps<T>& heat, const Maps<T>& paf, const Peaks& peaks, const Topology& topology,
+           const std::vector<char>& taken, const int* seen, float size, Peak* filled)
         : heat_(heat),
           paf_(paf),
           peaks_(peaks),
@@ -88,8 +95,7 @@ public:
           taken_(taken),
           seen_(seen),
           size_(size),
-          filled_(filled),
-          scratch_(scratch) {}
+          filled_(filled) {}
 
     // True if something was filled.
     bool fill_round() {
@@ -124,17 +130,17 @@ private:
         Peak best;
         float best_value = 0;
         for (const Limb& limb : topology_.limbs) {
-            if (limb.a != part && limb.b != part) continue;
+            if ((limb.a != part && limb.b != part) || !limb.has_field()) continue;
             const Peak* from = known(limb.a == part ? limb.b : limb.a);
             if (from == nullptr) continue;
             const Spot spot = follow(heat_, paf_, limb, *from, part);
             if (!(spot.heat > kLeastHeat)) continue;
-            const Peak there = refine(heat_, part, spot.y, spot.x);
+            const Peak there = unchecked::refine(heat_, part, spot.y, spot.x);
             if (std::hypot(there.x - from->x, there.y - from->y) > most_cells(limb, size_))
                 continue;
             const Integral field =
-                limb.a == part ? integrate(paf_, limb, there, *from, kLeastSample, scratch_)
-                               : integrate(paf_, limb, *from, there, kLeastSample, scratch_);
+                limb.a == part ? unchecked::integrate(paf_, limb, there, *from, kLeastSample)
+                               : unchecked::integrate(paf_, limb, *from, there, kLeastSample);
             if (field.mean < kLeastMean || field.share < kLeastShare) continue;
             const float value = field.mean * there.score;
             if (value > best_value && !is_taken(part, there)) {
@@ -145,21 +151,23 @@ private:
         return best;
     }
 
-    MapView heat_;
-    MapView paf_;
+    const Maps<T>& heat_;
+    const Maps<T>& paf_;
     const Peaks& peaks_;
     const Topology& topology_;
     const std::vector<char>& taken_;
     const int* seen_;
     float size_;
     Peak* filled_;
-    LimbScratch& scratch_;
 };
 
 }  // namespace
 
-void fill(MapView heat, MapView paf, const Peaks& peaks, const Topology& topology,
-          const Assembly& assembly, LimbScratch& scratch, Filled& filled) {
+namespace unchecked {
+
+template <class T>
+void fill(const Maps<T>& heat, const Maps<T>& paf, const Peaks& peaks, const Topology& topology,
+          const Assembly& assembly, Filled& filled) {
     const int parts = topology.parts;
     filled.at.assign(static_cast<std::size_t>(assembly.people) * parts, Peak{});
     filled.taken.assign(peaks.all.size(), 0);
@@ -167,11 +175,45 @@ void fill(MapView heat, MapView paf, const Peaks& peaks, const Topology& topolog
         if (peak >= 0) filled.taken[peak] = 1;
     }
     for (int person = 0; person < assembly.people; ++person) {
-        Filler filler(heat, paf, peaks, topology, filled.taken, &assembly.peak[person * parts],
-                      assembly.size[person], &filled.at[person * parts], scratch);
+        Filler<T> filler(heat, paf, peaks, topology, filled.taken, &assembly.peak[person * parts],
+                         assembly.size[person], &filled.at[person * parts]);
         // A chain of missing parts is filled from its root on, a part or more a round.
         for (int round = 0; round < parts && filler.fill_round(); ++round) {
         }
+    }
+}
+template void fill(const Maps<float>&, const Maps<float>&, const Peaks&, const Topology&,
+                   const Assembly&, Filled&);
+template void fill(const Maps<float16>&, const Maps<float16>&, const Peaks&, const Topology&,
+                   const Assembly&, Filled&);
+
+}  // namespace unchecked
+
+void fill(const MapView& heat, const MapView& paf, const Peaks& peaks, const Topology& topology,
+          const Assembly& assembly, Workspace& workspace, Filled& filled) {
+    topology.check();
+    check_view(heat, "heat", topology.parts);
+    check_view(paf, "paf", topology.paf_channels());
+    if (heat.height() != paf.height() || heat.width() != paf.width()) {
+        throw std::invalid_argument("heat is " + std::to_string(heat.height()) + " x " +
+                                    std::to_string(heat.width()) + " cells but paf is " +
+                                    std::to_string(paf.height()) + " x " +
+                                    std::to_string(paf.width()));
+    }
+    peaks.check(topology.parts, heat.height(), heat.width());
+    assembly.check(static_cast<int>(peaks.all.size()), topology.parts);
+    const auto run = [&](const MapView& h, const MapView& p) {
+        h.visit([&]<class T>(const Maps<T>& heats) {
+            unchecked::fill(heats, p.template as<T>(), peaks, topology, assembly, filled);
+        });
+    };
+    Workspace::Memory& memory = workspace.memory();
+    if (heat.is_half() == paf.is_half()) {
+        run(heat, paf);
+    } else if (heat.is_half()) {
+        run(pack(heat, memory.heat), paf);
+    } else {
+        run(heat, pack(paf, memory.paf));
     }
 }
 

@@ -4,19 +4,23 @@
 #include <stdexcept>
 #include <string>
 
+#include "stages.hpp"
+
 namespace openpose_ext {
 
 namespace {
 
 // The largest of a row's values that are numbers and not infinite; 0 if none is above.
-float highest_of(const float* row, int width) {
+template <class T>
+float highest_of(const T* row, int width) {
     float highest = 0;
     for (int x = 0; x < width; ++x) highest = std::max(highest, confidence(row[x]));
     return highest;
 }
 
 // The highest cell of a map, located below the cell; a score of 0 if nothing is above 0.
-Peak find_highest(MapView heat, int part) {
+template <class T>
+Peak find_highest(const Maps<T>& heat, int part) {
     float highest = 0;
     int at_y = 0;
     for (int y = 0; y < heat.height; ++y) {
@@ -27,9 +31,10 @@ Peak find_highest(MapView heat, int part) {
         }
     }
     if (!(highest > 0)) return {};
-    const float* row = heat.row(part, at_y);
-    const auto at_x = static_cast<int>(std::find(row, row + heat.width, highest) - row);
-    return refine(heat, part, at_y, at_x);
+    const T* row = heat.row(part, at_y);
+    int at_x = 0;
+    while (to_float(row[at_x]) != highest) ++at_x;
+    return unchecked::refine(heat, part, at_y, at_x);
 }
 
 }  // namespace
@@ -43,11 +48,15 @@ void check_hand_maps(int channels, int height, int width) {
     }
 }
 
-std::vector<Peak> decode_hand(MapView heat, const Placement& placement) {
-    check_hand_maps(heat.channels, heat.height, heat.width);
+std::vector<Peak> decode_hand(const MapView& heat, const Placement& placement) {
+    check_hand_maps(heat.channels(), heat.height(), heat.width());
+    placement.check();
+    std::vector<float> memory;
+    const MapView maps = heat.has_adjacent_rows() ? heat : pack(heat, memory);
     std::vector<Peak> points(kHandPoints);
     for (int part = 0; part < kHandPoints; ++part) {
-        const Peak peak = find_highest(heat, part);
+        const Peak peak =
+            maps.visit([part](const auto& typed) { return find_highest(typed, part); });
         if (peak.score > kHandThreshold) points[part] = placement.to_picture(peak);
     }
     return points;

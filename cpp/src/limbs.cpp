@@ -4,7 +4,9 @@
 #include <cmath>
 #include <cstdint>
 
-#include "openpose_ext/multiversion.hpp"
+#include "checks.hpp"
+#include "clones.hpp"
+#include "stages.hpp"
 
 namespace openpose_ext {
 
@@ -12,20 +14,24 @@ namespace {
 
 constexpr float kShortest = 1e-3f;  // cells; closer peaks have no direction
 
+constexpr int kLanes = 8;  // pairs of a vector; 8 floats fill one of AVX2
+static_assert(kBatch % kLanes == 0);
+
 // Samples between cells, in the middle of as many equal pieces of the line. They are smoother than
 // those at the nearest cells, so half as many rank pairs as well.
 constexpr int kFineSamples = kSamples / 2;
 constexpr float kFineStep = static_cast<float>(kSamples - 1) / kFineSamples;  // in sample steps
 
 // The field of one limb as two planes.
+template <class T>
 struct Field {
-    const float* x;
-    const float* y;
+    const T* x;
+    const T* y;
     std::int32_t stride;
     std::int32_t last_column;
     std::int32_t last_row;
 
-    Field(MapView paf, const Limb& limb)
+    Field(const Maps<T>& paf, const Limb& limb)
         : x(paf.row(limb.paf_x, 0)),
           y(paf.row(limb.paf_y, 0)),
           stride(static_cast<std::int32_t>(paf.row_stride)),
@@ -43,11 +49,12 @@ inline std::int32_t nearest_cell(float x, float y, std::int32_t stride, std::int
 
 // For every b whether the field halfway from a exceeds the threshold. Most pairs of a crowd belong
 // to different people and fail.
-OPENPOSE_MULTIVERSION
-void test_middle(const Field& field, float ax, float ay, const float* bx, const float* by,
-                 int count, float threshold, std::int32_t* passes) {
-    const float* fx = field.x;
-    const float* fy = field.y;
+template <class T>
+OPENPOSE_EXT_BODY void test_middle_body(const Field<T>& field, float ax, float ay, const float* bx,
+                                        const float* by, int count, float threshold,
+                                        std::int32_t* passes) {
+    const T* fx = field.x;
+    const T* fy = field.y;
     const std::int32_t stride = field.stride;
     const std::int32_t last_column = field.last_column;
     const std::int32_t last_row = field.last_row;
@@ -57,33 +64,52 @@ void test_middle(const Field& field, float ax, float ay, const float* bx, const 
         const std::int32_t middle =
             nearest_cell(ax + 0.5f * dx, ay + 0.5f * dy, stride, last_column, last_row);
         const float least = threshold * std::sqrt(dx * dx + dy * dy);
-        passes[i] = static_cast<std::int32_t>(fx[middle] * dx + fy[middle] * dy > least);
+        passes[i] = static_cast<std::int32_t>(
+            to_float(fx[middle]) * dx + to_float(fy[middle]) * dy > least);
     }
 }
+OPENPOSE_EXT_CLONES(void, test_middle,
+                    (const Field<float>& field, float ax, float ay, const float* bx,
+                     const float* by, int count, float threshold, std::int32_t* passes),
+                    (field, ax, ay, bx, by, count, threshold, passes))
+OPENPOSE_EXT_CLONES(void, test_middle,
+                    (const Field<float16>& field, float ax, float ay, const float* bx,
+                     const float* by, int count, float threshold, std::int32_t* passes),
+                    (field, ax, ay, bx, by, count, threshold, passes))
 
 // The field at a cell along a unit vector. Fields are of unit vectors at most; a larger value is no
 // better evidence.
-inline float dot(const float* fx, const float* fy, std::int32_t cell, float unit_x, float unit_y) {
-    const float value = confidence(fx[cell] * unit_x + fy[cell] * unit_y);
+template <class T>
+inline float dot(const T* fx, const T* fy, std::int32_t cell, float unit_x, float unit_y) {
+    const float value = confidence(to_float(fx[cell]) * unit_x + to_float(fy[cell]) * unit_y);
     return std::min(std::max(value, -1.0f), 1.0f);
 }
+
+// Counts of pairs are rounded up to whole vectors: what lies behind the last pair of a batch is
+// some older pair, or zeros, and its sums are never read.
+inline int padded(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
 // Loops below run over the pairs of a batch inside one over the samples: pairs are many, samples
 // few, and all pairs take the same steps.
 
 // Adds, for every pair, the samples at the nearest cells and the number of those above the
 // threshold.
-OPENPOSE_MULTIVERSION
-void sample_nearest(const Field& field, float threshold, PairBatch& pairs) {
-    const float* fx = field.x;
-    const float* fy = field.y;
+template <class T>
+OPENPOSE_EXT_BODY void sample_nearest_body(const Field<T>& field, float threshold,
+                                           PairBatch& pairs) {
+    const T* fx = field.x;
+    const T* fy = field.y;
     const std::int32_t stride = field.stride;
     const std::int32_t last_column = field.last_column;
     const std::int32_t last_row = field.last_row;
-    const int count = pairs.count;
+    const int count = padded(pairs.count);
     // Of this function alone, so that the compiler sees that no store changes the field.
-    std::array<float, kBatch> sum{};
-    std::array<std::int32_t, kBatch> above{};
+    std::array<float, kBatch> sum;
+    std::array<std::int32_t, kBatch> above;
+    for (int i = 0; i < count; ++i) {
+        sum[i] = 0;
+        above[i] = 0;
+    }
     for (int t = 0; t < kSamples; ++t) {
         const auto along = static_cast<float>(t);
         for (int i = 0; i < count; ++i) {
@@ -98,19 +124,26 @@ void sample_nearest(const Field& field, float threshold, PairBatch& pairs) {
     std::copy_n(sum.begin(), count, pairs.sum.begin());
     std::copy_n(above.begin(), count, pairs.above.begin());
 }
+OPENPOSE_EXT_CLONES(void, sample_nearest,
+                    (const Field<float>& field, float threshold, PairBatch& pairs),
+                    (field, threshold, pairs))
+OPENPOSE_EXT_CLONES(void, sample_nearest,
+                    (const Field<float16>& field, float threshold, PairBatch& pairs),
+                    (field, threshold, pairs))
 
 // Sets, for every pair, the sum of the samples taken between the four cells around each.
-OPENPOSE_MULTIVERSION
-void sample_between(const Field& field, PairBatch& pairs) {
-    const float* fx = field.x;
-    const float* fy = field.y;
+template <class T>
+OPENPOSE_EXT_BODY void sample_between_body(const Field<T>& field, PairBatch& pairs) {
+    const T* fx = field.x;
+    const T* fy = field.y;
     const std::int32_t stride = field.stride;
     const std::int32_t last_column = field.last_column;
     const std::int32_t last_row = field.last_row;
     const auto right_edge = static_cast<float>(last_column);
     const auto bottom_edge = static_cast<float>(last_row);
-    const int count = pairs.count;
-    std::array<float, kBatch> sum{};
+    const int count = padded(pairs.count);
+    std::array<float, kBatch> sum;
+    for (int i = 0; i < count; ++i) sum[i] = 0;
     for (int t = 0; t < kFineSamples; ++t) {
         const float along = kFineStep * (static_cast<float>(t) + 0.5f);
         for (int i = 0; i < count; ++i) {
@@ -136,6 +169,10 @@ void sample_between(const Field& field, PairBatch& pairs) {
     }
     std::copy_n(sum.begin(), count, pairs.sum.begin());
 }
+OPENPOSE_EXT_CLONES(void, sample_between, (const Field<float>& field, PairBatch& pairs),
+                    (field, pairs))
+OPENPOSE_EXT_CLONES(void, sample_between, (const Field<float16>& field, PairBatch& pairs),
+                    (field, pairs))
 
 void add_pair(int index_a, const Peak& a, int index_b, const Peak& b, PairBatch& pairs) {
     const int i = pairs.count++;
@@ -174,7 +211,8 @@ void keep_supported(int needed, PairBatch& pairs) {
 }
 
 // Tries the pairs of a batch, appends the good ones and empties it.
-void try_pairs(const Field& field, float threshold, int needed, PairBatch& pairs,
+template <class T>
+void try_pairs(const Field<T>& field, float threshold, int needed, PairBatch& pairs,
                std::vector<Connection>& connections) {
     sample_nearest(field, threshold, pairs);
     keep_supported(needed, pairs);
@@ -190,23 +228,43 @@ void try_pairs(const Field& field, float threshold, int needed, PairBatch& pairs
 
 }  // namespace
 
-Integral integrate(MapView paf, const Limb& limb, const Peak& from, const Peak& to, float threshold,
-                   LimbScratch& scratch) {
-    PairBatch& pairs = scratch.pairs;
-    pairs.count = 0;
-    add_pair(0, from, 0, to, pairs);
-    sample_nearest(Field(paf, limb), threshold, pairs);
-    return {pairs.sum[0] / kSamples, static_cast<float>(pairs.above[0]) / kSamples};
-}
+namespace unchecked {
 
-void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeOptions& options,
-                LimbScratch& scratch, std::vector<Connection>& connections) {
+template <class T>
+Integral integrate(const Maps<T>& paf, const Limb& limb, const Peak& from, const Peak& to,
+                   float threshold) {
+    const Field<T> field(paf, limb);
+    const float dx = to.x - from.x;
+    const float dy = to.y - from.y;
+    const float length = std::sqrt(dx * dx + dy * dy);
+    const float inverse = length > kShortest ? 1.0f / length : 0.0f;
+    const float step_x = dx / (kSamples - 1);
+    const float step_y = dy / (kSamples - 1);
+    float sum = 0;
+    int above = 0;
+    for (int t = 0; t < kSamples; ++t) {
+        const auto along = static_cast<float>(t);
+        const std::int32_t cell = nearest_cell(from.x + along * step_x, from.y + along * step_y,
+                                               field.stride, field.last_column, field.last_row);
+        const float sample = dot(field.x, field.y, cell, dx * inverse, dy * inverse);
+        sum += sample;
+        above += static_cast<int>(sample > threshold);
+    }
+    return {sum / kSamples, static_cast<float>(above) / kSamples};
+}
+template Integral integrate(const Maps<float>&, const Limb&, const Peak&, const Peak&, float);
+template Integral integrate(const Maps<float16>&, const Limb&, const Peak&, const Peak&, float);
+
+template <class T>
+void score_limb(const Maps<T>& paf, const Limb& limb, const Peaks& peaks,
+                const DecodeOptions& options, LimbScratch& scratch,
+                std::vector<Connection>& connections) {
     connections.clear();
     const int count_a = peaks.count(limb.a);
     const int count_b = peaks.count(limb.b);
     if (count_a == 0 || count_b == 0) return;
 
-    const Field field(paf, limb);
+    const Field<T> field(paf, limb);
     const Peak* a = peaks.of(limb.a);
     const Peak* b = peaks.of(limb.b);
     const auto threshold = static_cast<float>(options.paf_threshold);
@@ -214,9 +272,10 @@ void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeO
     const int needed =
         std::min(static_cast<int>(std::floor(options.min_paf_share * kSamples)) + 1, kSamples);
 
-    scratch.x.resize(count_b);
-    scratch.y.resize(count_b);
-    scratch.passes.resize(count_b);
+    const int padded_b = padded(count_b);
+    scratch.x.assign(padded_b, 0.0f);
+    scratch.y.assign(padded_b, 0.0f);
+    scratch.passes.resize(padded_b);
     for (int j = 0; j < count_b; ++j) {
         scratch.x[j] = b[j].x;
         scratch.y[j] = b[j].y;
@@ -224,7 +283,7 @@ void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeO
     PairBatch& pairs = scratch.pairs;
     pairs.count = 0;
     for (int i = 0; i < count_a; ++i) {
-        test_middle(field, a[i].x, a[i].y, scratch.x.data(), scratch.y.data(), count_b, threshold,
+        test_middle(field, a[i].x, a[i].y, scratch.x.data(), scratch.y.data(), padded_b, threshold,
                     scratch.passes.data());
         for (int j = 0; j < count_b; ++j) {
             if (scratch.passes[j] == 0) continue;
@@ -233,6 +292,36 @@ void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeO
         }
     }
     try_pairs(field, threshold, needed, pairs, connections);
+}
+template void score_limb(const Maps<float>&, const Limb&, const Peaks&, const DecodeOptions&,
+                         LimbScratch&, std::vector<Connection>&);
+template void score_limb(const Maps<float16>&, const Limb&, const Peaks&, const DecodeOptions&,
+                         LimbScratch&, std::vector<Connection>&);
+
+}  // namespace unchecked
+
+Integral integrate(const MapView& paf, const Limb& limb, const Peak& from, const Peak& to,
+                   float threshold, Workspace&) {
+    check_limb(limb, std::max(limb.a, limb.b) + 1);
+    check_view(paf, "paf", std::max(limb.paf_x, limb.paf_y) + 1);
+    const Peaks ends{{from, to}, {0, 1, 2}};
+    ends.check(2, paf.height(), paf.width());
+    return paf.visit(
+        [&](const auto& maps) { return unchecked::integrate(maps, limb, from, to, threshold); });
+}
+
+void score_limb(const MapView& paf, const Limb& limb, const Peaks& peaks,
+                const DecodeOptions& options, Workspace& workspace,
+                std::vector<Connection>& connections) {
+    options.check();
+    const int parts = static_cast<int>(peaks.begin.size()) - 1;
+    check_limb(limb, parts);
+    check_view(paf, "paf", std::max(limb.paf_x, limb.paf_y) + 1);
+    peaks.check(parts, paf.height(), paf.width());
+    paf.visit([&](const auto& maps) {
+        unchecked::score_limb(maps, limb, peaks, options, workspace.memory().connect.limb,
+                              connections);
+    });
 }
 
 }  // namespace openpose_ext

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "openpose_ext/multiversion.hpp"
+#include "clones.hpp"
 
 namespace openpose_ext {
 
@@ -40,11 +40,26 @@ std::vector<Taps> find_taps(int count, double scale, double shift, int cells) {
     return taps;
 }
 
-OPENPOSE_MULTIVERSION
-void add_rows(const float* const* rows, const float* weights, int count, float* out) {
+OPENPOSE_EXT_BODY
+void add_rows_body(const float* const* rows, const float* weights, int count, float* out) {
     for (int i = 0; i < count; ++i) {
         out[i] += rows[0][i] * weights[0] + rows[1][i] * weights[1] + rows[2][i] * weights[2] +
                   rows[3][i] * weights[3];
+    }
+}
+OPENPOSE_EXT_CLONES(void, add_rows,
+                    (const float* const* rows, const float* weights, int count, float* out),
+                    (rows, weights, count, out))
+
+// Resamples one row to the merged columns.
+template <class T>
+void resample(const T* source, const std::vector<Taps>& columns, float factor, float* out) {
+    for (std::size_t x = 0; x < columns.size(); ++x) {
+        float sum = 0;
+        for (int k = 0; k < kTaps; ++k) {
+            sum += confidence(source[columns[x].cell[k]]) * columns[x].weight[k];
+        }
+        out[x] = factor * sum;
     }
 }
 
@@ -55,12 +70,12 @@ void check(const Pass& pass, int channels) {
                                     " channels comes from");
     }
     for (const int channel : pass.channel) {
-        if (channel < 0 || channel >= pass.maps.channels) {
+        if (channel < 0 || channel >= pass.maps.channels()) {
             throw std::invalid_argument("channel " + std::to_string(channel) + " of a pass of " +
-                                        std::to_string(pass.maps.channels));
+                                        std::to_string(pass.maps.channels()));
         }
     }
-    if (pass.maps.height < 1 || pass.maps.width < 1) {
+    if (pass.maps.height() < 1 || pass.maps.width() < 1) {
         throw std::invalid_argument("a pass has no cells");
     }
     for (const double value : {pass.scale_x, pass.shift_x, pass.scale_y, pass.shift_y}) {
@@ -70,38 +85,42 @@ void check(const Pass& pass, int channels) {
 
 }  // namespace
 
-void merge(const std::vector<Pass>& passes, int channels, int height, int width, float* merged) {
+void merge(const std::vector<Pass>& passes, int channels, int height, int width,
+           std::span<float> merged) {
     if (passes.empty()) throw std::invalid_argument("there is no pass to merge");
     for (const Pass& pass : passes) check(pass, channels);
+    if (channels < 0 || height < 1 || width < 1 ||
+        merged.size() != static_cast<std::size_t>(channels) * height * width) {
+        throw std::invalid_argument("merged has " + std::to_string(merged.size()) + " cells, not " +
+                                    std::to_string(channels) + " maps of " +
+                                    std::to_string(height) + " x " + std::to_string(width));
+    }
+    choose_isa();
 
-    std::fill_n(merged, static_cast<std::size_t>(channels) * height * width, 0.0f);
+    std::fill(merged.begin(), merged.end(), 0.0f);
     const float share = 1.0f / static_cast<float>(passes.size());
     std::vector<float> across;  // source rows, resampled to the merged columns
+    std::vector<float> memory;
     for (const Pass& pass : passes) {
-        const MapView& maps = pass.maps;
-        const auto columns = find_taps(width, pass.scale_x, pass.shift_x, maps.width);
-        const auto rows = find_taps(height, pass.scale_y, pass.shift_y, maps.height);
-        across.resize(static_cast<std::size_t>(maps.height) * width);
+        const MapView maps = pass.maps.has_adjacent_rows() ? pass.maps : pack(pass.maps, memory);
+        const auto columns = find_taps(width, pass.scale_x, pass.shift_x, maps.width());
+        const auto rows = find_taps(height, pass.scale_y, pass.shift_y, maps.height());
+        across.resize(static_cast<std::size_t>(maps.height()) * width);
         for (int channel = 0; channel < channels; ++channel) {
             const float factor = share * pass.sign[channel];
-            for (int y = 0; y < maps.height; ++y) {
-                const float* source = maps.row(pass.channel[channel], y);
-                float* out = &across[static_cast<std::size_t>(y) * width];
-                for (int x = 0; x < width; ++x) {
-                    float sum = 0;
-                    for (int k = 0; k < kTaps; ++k) {
-                        sum += confidence(source[columns[x].cell[k]]) * columns[x].weight[k];
-                    }
-                    out[x] = factor * sum;
+            maps.visit([&](const auto& source) {
+                for (int y = 0; y < source.height; ++y) {
+                    resample(source.row(pass.channel[channel], y), columns, factor,
+                             &across[static_cast<std::size_t>(y) * width]);
                 }
-            }
+            });
             for (int y = 0; y < height; ++y) {
                 std::array<const float*, kTaps> lines{};
                 for (int k = 0; k < kTaps; ++k) {
                     lines[k] = &across[static_cast<std::size_t>(rows[y].cell[k]) * width];
                 }
                 add_rows(lines.data(), rows[y].weight.data(), width,
-                         merged + (static_cast<std::size_t>(channel) * height + y) * width);
+                         &merged[(static_cast<std::size_t>(channel) * height + y) * width]);
             }
         }
     }

@@ -10,12 +10,13 @@
 namespace openpose_ext {
 
 /// Drops the weakest of all[first, end) beyond `most`; the others keep their order, and of equal
-/// scores the first stay. Anything with a `score` will do.
+/// scores the first stay. Anything with a `score` will do. `scores` is scratch.
 template <class Scored>
-void keep_strongest(std::vector<Scored>& all, std::size_t first, std::size_t most) {
+void keep_strongest(std::vector<Scored>& all, std::size_t first, std::size_t most,
+                    std::vector<decltype(Scored::score)>& scores) {
     if (all.size() - first <= most) return;
     const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first);
-    std::vector<decltype(Scored::score)> scores;
+    scores.clear();
     std::transform(begin, all.end(), std::back_inserter(scores),
                    [](const Scored& one) { return one.score; });
     const auto last = scores.begin() + static_cast<std::ptrdiff_t>(most - 1);

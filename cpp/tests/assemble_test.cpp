@@ -36,9 +36,9 @@ DecodeOptions anybody() {
 
 Assembly join(const Peaks& peaks, const Topology& topology, const Connections& connections,
               const DecodeOptions& options = anybody()) {
-    AssembleScratch scratch;
+    Workspace workspace;
     Assembly assembly;
-    assemble(peaks, topology, connections, options, scratch, assembly);
+    assemble(peaks, topology, connections, options, workspace, assembly);
     EXPECT_EQ(assembly.parts, topology.parts);
     EXPECT_EQ(assembly.peak.size(), static_cast<std::size_t>(assembly.people * topology.parts));
     EXPECT_EQ(assembly.score.size(), static_cast<std::size_t>(assembly.people));
@@ -286,13 +286,13 @@ TEST(Assembly, DropsPeopleOfTooLittleEvidenceAPart) {
 }
 
 TEST(Assembly, ForgetsTheCallBefore) {
-    AssembleScratch scratch;
+    Workspace workspace;
     Assembly assembly;
     assemble(peaks_with({4, 4, 4}), chain(3),
              {{{0, 0, .9f}, {1, 1, .9f}, {2, 2, .9f}}, {{0, 1, .5f}, {3, 3, .5f}}}, anybody(),
-             scratch, assembly);
+             workspace, assembly);
     ASSERT_EQ(assembly.people, 4);
-    assemble(peaks_with({1, 1, 1}), chain(3), {{{0, 0, .9f}}, {}}, anybody(), scratch, assembly);
+    assemble(peaks_with({1, 1, 1}), chain(3), {{{0, 0, .9f}}, {}}, anybody(), workspace, assembly);
     ASSERT_EQ(assembly.people, 1);
     EXPECT_EQ(row(assembly, 0), (std::vector<int>{0, 1, -1}));
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "canvas.hpp"
+#include "memory.hpp"
 
 namespace openpose_ext {
 namespace {
@@ -20,14 +21,14 @@ using testing::chain;
 using testing::peaks_of;
 
 Pairs greedy(int count_a, int count_b, Pairs pairs) {
-    AssignScratch scratch;
-    assign_greedy(count_a, count_b, scratch, pairs);
+    Workspace workspace;
+    assign_greedy(count_a, count_b, workspace, pairs);
     return pairs;
 }
 
 Pairs hungarian(int count_a, int count_b, Pairs pairs) {
-    AssignScratch scratch;
-    assign_hungarian(count_a, count_b, scratch, pairs);
+    Workspace workspace;
+    assign_hungarian(count_a, count_b, workspace, pairs);
     return pairs;
 }
 
@@ -180,7 +181,7 @@ double cost_of(const std::vector<double>& cost, int columns, const std::vector<i
 TEST(Assignment, EqualsBruteForceOnRectangularCosts) {
     std::mt19937 random(6);
     std::uniform_real_distribution<double> uniform(-10, 10);
-    AssignScratch scratch;  // reused, as the decoder does
+    Workspace workspace;  // reused, as the decoder does
     std::vector<int> column_of;
     for (int trial = 0; trial < 600; ++trial) {
         const auto columns = static_cast<int>(1 + random() % 6);
@@ -189,7 +190,7 @@ TEST(Assignment, EqualsBruteForceOnRectangularCosts) {
         // Every other trial in whole numbers, full of ties.
         for (double& c : cost)
             c = trial % 2 == 0 ? uniform(random) : std::floor(uniform(random) / 4);
-        solve_assignment(cost.data(), rows, columns, scratch, column_of);
+        solve_assignment(cost, rows, columns, workspace, column_of);
         ASSERT_EQ(static_cast<int>(column_of.size()), rows);
         const std::set<int> used(column_of.begin(), column_of.end());
         EXPECT_EQ(static_cast<int>(used.size()), rows) << "a column twice";
@@ -199,9 +200,9 @@ TEST(Assignment, EqualsBruteForceOnRectangularCosts) {
 }
 
 TEST(Assignment, OfNoRowsIsEmpty) {
-    AssignScratch scratch;
+    Workspace workspace;
     std::vector<int> column_of{3, 4};
-    solve_assignment(nullptr, 0, 0, scratch, column_of);
+    solve_assignment({}, 0, 0, workspace, column_of);
     EXPECT_TRUE(column_of.empty());
 }
 
@@ -219,19 +220,20 @@ TEST(Assignment, OfManyReachesTheBoundOfItsDual) {
             for (double& c : cost) {
                 c = with_ties ? std::round(3 * uniform(random)) : uniform(random);
             }
-            AssignScratch scratch;
+            Workspace workspace;
             std::vector<int> column_of;
-            solve_assignment(cost.data(), rows, columns, scratch, column_of);
+            solve_assignment(cost, rows, columns, workspace, column_of);
             const std::set<int> used(column_of.begin(), column_of.end());
             ASSERT_EQ(static_cast<int>(used.size()), rows);
+            const AssignScratch& prices = workspace.memory().connect.assign;
             double bound = 0;
-            for (int row = 0; row < rows; ++row) bound += scratch.u[row];
+            for (int row = 0; row < rows; ++row) bound += prices.u[row];
             for (int column = 0; column < columns; ++column) {
-                bound += scratch.v[column];
-                EXPECT_LE(scratch.v[column], 1e-12);
-                EXPECT_TRUE(used.count(column) == 1 || scratch.v[column] == 0);
+                bound += prices.v[column];
+                EXPECT_LE(prices.v[column], 1e-12);
+                EXPECT_TRUE(used.count(column) == 1 || prices.v[column] == 0);
                 for (int row = 0; row < rows; ++row) {
-                    EXPECT_LE(scratch.u[row] + scratch.v[column],
+                    EXPECT_LE(prices.u[row] + prices.v[column],
                               cost[row * columns + column] + 1e-9);
                 }
             }
@@ -249,16 +251,16 @@ TEST(Connect, AssignsEachLimbAsTheOptionsSay) {
     paf.field(limb, peaks.all[0], peaks.all[2], 0.6f);
     paf.field(limb, peaks.all[1], peaks.all[3], 0.6f);
     paf.field(limb, peaks.all[0], peaks.all[3], 0.9f);
-    ConnectScratch scratch;
+    Workspace workspace;
     std::vector<Pairs> connections(5);  // more than there are limbs: what another skeleton left
     DecodeOptions options;
-    connect(paf.view(), topology, peaks, options, scratch, connections);
+    connect(paf.view(), topology, peaks, options, workspace, connections);
     ASSERT_EQ(connections.size(), 1U);
     ASSERT_EQ(connections[0].size(), 1U) << "greedy: the diagonal blocks both";
     EXPECT_EQ(connections[0][0].a, 0);
     EXPECT_EQ(connections[0][0].b, 1);
     options.assignment = Assignment::hungarian;
-    connect(paf.view(), topology, peaks, options, scratch, connections);
+    connect(paf.view(), topology, peaks, options, workspace, connections);
     ASSERT_EQ(connections[0].size(), 2U);
     for (const Connection& pair : connections[0]) EXPECT_EQ(pair.a, pair.b);
 }

@@ -21,10 +21,7 @@ public:
           width_(width),
           cells_(static_cast<std::size_t>(channels) * height * width, value) {}
 
-    [[nodiscard]] MapView view() const {
-        return {cells_.data(),         channels_, height_, width_, std::ptrdiff_t{height_} * width_,
-                std::ptrdiff_t{width_}};
-    }
+    [[nodiscard]] MapView view() const { return {cells_, channels_, height_, width_}; }
     [[nodiscard]] std::vector<float>& cells() { return cells_; }
     [[nodiscard]] float& at(int channel, int y, int x) {
         return cells_[(static_cast<std::size_t>(channel) * height_ + y) * width_ + x];

@@ -11,12 +11,12 @@
 namespace openpose_ext {
 namespace {
 
-using testing::coco_18;
+using testing::Canvas;
 using testing::Picture;
 
 Job job_of(const Picture& picture) {
     const MapView heat = picture.heat.view();
-    return {heat, picture.paf.view(), {1, 0, 1, 0, heat.width, heat.height}};
+    return {heat, picture.paf.view(), {1, 0, 1, 0, heat.width(), heat.height()}};
 }
 
 TEST(DecodeMany, GivesOnAnyNumberOfThreadsThePeopleOfOneByOne) {
@@ -58,8 +58,10 @@ TEST(DecodeMany, NeedsAThread) {
 TEST(DecodeMany, RethrowsTheErrorOfTheFirstBadJob) {
     const Picture good(20, 20);
     std::vector<Job> jobs(9, job_of(good));
-    jobs[3].heat.channels = 4;
-    jobs[6].heat.channels = 7;
+    const Canvas four(4, 20, 20);
+    const Canvas seven(7, 20, 20);
+    jobs[3].heat = four.view();
+    jobs[6].heat = seven.view();
     for (const int threads : {1, 4}) {
         try {
             decode_many(jobs, coco_18(), {}, threads);

@@ -26,7 +26,7 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Cells are pixels.
-Placement identity(MapView heat) { return {1, 0, 1, 0, heat.width, heat.height}; }
+Placement identity(const MapView& heat) { return {1, 0, 1, 0, heat.width(), heat.height()}; }
 
 People decode(const Canvas& heat, const Canvas& paf, const Topology& topology,
               const DecodeOptions& options = {}) {
@@ -384,8 +384,8 @@ TEST(Decode, ShowsWhatItsStagesSaw) {
 TEST(Decode, NeedsNoBackground) {
     Picture picture(46, 40);
     picture.draw(19, 9, 28);
-    MapView parts_only = picture.heat.view();
-    parts_only.channels = kParts;
+    const std::span<const float> cells(picture.heat.cells());
+    const MapView parts_only(cells.first(kParts * 46 * 40), kParts, 46, 40);
     Decoder decoder;
     expect_equal(
         decoder.decode(parts_only, picture.paf.view(), picture.topology, identity(parts_only), {}),

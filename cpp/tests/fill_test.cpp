@@ -42,9 +42,9 @@ struct Scene {
         : topology(chain(parts)), heat(parts, kHeight, kWidth), paf(2 * parts, kHeight, kWidth) {}
 
     std::vector<Peak> filled(const Peaks& peaks, const Assembly& assembly) const {
-        LimbScratch scratch;
+        Workspace workspace;
         Filled result;
-        fill(heat.view(), paf.view(), peaks, topology, assembly, scratch, result);
+        fill(heat.view(), paf.view(), peaks, topology, assembly, workspace, result);
         EXPECT_EQ(result.at.size(), assembly.peak.size());
         return result.at;
     }

@@ -24,7 +24,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 Placement at_stride_8(int width, int height) { return {8, 3.5, 8, 3.5, 8 * width, 8 * height}; }
 
 std::vector<Peak> decode(const Canvas& heat) {
-    return decode_hand(heat.view(), at_stride_8(heat.view().width, heat.view().height));
+    return decode_hand(heat.view(), at_stride_8(heat.view().width(), heat.view().height()));
 }
 
 void expect_missing(const Peak& point) {
@@ -101,7 +101,8 @@ TEST(Hand, PointsAreClippedToThePictureAndScoresToOne) {
 TEST(Hand, OtherMapsAreRefused) {
     for (const int channels : {0, 1, 19, 20, 23}) {
         EXPECT_THROW(decode(Canvas(channels, 4, 4)), std::invalid_argument) << channels;
-        EXPECT_THROW(reference::find_hand(Canvas(channels, 4, 4).view()), std::invalid_argument);
+        EXPECT_THROW(reference::find_hand(Canvas(channels, 4, 4).view().as<float>()),
+                     std::invalid_argument);
     }
     EXPECT_THROW(decode(Canvas(21, 0, 4)), std::invalid_argument);
 }
@@ -110,7 +111,7 @@ TEST(ReferenceHand, TheStrongestComponentWinsNotTheHighestPixel) {
     Canvas heat(21, 60, 80);
     heat.blob(0, 20, 30, 0.9f, 4);
     heat.blob(0, 60, 30, 0.6f, 9);
-    const auto points = reference::find_hand(heat.view());
+    const auto points = reference::find_hand(heat.view().as<float>());
     ASSERT_EQ(points.size(), 21U);
     EXPECT_EQ(points[0].x, 60);
     EXPECT_EQ(points[0].y, 30);
@@ -123,7 +124,7 @@ TEST(ReferenceHand, OfEqualPixelsTheFirstInRasterOrderIsTaken) {
     for (int y = 15; y < 25; ++y) {
         for (int x = 12; x < 22; ++x) heat.at(0, y, x) = 0.5f;
     }
-    const auto points = reference::find_hand(heat.view());
+    const auto points = reference::find_hand(heat.view().as<float>());
     EXPECT_EQ(points[0].x, 12);
     EXPECT_EQ(points[0].y, 15);
 }
@@ -138,7 +139,7 @@ TEST(ReferenceHand, DiagonalNeighboursAreOneComponent) {
     for (int y = 24; y < 30; ++y) {
         for (int x = 24; x < 30; ++x) heat.at(0, y, x) = 0.4f;
     }
-    const auto points = reference::find_hand(heat.view());
+    const auto points = reference::find_hand(heat.view().as<float>());
     EXPECT_EQ(points[0].x, 24);
     EXPECT_EQ(points[0].y, 24);
 }

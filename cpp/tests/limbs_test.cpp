@@ -19,16 +19,17 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 const Limb kLimb{0, 1, 0, 1};
 
-std::vector<Connection> score(MapView paf, const Peaks& peaks, const DecodeOptions& options = {},
-                              const Limb& limb = kLimb) {
-    LimbScratch scratch;
+std::vector<Connection> score(const MapView& paf, const Peaks& peaks,
+                              const DecodeOptions& options = {}, const Limb& limb = kLimb) {
+    Workspace workspace;
     std::vector<Connection> connections{{7, 7, 7}};  // what an earlier call left behind
-    score_limb(paf, limb, peaks, options, scratch, connections);
+    score_limb(paf, limb, peaks, options, workspace, connections);
     return connections;
 }
 
 // The score of the only pair, 0 if it is refused.
-float score_pair(MapView paf, const Peak& a, const Peak& b, const DecodeOptions& options = {}) {
+float score_pair(const MapView& paf, const Peak& a, const Peak& b,
+                 const DecodeOptions& options = {}) {
     const std::vector<Connection> connections = score(paf, peaks_of({{a}, {b}}), options);
     EXPECT_LE(connections.size(), 1U);
     return connections.empty() ? 0 : connections[0].score;
@@ -198,24 +199,24 @@ TEST(Limbs, AreTheSameThroughNegativeStrides) {
             }
         }
     }
-    const MapView view{turned.data() + (kHeight - 1) * kWidth, 2,      kHeight, kWidth,
-                       std::ptrdiff_t{kHeight} * kWidth,       -kWidth};
+    const MapView view(turned, 2, kHeight, kWidth,
+                       Strides{kHeight * kWidth, -kWidth, 1, (kHeight - 1) * kWidth});
     const float expected = score_pair(paf.view(), {4, 3, 1}, {15, 12, 1});
     EXPECT_GT(expected, 0.5f);
     EXPECT_EQ(score_pair(view, {4, 3, 1}, {15, 12, 1}), expected);
 }
 
 TEST(Limbs, IntegralHasTheMeanAndTheShareAboveTheThreshold) {
-    LimbScratch scratch;
+    Workspace workspace;
     Canvas paf(2, 20, 10);
     for (int x = 0; x < 6; ++x) paf.at(0, 0, x) = 0.5f;
-    const Integral ahead = integrate(paf.view(), kLimb, {0, 0, 1}, {9, 0, 1}, 0.1f, scratch);
+    const Integral ahead = integrate(paf.view(), kLimb, {0, 0, 1}, {9, 0, 1}, 0.1f, workspace);
     EXPECT_FLOAT_EQ(ahead.mean, 0.3f);
     EXPECT_FLOAT_EQ(ahead.share, 0.6f);
-    const Integral back = integrate(paf.view(), kLimb, {9, 0, 1}, {0, 0, 1}, 0.1f, scratch);
+    const Integral back = integrate(paf.view(), kLimb, {9, 0, 1}, {0, 0, 1}, 0.1f, workspace);
     EXPECT_FLOAT_EQ(back.mean, -0.3f);
     EXPECT_EQ(back.share, 0);
-    const Integral nowhere = integrate(paf.view(), kLimb, {3, 0, 1}, {3, 0, 1}, 0.1f, scratch);
+    const Integral nowhere = integrate(paf.view(), kLimb, {3, 0, 1}, {3, 0, 1}, 0.1f, workspace);
     EXPECT_EQ(nowhere.mean, 0);
     EXPECT_EQ(nowhere.share, 0);
 }

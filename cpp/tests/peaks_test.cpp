@@ -19,10 +19,10 @@ using testing::Canvas;
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-Peaks find(MapView heat, const DecodeOptions& options = {}, int parts = 1) {
-    PeakScratch scratch;
+Peaks find(const MapView& heat, const DecodeOptions& options = {}, int parts = 1) {
+    Workspace workspace;
     Peaks peaks;
-    find_peaks(heat, parts, options, scratch, peaks);
+    find_peaks(heat, parts, options, workspace, peaks);
     return peaks;
 }
 
@@ -234,12 +234,8 @@ TEST(Peaks, AreTheSameThroughPaddedRowsAndNegativeStrides) {
             }
         }
     }
-    const MapView turned{stored.data() + (2 * kHeight - 1) * kStride,
-                         2,
-                         kHeight,
-                         kWidth,
-                         -kHeight * kStride,
-                         -kStride};
+    const MapView turned(stored, 2, kHeight, kWidth,
+                         Strides{-kHeight * kStride, -kStride, 1, (2 * kHeight - 1) * kStride});
     const Peaks found = find(turned, {}, 2);
     ASSERT_EQ(found.begin, expected.begin);
     for (std::size_t i = 0; i < found.all.size(); ++i) {

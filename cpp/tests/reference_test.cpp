@@ -17,7 +17,6 @@ namespace {
 
 using openpose_ext::testing::Canvas;
 using openpose_ext::testing::chain;
-using openpose_ext::testing::coco_18;
 using openpose_ext::testing::Picture;
 
 // Answer of a gaussian of sigma 3 and 25 taps to a lit pixel, there: the middle weight squared.
@@ -26,7 +25,7 @@ constexpr double kImpulse = 0.0176849;
 Candidates find(const Canvas& heat, DecodeOptions options = DecodeOptions::reference(),
                 int parts = 1) {
     Candidates candidates;
-    find_peaks(heat.view(), parts, options, candidates);
+    find_peaks(heat.view().as<float>(), parts, options, candidates);
     return candidates;
 }
 
@@ -147,7 +146,7 @@ Candidates candidates_at(const std::vector<std::vector<Candidate>>& parts) {
 
 std::vector<Link> link(const Canvas& paf, const Candidates& candidates) {
     std::vector<std::vector<Link>> links;
-    connect(paf.view(), chain(2), candidates, DecodeOptions::reference(), links);
+    connect(paf.view().as<float>(), chain(2), candidates, DecodeOptions::reference(), links);
     EXPECT_EQ(links.size(), 1U);
     return links[0];
 }
@@ -375,8 +374,8 @@ TEST(Reference, FindsAPersonOnPictureSizedMaps) {
         picture.paf.field(limb, Picture::part(limb.a, 80, 40, 110),
                           Picture::part(limb.b, 80, 40, 110), 1, 8);
     }
-    const Result result = decode(picture.heat.view(), picture.paf.view(), picture.topology,
-                                 DecodeOptions::reference());
+    const Result result = decode(picture.heat.view().as<float>(), picture.paf.view().as<float>(),
+                                 picture.topology, DecodeOptions::reference());
     ASSERT_EQ(result.subset.size(), static_cast<std::size_t>(kParts + 2));
     EXPECT_EQ(result.subset[kCount], kParts);
     for (int k = 0; k < kParts; ++k) {
@@ -393,7 +392,8 @@ TEST(Reference, SurvivesHostileMaps) {
           std::numeric_limits<float>::max(), 1.0f, 0.0f}) {
         const Canvas heat(3, 9, 14, value);
         const Canvas paf(4, 9, 14, value);
-        const Result result = decode(heat.view(), paf.view(), chain(3), DecodeOptions::reference());
+        const Result result = decode(heat.view().as<float>(), paf.view().as<float>(), chain(3),
+                                     DecodeOptions::reference());
         for (const double cell : result.subset) EXPECT_TRUE(std::isfinite(cell)) << value;
         for (const Candidate& candidate : result.candidates.all) {
             EXPECT_TRUE(std::isfinite(candidate.score)) << value;
@@ -403,9 +403,11 @@ TEST(Reference, SurvivesHostileMaps) {
 
 TEST(Reference, RefusesMapsThatDoNotFit) {
     const Canvas heat(3, 9, 14);
-    EXPECT_THROW(decode(heat.view(), Canvas(3, 9, 14).view(), chain(3), DecodeOptions{}),
+    EXPECT_THROW(decode(heat.view().as<float>(), Canvas(3, 9, 14).view().as<float>(), chain(3),
+                        DecodeOptions{}),
                  std::invalid_argument);
-    EXPECT_THROW(decode(heat.view(), Canvas(4, 9, 15).view(), chain(3), DecodeOptions{}),
+    EXPECT_THROW(decode(heat.view().as<float>(), Canvas(4, 9, 15).view().as<float>(), chain(3),
+                        DecodeOptions{}),
                  std::invalid_argument);
 }
 

@@ -9,36 +9,6 @@ namespace openpose_ext::testing {
 
 inline constexpr int kParts = 18;
 
-/// Limbs and PAF channels as python/openpose_ext/topology.py has them.
-inline Topology coco_18() {
-    constexpr std::array<std::array<int, 3>, 19> kLimbs{{{1, 2, 12},
-                                                         {1, 5, 20},
-                                                         {2, 3, 14},
-                                                         {3, 4, 16},
-                                                         {5, 6, 22},
-                                                         {6, 7, 24},
-                                                         {1, 8, 0},
-                                                         {8, 9, 2},
-                                                         {9, 10, 4},
-                                                         {1, 11, 6},
-                                                         {11, 12, 8},
-                                                         {12, 13, 10},
-                                                         {1, 0, 28},
-                                                         {0, 14, 30},
-                                                         {14, 16, 34},
-                                                         {0, 15, 32},
-                                                         {15, 17, 36},
-                                                         {2, 16, 18},
-                                                         {5, 17, 26}}};
-    Topology topology;
-    topology.parts = kParts;
-    for (const auto& [a, b, channel] : kLimbs) {
-        topology.limbs.push_back({a, b, channel, channel + 1, false});
-    }
-    topology.limbs[17].redundant = topology.limbs[18].redundant = true;
-    return topology;
-}
-
 /// A person who stands facing us, the neck at the origin, the ankles at y = 1.
 inline constexpr std::array<std::array<float, 2>, kParts> kStanding{{{0, -.16f},
                                                                      {0, 0},

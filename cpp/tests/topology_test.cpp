@@ -14,7 +14,6 @@ namespace openpose_ext {
 namespace {
 
 using testing::chain;
-using testing::coco_18;
 
 std::string complaint_of(const Topology& topology) {
     try {

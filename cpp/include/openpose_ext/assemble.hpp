@@ -1,13 +1,14 @@
 // Stage 4: limbs into people.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
+#include "openpose_ext/export.hpp"
 #include "openpose_ext/limbs.hpp"
 #include "openpose_ext/options.hpp"
 #include "openpose_ext/peaks.hpp"
 #include "openpose_ext/topology.hpp"
+#include "openpose_ext/workspace.hpp"
 
 namespace openpose_ext {
 
@@ -19,27 +20,14 @@ struct Assembly {
     std::vector<float> score;  ///< people: summed scores of parts and limbs
     std::vector<int> count;    ///< people: parts seen
     std::vector<float> size;   ///< people: usual cells of a limb of length 1; 0: not known
+
+    /// Throws std::invalid_argument unless these are people of `parts` parts out of `peaks` peaks.
+    OPENPOSE_EXT_API void check(int peaks, int parts) const;
 };
 
 /// Most cells that a limb may have in a person of a size; any number if its length or the size is
 /// not known. A limb far longer than its person's others is none: it belongs to somebody else.
-[[nodiscard]] float most_cells(const Limb& limb, float size);
-
-/// Scratch of `assemble`, reused from call to call.
-struct AssembleScratch {
-    struct Link {
-        bool redundant;
-        float rank;
-        int limb, a, b;
-        float score;
-    };
-    std::vector<Link> links;
-    std::vector<int> owner;
-    std::vector<std::uint8_t> foot;
-    std::vector<int> limbs;
-    std::vector<std::vector<float>> sizes;  // that each person's limbs give, sorted
-    std::vector<float> both;
-};
+[[nodiscard]] OPENPOSE_EXT_API float most_cells(const Limb& limb, float size);
 
 /// Joins the chosen connections of all limbs into people, best connection of all first: it starts
 /// a person, adds a part to one, or joins two people that share no part. A connection that would
@@ -55,8 +43,11 @@ struct AssembleScratch {
 /// part more lifts the share of right parts in crowds from 0.95 to 0.99 and costs 0.002 of AP.
 /// Feet count neither as parts nor as ends of limbs, as in OpenPose: a leg is no person for having
 /// toes. In crowds of BODY_25 that lifts the same share from 0.89 to 0.95 and loses nobody.
-void assemble(const Peaks& peaks, const Topology& topology,
-              const std::vector<std::vector<Connection>>& connections, const DecodeOptions& options,
-              AssembleScratch& scratch, Assembly& assembly);
+/// Throws std::invalid_argument unless there is a list of connections for every limb, between peaks
+/// that exist.
+OPENPOSE_EXT_API void assemble(const Peaks& peaks, const Topology& topology,
+                               const std::vector<std::vector<Connection>>& connections,
+                               const DecodeOptions& options, Workspace& workspace,
+                               Assembly& assembly);
 
 }  // namespace openpose_ext

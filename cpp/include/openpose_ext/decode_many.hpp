@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "openpose_ext/decode.hpp"
+#include "openpose_ext/export.hpp"
 
 namespace openpose_ext {
 
@@ -19,7 +20,8 @@ struct Job {
 /// order of the jobs. A job that throws ends the whole: the exception of the first such job, by
 /// order, is rethrown when all threads have ended.
 /// Throws std::invalid_argument if threads < 1.
-std::vector<People> decode_many(std::span<const Job> jobs, const Topology& topology,
-                                const DecodeOptions& options, int threads);
+OPENPOSE_EXT_API std::vector<People> decode_many(std::span<const Job> jobs,
+                                                 const Topology& topology,
+                                                 const DecodeOptions& options, int threads);
 
 }  // namespace openpose_ext

@@ -4,11 +4,13 @@
 #include <vector>
 
 #include "openpose_ext/assemble.hpp"
+#include "openpose_ext/export.hpp"
 #include "openpose_ext/limbs.hpp"
 #include "openpose_ext/maps.hpp"
 #include "openpose_ext/options.hpp"
 #include "openpose_ext/peaks.hpp"
 #include "openpose_ext/topology.hpp"
+#include "openpose_ext/workspace.hpp"
 
 namespace openpose_ext {
 
@@ -26,7 +28,10 @@ struct Filled {
 /// another person at its place. Parts filled this way lead on to further ones.
 ///
 /// Cost: a walk for every missing part and known neighbour; nothing for complete people.
-void fill(MapView heat, MapView paf, const Peaks& peaks, const Topology& topology,
-          const Assembly& assembly, LimbScratch& scratch, Filled& filled);
+/// Throws std::invalid_argument if the maps, peaks and people do not fit each other and the
+/// topology.
+OPENPOSE_EXT_API void fill(const MapView& heat, const MapView& paf, const Peaks& peaks,
+                           const Topology& topology, const Assembly& assembly, Workspace& workspace,
+                           Filled& filled);
 
 }  // namespace openpose_ext

@@ -3,9 +3,10 @@
 
 #include <vector>
 
-#include "openpose_ext/decode.hpp"
+#include "openpose_ext/export.hpp"
 #include "openpose_ext/maps.hpp"
 #include "openpose_ext/peaks.hpp"
+#include "openpose_ext/people.hpp"
 
 namespace openpose_ext {
 
@@ -22,10 +23,12 @@ inline constexpr float kHandThreshold = 0.1f;
 /// Returns 21 peaks in the picture's frame (see `Placement`), scores in (0.05, 1]; a point whose
 /// highest heat is not above `kHandThreshold` is missing: 0, 0, 0. Values that are not finite count
 /// as zero. One pass over the maps, in the order of their memory.
-/// Throws std::invalid_argument unless there are 21 maps, or 22 with the background, of cells.
-[[nodiscard]] std::vector<Peak> decode_hand(MapView heat, const Placement& placement);
+/// Throws std::invalid_argument unless there are 21 maps, or 22 with the background, or if the
+/// placement is out of range.
+[[nodiscard]] OPENPOSE_EXT_API std::vector<Peak> decode_hand(const MapView& heat,
+                                                             const Placement& placement);
 
 /// Throws std::invalid_argument unless these are a hand's maps; see `decode_hand`.
-void check_hand_maps(int channels, int height, int width);
+OPENPOSE_EXT_API void check_hand_maps(int channels, int height, int width);
 
 }  // namespace openpose_ext

@@ -1,14 +1,14 @@
 // Stage 2: which peaks the fields join. Line integrals of the PAF between peaks of a limb's parts.
 #pragma once
 
-#include <array>
-#include <cstdint>
 #include <vector>
 
+#include "openpose_ext/export.hpp"
 #include "openpose_ext/maps.hpp"
 #include "openpose_ext/options.hpp"
 #include "openpose_ext/peaks.hpp"
 #include "openpose_ext/topology.hpp"
+#include "openpose_ext/workspace.hpp"
 
 namespace openpose_ext {
 
@@ -23,21 +23,6 @@ struct Connection {
 /// Samples of one line integral, both ends included (Cao et al., eq. 11, as a sum).
 inline constexpr int kSamples = 10;
 
-/// Pairs of peaks on trial, as arrays: the line from a to b, its unit vector, what was sampled.
-inline constexpr int kBatch = 256;
-struct PairBatch {
-    int count = 0;
-    std::array<std::int32_t, kBatch> a, b, above;
-    std::array<float, kBatch> x, y, step_x, step_y, unit_x, unit_y, length, sum;
-};
-
-/// Scratch of the stage, reused from call to call.
-struct LimbScratch {
-    std::vector<float> x, y;
-    std::vector<std::int32_t> passes;
-    PairBatch pairs;
-};
-
 /// Scores all pairs of peaks of one limb and keeps those that the field supports, by a, then b.
 ///
 /// A sample is the field times the unit vector from a to b, in [-1, 1]. A pair is kept if
@@ -51,16 +36,20 @@ struct LimbScratch {
 /// Samples that are not finite count as zero.
 ///
 /// Cost: the field halfway for every pair; the samples for those few that pass.
-void score_limb(MapView paf, const Limb& limb, const Peaks& peaks, const DecodeOptions& options,
-                LimbScratch& scratch, std::vector<Connection>& connections);
+/// Throws std::invalid_argument if the limb's channels or parts are not there, a peak lies outside
+/// the maps, rows are not adjacent cells or an option is out of range.
+OPENPOSE_EXT_API void score_limb(const MapView& paf, const Limb& limb, const Peaks& peaks,
+                                 const DecodeOptions& options, Workspace& workspace,
+                                 std::vector<Connection>& connections);
 
 /// Mean of the field along the line from `from` to `to` (map cells) and the share of samples above
-/// `threshold`; the same samples as `score_limb`.
+/// `threshold`; the same samples as `score_limb`. Throws as that does.
 struct Integral {
     float mean = 0;
     float share = 0;
 };
-[[nodiscard]] Integral integrate(MapView paf, const Limb& limb, const Peak& from, const Peak& to,
-                                 float threshold, LimbScratch& scratch);
+[[nodiscard]] OPENPOSE_EXT_API Integral integrate(const MapView& paf, const Limb& limb,
+                                                  const Peak& from, const Peak& to, float threshold,
+                                                  Workspace& workspace);
 
 }  // namespace openpose_ext

@@ -1,8 +1,10 @@
 // Maps of several passes over one picture (scales, mirror image) into one set of maps.
 #pragma once
 
+#include <span>
 #include <vector>
 
+#include "openpose_ext/export.hpp"
 #include "openpose_ext/maps.hpp"
 
 namespace openpose_ext {
@@ -24,8 +26,9 @@ struct Pass {
 ///
 /// Between cells the maps are interpolated with the cubic kernel of a = -0.75 (OpenCV's); cells
 /// beyond the edge repeat it. Values that are not finite count as zero.
-/// Throws std::invalid_argument if there is no pass, or one has no cells, other than `channels`
-/// channels, a channel out of range or a placement that is not finite.
-void merge(const std::vector<Pass>& passes, int channels, int height, int width, float* merged);
+/// Throws std::invalid_argument if there is no pass, `merged` is not of that size, or a pass has no
+/// cells, other than `channels` channels, a channel out of range or a placement that is not finite.
+OPENPOSE_EXT_API void merge(const std::vector<Pass>& passes, int channels, int height, int width,
+                            std::span<float> merged);
 
 }  // namespace openpose_ext

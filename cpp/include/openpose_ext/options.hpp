@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "openpose_ext/export.hpp"
+
 namespace openpose_ext {
 
 enum class Assignment : std::uint8_t {
@@ -31,10 +33,10 @@ struct DecodeOptions {
 
     /// The seed's constants, for the reference rules. Its peaks are not capped; the bound here
     /// only keeps hostile maps from taking forever.
-    [[nodiscard]] static DecodeOptions reference();
+    [[nodiscard]] OPENPOSE_EXT_API static DecodeOptions reference();
 
     /// Throws std::invalid_argument naming the first option out of range.
-    void check() const;
+    OPENPOSE_EXT_API void check() const;
 };
 
 }  // namespace openpose_ext

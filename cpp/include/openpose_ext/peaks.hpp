@@ -1,11 +1,12 @@
 // Stage 1: where the parts are. Local maxima of the heat maps, refined below a cell.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
+#include "openpose_ext/export.hpp"
 #include "openpose_ext/maps.hpp"
 #include "openpose_ext/options.hpp"
+#include "openpose_ext/workspace.hpp"
 
 namespace openpose_ext {
 
@@ -23,11 +24,13 @@ struct Peaks {
 
     [[nodiscard]] int count(int part) const { return begin[part + 1] - begin[part]; }
     [[nodiscard]] const Peak* of(int part) const { return all.data() + begin[part]; }
-};
 
-/// Scratch of `find_peaks`, reused from call to call.
-struct PeakScratch {
-    std::vector<std::int32_t> columns;
+    /// Throws std::invalid_argument unless these are the peaks of `parts` parts.
+    OPENPOSE_EXT_API void check(int parts) const;
+
+    /// The same, and that they have finite scores and lie in maps of that size: up to half a cell
+    /// beyond the outermost cells' centres.
+    OPENPOSE_EXT_API void check(int parts, int height, int width) const;
 };
 
 /// Finds the peaks of the first `parts` maps, in raster order within a part.
@@ -38,11 +41,14 @@ struct PeakScratch {
 /// part are kept, the strongest ones.
 ///
 /// Cost: one pass over the maps; the neighbours are looked at only above the threshold.
-void find_peaks(MapView heat, int parts, const DecodeOptions& options, PeakScratch& scratch,
-                Peaks& peaks);
+/// Throws std::invalid_argument if there are fewer maps than `parts`, rows are not adjacent cells
+/// or an option is out of range.
+OPENPOSE_EXT_API void find_peaks(const MapView& heat, int parts, const DecodeOptions& options,
+                                 Workspace& workspace, Peaks& peaks);
 
 /// Peak position below a cell: the vertex of the parabola through the logarithms of the cell and
-/// its two neighbours, by axis, moved at most half a cell. (y, x) must lie inside the map.
-[[nodiscard]] Peak refine(MapView heat, int part, int y, int x);
+/// its two neighbours, by axis, moved at most half a cell.
+/// Throws std::invalid_argument if (part, y, x) is no cell.
+[[nodiscard]] OPENPOSE_EXT_API Peak refine(const MapView& heat, int part, int y, int x);
 
 }  // namespace openpose_ext

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "openpose_ext/export.hpp"
 #include "openpose_ext/maps.hpp"
 #include "openpose_ext/options.hpp"
 #include "openpose_ext/topology.hpp"
@@ -41,22 +42,24 @@ struct Result {
 /// `peak_threshold` and no lower than the four neighbours', in raster order; outside is zero.
 /// Equal neighbours are all peaks. Only the strongest `max_peaks` of a part are kept.
 template <class T>
-void find_peaks(Maps<T> heat, int parts, const DecodeOptions& options, Candidates& candidates);
+OPENPOSE_EXT_API void find_peaks(Maps<T> heat, int parts, const DecodeOptions& options,
+                                 Candidates& candidates);
 
 /// Ten samples a pair, scored and accepted as the seed does; greedy, equal scores in order of
 /// enumeration.
 template <class T>
-void connect(Maps<T> paf, const Topology& topology, const Candidates& candidates,
-             const DecodeOptions& options, std::vector<std::vector<Link>>& links);
+OPENPOSE_EXT_API void connect(Maps<T> paf, const Topology& topology, const Candidates& candidates,
+                              const DecodeOptions& options, std::vector<std::vector<Link>>& links);
 
 /// The seed's rows, quirks included; rows of too few parts or too low a mean are dropped.
-void assemble(const Topology& topology, const Candidates& candidates,
-              const std::vector<std::vector<Link>>& links, const DecodeOptions& options,
-              std::vector<double>& subset);
+OPENPOSE_EXT_API void assemble(const Topology& topology, const Candidates& candidates,
+                               const std::vector<std::vector<Link>>& links,
+                               const DecodeOptions& options, std::vector<double>& subset);
 
 /// All three. Throws std::invalid_argument if the maps fit neither each other nor the topology.
 template <class T>
-Result decode(Maps<T> heat, Maps<T> paf, const Topology& topology, const DecodeOptions& options);
+OPENPOSE_EXT_API Result decode(Maps<T> heat, Maps<T> paf, const Topology& topology,
+                               const DecodeOptions& options);
 
 /// The 21 points of the hand that the maps are of, in pixels of the maps: of the 8-connected
 /// components of smoothed heat above 0.05 the one with the largest sum of unsmoothed heat (the
@@ -64,6 +67,6 @@ Result decode(Maps<T> heat, Maps<T> paf, const Topology& topology, const DecodeO
 /// The score is the unsmoothed heat, which need not be positive; 0, 0, 0 without a component.
 /// Throws std::invalid_argument unless there are 21 or 22 maps.
 template <class T>
-std::vector<Candidate> find_hand(Maps<T> heat);
+OPENPOSE_EXT_API std::vector<Candidate> find_hand(Maps<T> heat);
 
 }  // namespace openpose_ext::reference

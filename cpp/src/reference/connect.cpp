@@ -76,9 +76,9 @@ void connect(Maps<T> paf, const Topology& topology, const Candidates& candidates
     }
 }
 
-template void connect(Maps<float>, const Topology&, const Candidates&, const DecodeOptions&,
-                      std::vector<std::vector<Link>>&);
-template void connect(Maps<double>, const Topology&, const Candidates&, const DecodeOptions&,
-                      std::vector<std::vector<Link>>&);
+template OPENPOSE_EXT_API void connect(Maps<float>, const Topology&, const Candidates&,
+                                       const DecodeOptions&, std::vector<std::vector<Link>>&);
+template OPENPOSE_EXT_API void connect(Maps<double>, const Topology&, const Candidates&,
+                                       const DecodeOptions&, std::vector<std::vector<Link>>&);
 
 }  // namespace openpose_ext::reference

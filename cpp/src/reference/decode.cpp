@@ -17,7 +17,9 @@ Result decode(Maps<T> heat, Maps<T> paf, const Topology& topology, const DecodeO
     return result;
 }
 
-template Result decode(Maps<float>, Maps<float>, const Topology&, const DecodeOptions&);
-template Result decode(Maps<double>, Maps<double>, const Topology&, const DecodeOptions&);
+template OPENPOSE_EXT_API Result decode(Maps<float>, Maps<float>, const Topology&,
+                                        const DecodeOptions&);
+template OPENPOSE_EXT_API Result decode(Maps<double>, Maps<double>, const Topology&,
+                                        const DecodeOptions&);
 
 }  // namespace openpose_ext::reference

@@ -109,7 +109,7 @@ std::vector<Candidate> find_hand(Maps<T> heat) {
     return points;
 }
 
-template std::vector<Candidate> find_hand(Maps<float>);
-template std::vector<Candidate> find_hand(Maps<double>);
+template OPENPOSE_EXT_API std::vector<Candidate> find_hand(Maps<float>);
+template OPENPOSE_EXT_API std::vector<Candidate> find_hand(Maps<double>);
 
 }  // namespace openpose_ext::reference

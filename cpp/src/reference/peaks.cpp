@@ -9,6 +9,7 @@ void find_peaks(Maps<T> heat, int parts, const DecodeOptions& options, Candidate
     candidates.all.clear();
     candidates.begin.assign(1, 0);
     Smoother map(heat.height, heat.width);
+    std::vector<double> scores;
     for (int part = 0; part < parts; ++part) {
         map.smooth(heat, part);
         for (int y = 0; y < heat.height; ++y) {
@@ -22,12 +23,12 @@ void find_peaks(Maps<T> heat, int parts, const DecodeOptions& options, Candidate
             }
         }
         keep_strongest(candidates.all, static_cast<std::size_t>(candidates.begin.back()),
-                       static_cast<std::size_t>(options.max_peaks));
+                       static_cast<std::size_t>(options.max_peaks), scores);
         candidates.begin.push_back(static_cast<int>(candidates.all.size()));
     }
 }
 
-template void find_peaks(Maps<float>, int, const DecodeOptions&, Candidates&);
-template void find_peaks(Maps<double>, int, const DecodeOptions&, Candidates&);
+template OPENPOSE_EXT_API void find_peaks(Maps<float>, int, const DecodeOptions&, Candidates&);
+template OPENPOSE_EXT_API void find_peaks(Maps<double>, int, const DecodeOptions&, Candidates&);
 
 }  // namespace openpose_ext::reference

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "openpose_ext/multiversion.hpp"
+#include "../clones.hpp"
 
 namespace openpose_ext::reference {
 
@@ -16,6 +16,25 @@ int reflected(int i, int n) {
     return i < n ? i : period - 1 - i;
 }
 
+// out = sum of weighted lines: the centre, then the pairs from the outermost inwards, the order in
+// which SciPy adds, so that both round alike.
+OPENPOSE_EXT_BODY
+void weigh_body(const double* const* lines, const double* weights, int radius, int count,
+                double* out) {
+    const double* centre = lines[radius];
+    for (int i = 0; i < count; ++i) out[i] = centre[i] * weights[0];
+    for (int k = radius; k >= 1; --k) {
+        const double* before = lines[radius - k];
+        const double* after = lines[radius + k];
+        const double weight = weights[k];
+        for (int i = 0; i < count; ++i) out[i] += (before[i] + after[i]) * weight;
+    }
+}
+OPENPOSE_EXT_CLONES(void, weigh,
+                    (const double* const* lines, const double* weights, int radius, int count,
+                     double* out),
+                    (lines, weights, radius, count, out))
+
 }  // namespace
 
 Smoother::Smoother(int height, int width)
@@ -23,7 +42,9 @@ Smoother::Smoother(int height, int width)
       width_(width),
       plane_(static_cast<std::size_t>(height) * width),
       smooth_(plane_.size()),
-      line_(width + 2 * kRadius) {}
+      line_(width + 2 * kRadius) {
+    choose_isa();
+}
 
 // Weights of the gaussian at distance 0 to kRadius, summing to 1 over both sides.
 Smoother::Weights Smoother::gaussian() {
@@ -37,27 +58,13 @@ Smoother::Weights Smoother::gaussian() {
     return weights;
 }
 
-// out = sum of weighted lines: the centre, then the pairs from the outermost inwards, the order in
-// which SciPy adds, so that both round alike.
-OPENPOSE_MULTIVERSION
-void Smoother::weigh(const double* const* lines, const double* weights, int count, double* out) {
-    const double* centre = lines[kRadius];
-    for (int i = 0; i < count; ++i) out[i] = centre[i] * weights[0];
-    for (int k = kRadius; k >= 1; --k) {
-        const double* before = lines[kRadius - k];
-        const double* after = lines[kRadius + k];
-        const double weight = weights[k];
-        for (int i = 0; i < count; ++i) out[i] += (before[i] + after[i]) * weight;
-    }
-}
-
 void Smoother::filter() {
     Lines lines{};
     for (int y = 0; y < height_; ++y) {
         for (int k = -kRadius; k <= kRadius; ++k) {
             lines[kRadius + k] = &plane_[index(reflected(y + k, height_), 0)];
         }
-        weigh(lines.data(), weights_.data(), width_, &smooth_[index(y, 0)]);
+        weigh(lines.data(), weights_.data(), kRadius, width_, &smooth_[index(y, 0)]);
     }
     for (int y = 0; y < height_; ++y) {
         double* row = &smooth_[index(y, 0)];
@@ -65,7 +72,7 @@ void Smoother::filter() {
             line_[kRadius + x] = row[reflected(x, width_)];
         }
         for (int k = 0; k <= 2 * kRadius; ++k) lines[k] = line_.data() + k;
-        weigh(lines.data(), weights_.data(), width_, row);
+        weigh(lines.data(), weights_.data(), kRadius, width_, row);
     }
 }
 

@@ -40,7 +40,6 @@ private:
     using Lines = std::array<const double*, 2 * kRadius + 1>;
 
     static Weights gaussian();
-    static void weigh(const double* const* lines, const double* weights, int count, double* out);
     void filter();
 
     [[nodiscard]] std::size_t index(int y, int x) const {

@@ -1,0 +1,71 @@
+// What a Workspace holds: the scratch of every stage.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "openpose_ext/limbs.hpp"
+#include "openpose_ext/workspace.hpp"
+
+namespace openpose_ext {
+
+struct PeakScratch {
+    std::vector<std::int32_t> columns;
+    std::vector<float> rows;    // three rows of half-precision maps, as float32
+    std::vector<float> scores;  // of the peaks of one part, to find the weakest to keep
+};
+
+/// Pairs of peaks on trial, as arrays: the line from a to b, its unit vector, what was sampled.
+inline constexpr int kBatch = 256;
+struct PairBatch {
+    int count = 0;
+    std::array<std::int32_t, kBatch> a, b, above;
+    std::array<float, kBatch> x, y, step_x, step_y, unit_x, unit_y, length, sum;
+};
+
+struct LimbScratch {
+    std::vector<float> x, y;
+    std::vector<std::int32_t> passes;
+    PairBatch pairs;
+};
+
+struct AssignScratch {
+    std::vector<char> used;
+    std::vector<int> a, b, component, order, column_of;
+    std::vector<double> cost, u, v, distance;
+    std::vector<int> row_of, previous;
+    std::vector<char> done;
+    std::vector<Connection> chosen;
+};
+
+struct ConnectScratch {
+    LimbScratch limb;
+    AssignScratch assign;
+    std::vector<Connection> pairs;
+};
+
+struct AssembleScratch {
+    struct Link {
+        bool redundant;
+        float rank;
+        int limb, a, b;
+        float score;
+    };
+    std::vector<Link> links;
+    std::vector<int> owner;
+    std::vector<std::uint8_t> foot;
+    std::vector<int> limbs;
+    std::vector<std::vector<float>> sizes;  // that each person's limbs give, sorted
+    std::vector<float> both;
+};
+
+struct Workspace::Memory {
+    PeakScratch peaks;
+    ConnectScratch connect;
+    AssembleScratch assemble;
+    std::vector<int> order;        // of the people, by score
+    std::vector<float> heat, paf;  // maps that had to be packed
+};
+
+}  // namespace openpose_ext
