@@ -162,6 +162,14 @@ def test_packs_that_come_while_the_training_goes_on_are_read(recipe: Any, tmp_pa
     assert len(data) > before
 
 
+def test_a_picture_that_cannot_be_read_ends_the_training(recipe: Any, tmp_path: Path) -> None:
+    write_squares(tmp_path / "squares.zip", 20)
+    started = training(recipe, tmp_path, tmp_path / "out")
+    started.data._people = [replace(known, jpeg=b"") for known in started.data._people]
+    with pytest.raises(cv2.error):
+        next(started.batches())
+
+
 def test_people_are_drawn_where_their_points_are(recipe: Any) -> None:
     """Decoded by the package, drawn maps give the points back."""
     from known import THERE, person

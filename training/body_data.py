@@ -26,7 +26,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from known import ABSENT, THERE, UNKNOWN, Known, from_coco, person, write_pack
+from known import ABSENT, THERE, UNKNOWN, Known, from_coco, person, read_pack, write_pack
 from layout import BACKGROUND, PARTS, STRIDE, mirrored
 
 from openpose_ext.stages.decode import decode_body
@@ -39,6 +39,7 @@ SURE_PERSON = 4, 0.4  # parts, and their mean score
 SEEN = 0.2  # of a cell in which the teacher sees somebody
 NEAR = 2.5  # cells around a sure part that are explained by it
 PACK = 150  # pictures
+OVERHEAD = 800  # bytes of a pack for each picture, beside the JPEG
 
 HEAD = [COCO_18.parts.index(name) for name in ("Nose", "REye", "LEye", "REar", "LEar")]
 COCO_HEAD = (0, 2, 1, 4, 3)  # the same in COCO's order
@@ -198,6 +199,17 @@ def look_at(job: tuple[Path, Path, list[Path]]) -> None:
     print(pack, flush=True)
 
 
+def packed(packs: list[Path], megabytes: float) -> Iterator[Known]:
+    """The pictures of several packs, as many as fit: the labelled ones, empty ones, and others."""
+    left = megabytes * 1e6
+    for pack in sorted(packs):
+        for known in read_pack(pack):
+            left -= len(known.jpeg) + OVERHEAD
+            if left < 0:
+                return
+            yield known
+
+
 def measured() -> set[str]:
     """Names of the pictures in which false people are counted."""
     with open(Path(__file__).with_name("nobody.tsv"), newline="") as file:
@@ -211,6 +223,8 @@ def main() -> None:
     parser.add_argument("--empty", type=Path, metavar="PICTURES")
     parser.add_argument("--unlabelled", type=Path, nargs="+", default=[], metavar="PICTURES")
     parser.add_argument("--teacher", type=Path)
+    parser.add_argument("--pack", type=Path, help="write all packs of DATA into one, at last")
+    parser.add_argument("--megabytes", type=float, default=60, help="of that one")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -238,6 +252,9 @@ def main() -> None:
     with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
         for _ in pool.imap_unordered(look_at, jobs):
             pass
+    if arguments.pack:
+        packs = list(arguments.out.glob("*.zip"))
+        write_pack(arguments.pack, packed(packs, arguments.megabytes))
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def _placed(
     if length * factor > room:
         centre = float(np.clip(centre, to / factor, length - (room - to) / factor))
     else:
-        to = rng.uniform(centre * factor, room - (length - centre) * factor)
+        to = centre * factor + rng.uniform(0, max(0.0, room - length * factor))
     return to, centre
 
 

@@ -53,7 +53,7 @@ class Task:
 
 
 TASKS = {
-    "body": Task(BODY, positive=(6, 2), background=0.1, batch=8, sides=(256, 320), large=0.8),
+    "body": Task(BODY, positive=(5, 1), background=0.1, batch=8, sides=(256, 320), large=0.8),
     "hand": Task(HAND, positive=(15, 8), background=0.2, batch=12, sides=(224, 224), large=1.0),
 }
 MUON, ADAM = 3.5e-3, 1.2e-3
@@ -179,7 +179,7 @@ class Training:
 
     def batches(self) -> Generator[tuple[Tensor, Tensor]]:
         """Endless; made by a thread of its own, ahead of the training, which ends with it."""
-        ready: queue.Queue[tuple[Tensor, Tensor]] = queue.Queue(4)
+        ready: queue.Queue[tuple[Tensor, Tensor] | Exception] = queue.Queue(4)
         ended = threading.Event()
         # Of its own: the training's state is saved while the thread draws.
         rng = np.random.default_rng([int(self.rng.integers(2**63)), self.team.rank])
@@ -190,14 +190,21 @@ class Training:
                 side, batch = self.size()
                 if at + batch > len(order):
                     order, at = self.data.order(rng), 0
-                ready.put(self.data.batch(order[at : at + batch], rng, side))
+                try:
+                    ready.put(self.data.batch(order[at : at + batch], rng, side))
+                except Exception as error:  # or the training would wait for ever
+                    ready.put(error)
+                    return
                 at += batch
 
         feeder = threading.Thread(target=feed, daemon=True)
         feeder.start()
         try:
             while True:
-                pictures, targets = ready.get()
+                made = ready.get()
+                if isinstance(made, Exception):
+                    raise made
+                pictures, targets = made
                 yield (
                     pictures.to(self.device, memory_format=torch.channels_last),
                     targets.to(self.device),
