@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cpp -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-slow test-torch test-ray check format bench fuzz clean
+.PHONY: help demo test test-cpp test-slow test-torch test-ray test-versions check format bench fuzz clean
 
 help:
 	@echo "make demo       skeletons of two pictures, into $(DEMO)"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-slow  tests that build packages or run for minutes"
 	@echo "make test-torch tests that need torch, which it installs"
 	@echo "make test-ray   tests of the batch job, on a local Ray cluster that it installs"
+	@echo "make test-versions  smoke tests with CPython 3.11 to 3.13, newest and oldest dependencies"
 	@echo "make check      formatting, lint and types"
 	@echo "make bench      speed and accuracy tables"
 	@echo "make fuzz       the decoder on made-up input, FUZZ_SECONDS long (clang)"
@@ -59,6 +60,11 @@ test-torch: $(VENV)/installed-dev
 test-ray: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray]' 'moto[server]>=5' s3fs
 	$(BIN)/python -m pytest tests/batch
+
+# A CPython that is neither here nor to be had is skipped with the reason.
+test-versions: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet 'uv>=0.5'
+	$(BIN)/python tests/smoke/versions.py
 
 # GoogleTest is the system's; without it the Python tests still run.
 test-cpp: $(VENV)/installed-dev

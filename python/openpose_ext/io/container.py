@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import IO
+from typing import IO, Any
 
 import av
 import av.error
@@ -59,28 +59,29 @@ def open_container(
     """
     try:
         if opened is not None:
-            return av.open(
-                opened(),
-                "r",
-                options={"format_whitelist": _allowed_formats(), **_bound(most_pixels)},
-                metadata_errors="replace",
+            return _open(
+                opened(), options={"format_whitelist": _allowed_formats(), **_bound(most_pixels)}
             )
         if is_address(name):
-            return av.open(
-                name, options=dict(options or {}), timeout=patience, metadata_errors="replace"
-            )
+            return _open(name, options=dict(options or {}), timeout=patience)
         # No protocol but `file`: a path may look like an address of one.
-        return av.open(
+        return _open(
             f"file:{name}",
             options={
                 "format_whitelist": _allowed_formats(),
                 "protocol_whitelist": "file",
                 **_bound(most_pixels),
             },
-            metadata_errors="replace",  # titles in whatever encoding
         )
     except av.error.FFmpegError as error:
         raise SourceError(f"{name}: {reason(error)}") from error
+
+
+def _open(file: str | IO[bytes], **options: Any) -> InputContainer:
+    if int(av.__version__.split(".")[0]) < 19:
+        options["metadata_errors"] = "replace"  # titles in any encoding; PyAV 19 has them so
+    container: InputContainer = av.open(file, "r", **options)
+    return container
 
 
 def _bound(most_pixels: int | None) -> dict[str, str]:
