@@ -18,6 +18,7 @@ __all__ = [
     "OpenPoseExtError",
     "OutputError",
     "SourceError",
+    "SourceWarning",
     "UsageError",
 ]
 
@@ -36,6 +37,10 @@ class BackendError(OpenPoseExtError):
 
 class SourceError(OpenPoseExtError):
     """An input cannot be read; other inputs are not affected."""
+
+
+class SourceWarning(UserWarning):
+    """An input was read, and something about it is odd."""
 
 
 class OutputError(OpenPoseExtError):

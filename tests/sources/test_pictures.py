@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from openpose_ext.errors import SourceError
-from openpose_ext.sources.pictures import read_picture
+from openpose_ext.errors import SourceError, SourceWarning
+from openpose_ext.sources.pictures import decode_picture, read_picture
 
 WIDTH, HEIGHT = 96, 64
 
@@ -255,3 +258,138 @@ def test_unreadable_files_are_named_with_the_reason(
     with pytest.raises(SourceError, match=reason) as caught:
         read_picture(file)
     assert "bad.jpg" in str(caught.value)
+
+
+# Bits, turns and ends that OpenCV leaves to us --------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_avif_of_more_bits_is_as_bright_as_one_of_eight(tmp_path: Path, bits: int) -> None:
+    values = np.tile(np.linspace(0, 255, 64).astype(np.uint16), (48, 1))
+    stored = np.dstack([values] * 3) << (bits - 8)
+    _, data = cv2.imencode(".avif", stored, [cv2.IMWRITE_AVIF_DEPTH, bits])
+    found = decode_picture(data.tobytes(), "deep.avif")
+    assert np.abs(found.astype(int) - np.dstack([values] * 3)).mean() < 3
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_jpeg_2000_of_more_bits_is_as_bright_as_one_of_eight(bits: int) -> None:
+    values = np.tile(np.linspace(0, 255, 64).astype(np.uint16), (48, 1))
+    encoder = av.CodecContext.create("jpeg2000", "w")
+    encoder.width, encoder.height = 64, 48
+    encoder.pix_fmt, encoder.time_base = f"gray{bits}le", Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(values << (bits - 8), encoder.pix_fmt)
+    data = b"".join(map(bytes, [*encoder.encode(frame), *encoder.encode(None)]))
+    found = decode_picture(data, "deep.jp2")
+    assert np.abs(found[..., 0].astype(int) - values).mean() < 2
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jp2"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_low_bits_in_sixteen_are_scaled_and_said(suffix: str, bits: int) -> None:
+    values = np.tile(np.linspace(0, 255, 64).astype(np.uint16), (48, 1))
+    _, data = cv2.imencode(suffix, values << (bits - 8))
+    with pytest.warns(SourceWarning, match=rf"16 bits, of which {bits} are used"):
+        found = decode_picture(data.tobytes(), "deep")
+    np.testing.assert_array_equal(found[..., 0], values)
+
+
+def test_a_black_picture_of_sixteen_bits_is_black_without_a_word() -> None:
+    _, data = cv2.imencode(".png", np.zeros((8, 8), np.uint16))
+    assert not decode_picture(data.tobytes(), "black").any()
+
+
+def _avif(orientation: int) -> bytes:
+    """Pillow writes EXIF's orientation as the file's own turns, and no EXIF pixel rotation."""
+    rows = np.linspace(0, 255, 48)[:, None] * np.ones(64)
+    columns = np.ones(48)[:, None] * np.linspace(0, 255, 64)
+    image = Image.fromarray(np.dstack([rows, columns, 128 + 0 * rows]).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    image.save(file, "AVIF", exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_avif_is_turned_as_pillow_turns_it(orientation: int) -> None:
+    data = _avif(orientation)
+    with Image.open(io.BytesIO(data)) as opened:
+        wanted = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))[..., ::-1]
+    found = decode_picture(data, "turned.avif")
+    assert found.shape == wanted.shape
+    assert np.abs(found.astype(int) - wanted).mean() < 4
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("kind", "form"), [(3, "Hxx"), (4, "I")])
+def test_exif_orientation_of_either_type_and_order_counts(order: str, kind: int, form: str) -> None:
+    _, data = cv2.imencode(".jpg", np.zeros((32, 48, 3), np.uint8))
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    entry = struct.pack(f"{order}HHI{form}", 0x0112, kind, 1, 6)
+    exif = b"Exif\0\0" + head + struct.pack(order + "IH", 8, 1) + entry + b"\0\0\0\0"
+    block = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    turned = decode_picture(b"\xff\xd8" + block + data.tobytes()[2:], "turned.jpg")
+    assert turned.shape == (48, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "missing"),
+    [
+        (".jpg", [], 2),
+        (".jpg", [], 1),
+        (".jpg", [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], 2),
+        (".png", [], 12),
+        (".png", [], 5),
+    ],
+)
+def test_a_file_that_lacks_only_its_end_is_taken_with_a_warning(
+    suffix: str, options: list[int], missing: int
+) -> None:
+    rows = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+    _, data = cv2.imencode(suffix, rows, options)
+    whole = decode_picture(data.tobytes(), "whole")
+    with pytest.warns(SourceWarning, match="the end of the .* is missing"):
+        found = decode_picture(data.tobytes()[:-missing], "cut")
+    np.testing.assert_array_equal(found, whole)
+    for lost in (missing + 3, missing + 30, data.size // 2):
+        with pytest.raises(SourceError, match="truncated or damaged"):
+            decode_picture(data.tobytes()[: -(lost + (9 if suffix == ".png" else 0))], "cut")
+
+
+def _tiff(bits: int, channels: int, sample: int) -> bytes:
+    """An uncompressed TIFF of 4 x 4 pixels, its tags after them."""
+    pixels = bytes(4 * 4 * channels * bits // 8)
+    listed = struct.pack(f"<{channels}H", *[bits] * channels)
+    at = 8 + len(pixels)
+    inline = int.from_bytes(listed[:4], "little")
+    tags = [
+        (256, 4, 1, 4), (257, 4, 1, 4), (258, 3, channels, at if channels > 2 else inline),
+        (259, 3, 1, 1), (262, 3, 1, 2 if channels > 2 else 1), (273, 4, 1, 8),
+        (277, 3, 1, channels), (278, 4, 1, 4), (279, 4, 1, len(pixels)), (339, 3, 1, sample),
+    ]  # fmt: skip
+    directory = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    start = at + len(listed)
+    return (
+        b"II*\0"
+        + struct.pack("<I", start)
+        + pixels
+        + listed
+        + struct.pack("<H", 10)
+        + (directory + b"\0\0\0\0")
+    )
+
+
+@pytest.mark.parametrize(
+    ("bits", "channels", "sample", "reason"),
+    [
+        (16, 1, 3, "pixels are float16"),
+        (32, 1, 3, "pixels are float32"),
+        (8, 5, 1, "pixels have 5 channels"),
+    ],
+)
+def test_whole_tiffs_of_unusual_pixels_are_not_called_damaged(
+    bits: int, channels: int, sample: int, reason: str
+) -> None:
+    with pytest.raises(SourceError, match=reason):
+        decode_picture(_tiff(bits, channels, sample), "odd.tif")

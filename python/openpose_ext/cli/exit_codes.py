@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from enum import IntEnum
 
@@ -31,6 +32,8 @@ def exit_code(command: Callable[[], int]) -> int:
         # File names need not be text; what cannot be printed must not end the run.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    usual = warnings.formatwarning
+    warnings.formatwarning = _worded
     try:
         return command()
     except SystemExit as error:  # argparse, which has printed its sentence
@@ -46,9 +49,24 @@ def exit_code(command: Callable[[], int]) -> int:
     except Exception:
         traceback.print_exc()
         return ended(Exit.INTERNAL, "internal error; please report it with the lines above")
+    finally:
+        warnings.formatwarning = usual
 
 
 def ended(code: Exit, reason: object) -> Exit:
     """Say on stderr why a command ends; returns the code."""
     print(f"openpose-ext: {reason}", file=sys.stderr)
     return code
+
+
+def _worded(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """A warning as one line, as errors are; a programmer's with the place it comes from."""
+    of_users = issubclass(category, UserWarning)
+    where = "" if of_users else f"{filename}:{lineno}: {category.__name__}: "
+    return f"openpose-ext: {where}{message}\n"

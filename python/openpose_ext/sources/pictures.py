@@ -5,28 +5,39 @@ OpenCV decodes; what it leaves open is decided here:
 - Files are read whole and decoded from memory. OpenCV's own file reader opens no unicode path on
   some platforms and hands out the lower part of a truncated JPEG as grey; its decoder of buffers
   reports truncation.
-- EXIF orientation is applied.
+- EXIF orientation is applied, and AVIF's own in its stead.
 - Transparent pictures are laid on white, as on a page. What lies hidden under transparent
   pixels is arbitrary and nobody's picture.
-- 16-bit channels keep their upper eight bits. Gray becomes three equal channels.
+- Channels of 10, 12 and 16 bits keep their upper eight bits. Of a 16-bit file that uses its lowest
+  bits alone, as those of 12-bit sensors do, these are taken, with a warning. Gray becomes three
+  equal channels.
+- A JPEG or PNG that lacks nothing but its last bytes is taken, with a warning.
 - Of an animation the first frame is taken.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 import sys
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from warnings import warn
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.errors import SourceError
+from openpose_ext.errors import SourceError, SourceWarning
+from openpose_ext.sources.picture_files import (
+    avif_orientation,
+    depth,
+    exif_orientation,
+    format_of,
+    mended,
+    unusual_tiff,
+)
 from openpose_ext.types.arrays import Picture
 
 if TYPE_CHECKING:
@@ -36,21 +47,6 @@ __all__ = ["PictureLike", "as_picture", "decode_picture", "read_picture"]
 
 PictureLike: TypeAlias = "Picture | str | PathLike[str] | Image"
 
-_SIGNATURES = (
-    ("JPEG", 0, b"\xff\xd8\xff"),
-    ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
-    ("WebP", 8, b"WEBP"),
-    ("GIF", 0, b"GIF8"),
-    ("TIFF", 0, b"II*\0"),
-    ("TIFF", 0, b"MM\0*"),
-    ("BMP", 0, b"BM"),
-    ("AVIF", 4, b"ftypavif"),
-    ("HEIC", 4, b"ftyphei"),
-    ("HEIC", 4, b"ftypmif1"),
-    ("JPEG 2000", 4, b"jP  "),
-)
-
-_ORIENTATION = 0x0112
 _TURNS: dict[int, Callable[[Any], Any]] = {
     2: lambda picture: cv2.flip(picture, 1),
     3: lambda picture: cv2.rotate(picture, cv2.ROTATE_180),
@@ -65,6 +61,7 @@ _TURNS: dict[int, Callable[[Any], Any]] = {
 def read_picture(path: str | os.PathLike[str]) -> Picture:
     """The picture of a file as (H, W, 3) uint8 BGR, upright.
 
+    Warns (`SourceWarning`) of a file that lacks its end, or that uses few of its bits.
     Raises SourceError, naming the file and the reason, if it cannot be opened, is empty,
     truncated or damaged, or is no picture.
     """
@@ -80,16 +77,41 @@ def decode_picture(data: bytes, name: str) -> Picture:
     if not data:
         raise SourceError(f"{name}: the file is empty")
     try:
-        return _decoded(data)
+        return _decoded(data, name)
     except ValueError as error:
         raise SourceError(f"{name}: {error}") from error
 
 
-def _decoded(data: bytes) -> Picture:
+def _decoded(data: bytes, name: str) -> Picture:
     """Bytes of a picture file to (H, W, 3) uint8 BGR; ValueError with the reason if not."""
-    kind = next((k for k, start, mark in _SIGNATURES if data.startswith(mark, start)), None)
+    kind = format_of(data)
     if kind == "HEIC":
         raise ValueError("HEIC pictures cannot be decoded; convert it to JPEG or PNG")
+    image, exif = _opened(data, kind)
+    if image is None:
+        image, exif = _without_end(data, kind)
+        _odd(name, f"the end of the {kind} is missing, and no pixel of it")
+    bits = depth(data, kind)
+    if image.dtype == np.uint16:
+        if bits in (None, 16):
+            bits = _bits_used(image)
+            if bits < 16:
+                _odd(name, f"16 bits, of which {bits} are used: it is brightened")
+        image = (image >> (bits - 8)).astype(np.uint8)
+        premultiplied = False
+    else:
+        premultiplied = kind == "TIFF"
+    turn = avif_orientation(data) if kind == "AVIF" else exif_orientation(exif)
+    upright = _TURNS.get(turn, lambda picture: picture)
+    return np.ascontiguousarray(upright(_bgr(image, premultiplied=premultiplied)))
+
+
+def _odd(name: str, what: str) -> None:
+    warn(f"{name}: {what}", SourceWarning, stacklevel=4)  # whoever called `decode_picture`
+
+
+def _opened(data: bytes, kind: str | None) -> tuple[npt.NDArray[Any] | None, bytes]:
+    """The pixels as they are stored, None if they cannot be decoded, and the EXIF block."""
     try:
         # IMREAD_UNCHANGED alone keeps the alpha channel, and then leaves the picture unturned.
         image, kinds, blobs = cv2.imdecodeWithMetadata(
@@ -97,24 +119,37 @@ def _decoded(data: bytes) -> Picture:
         )
     except cv2.error as error:
         raise ValueError(f"the {kind or 'picture'} cannot be decoded: {error.err}") from error
-    if image is None:
-        if kind is None:
-            raise ValueError("not a picture, or of a format that OpenCV cannot read")
-        raise ValueError(f"truncated or damaged {kind}")
-    metadata = dict(zip(kinds, blobs, strict=True))
-    exif = metadata.get(cv2.IMAGE_METADATA_EXIF)
-    upright = _TURNS.get(1 if exif is None else _orientation(bytes(exif)), lambda picture: picture)
-    return np.ascontiguousarray(upright(_bgr(image, premultiplied=kind == "TIFF")))
+    exif = dict(zip(kinds, blobs, strict=True)).get(cv2.IMAGE_METADATA_EXIF)
+    return image, b"" if exif is None else bytes(exif)
+
+
+def _without_end(data: bytes, kind: str | None) -> tuple[npt.NDArray[Any], bytes]:
+    """The same of a file that lacks nothing but its end. Raises ValueError if pixels are missing,
+    with the reason."""
+    if kind is None:
+        raise ValueError("not a picture, or of a format that OpenCV cannot read")
+    unusual = unusual_tiff(data) if kind == "TIFF" else None
+    if unusual is not None:
+        raise ValueError(unusual)
+    files = mended(data, kind)
+    if files is not None:
+        (image, exif), (again, _) = (_opened(file, kind) for file in files)
+        if image is not None and again is not None and np.array_equal(image, again):
+            return image, exif
+    raise ValueError(f"truncated or damaged {kind}")
+
+
+def _bits_used(image: npt.NDArray[np.uint16]) -> int:
+    """How many of 16 bits are used: 8, 10, 12 or 14, as sensors have, or all."""
+    brightest = int(image.max()) or 0xFFFF  # black is black
+    return next(bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits)
 
 
 def _bgr(image: npt.NDArray[Any], *, premultiplied: bool) -> Picture:
     """Whatever OpenCV decodes to (H, W, 3) uint8, laid on white if it has an alpha channel.
 
-    premultiplied: 8-bit colours are already multiplied by alpha, as libtiff hands them out.
+    premultiplied: colours are already multiplied by alpha, as libtiff hands out those of 8 bits.
     """
-    straight = not premultiplied or image.dtype != np.uint8
-    if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
     if image.dtype != np.uint8:
         raise ValueError(f"pixels are {image.dtype}; pictures of 8 or 16 bits can be read")
     if image.ndim == 2:
@@ -127,26 +162,10 @@ def _bgr(image: npt.NDArray[Any], *, premultiplied: bool) -> Picture:
     if alpha.min() == 255:
         return colour
     shown = colour.astype(np.float32)
-    if straight:
+    if not premultiplied:
         shown *= alpha * np.float32(1 / 255)
     on_white: Picture = np.minimum(shown + (255 - alpha) + 0.5, 255).astype(np.uint8)
     return on_white
-
-
-def _orientation(exif: bytes) -> int:
-    """The EXIF orientation, 1 to 8; 1 (upright) where there is none or the block is damaged."""
-    exif = exif.removeprefix(b"Exif\0\0")
-    order = "<" if exif.startswith(b"II") else ">"
-    try:
-        (first,) = struct.unpack_from(order + "I", exif, 4)
-        (count,) = struct.unpack_from(order + "H", exif, first)
-        for entry in range(count):
-            tag, _, _, value = struct.unpack_from(order + "HHIH", exif, first + 2 + 12 * entry)
-            if tag == _ORIENTATION:
-                return int(value)
-    except struct.error:
-        pass
-    return 1
 
 
 def as_picture(source: PictureLike) -> Picture:
