@@ -7,17 +7,16 @@ that is asked for, drawn and written, and last, by one worker, added to the file
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
-from tqdm import tqdm
 
 from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.network_flags import (
@@ -32,33 +31,34 @@ from openpose_ext.cli.openpose_flags import add_openpose_flags
 from openpose_ext.cli.parser import parse
 from openpose_ext.cli.values import positive
 from openpose_ext.cli.zoo_flags import add_zoo_flags, card_options, translate_zoo_flags
-from openpose_ext.errors import SourceError, UsageError
+from openpose_ext.errors import UsageError
 from openpose_ext.formats.heatmaps import HEATMAP_SCALES
+from openpose_ext.io.container import is_address
 from openpose_ext.io.cpus import own_cores
 from openpose_ext.io.whole import make_folder
 from openpose_ext.outputs.pictures import can_write
 from openpose_ext.outputs.scale import KEYPOINT_SCALES
-from openpose_ext.run.plan import Job, find_jobs
+from openpose_ext.run.frames import How, Preview, process
+from openpose_ext.run.plan import Plan, plan_camera, plan_run
 from openpose_ext.run.results import (
     FILE_SUFFIXES,
     KINDS,
-    Aside,
-    Book,
     Drawing,
     HeatmapChoice,
     Results,
 )
 from openpose_ext.run.tally import Tally
-from openpose_ext.sources.source import Source
+from openpose_ext.sources.camera import RESOLUTION
+from openpose_ext.sources.source import View
 from openpose_ext.stages.estimator import MOST_STREAMS, PoseEstimator
-from openpose_ext.stages.pipeline import ahead, followed, overlapped, workers_for
 from openpose_ext.stages.preprocess import HEIGHT
-from openpose_ext.types.arrays import Picture
-from openpose_ext.types.frame import Frame
-from openpose_ext.types.poses import Poses
 from openpose_ext.types.scores import FILLED_SCORE, HAND_THRESHOLD
 
 __all__ = ["main"]
+
+# What is written where nobody says it. Flags that begin with --write_ name kinds.
+_OF_PICTURES = ("images", "json", "txt")
+_OF_VIDEOS = ("video", "json", "csv")
 
 _MODEL_POSE = {"BODY_25": "body25", "COCO": "openpose"}
 _BOOLEANS = (
@@ -90,34 +90,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code(lambda: _infer(sys.argv[1:] if argv is None else argv))
 
 
-Looked = tuple[Frame, Poses | None, Aside]  # no people: left out, or not looked at
-Finished = tuple[Frame, Poses | None, Picture | None, Aside]
-Preview = Callable[[Frame, Picture | None], None]
-
-
-@dataclass(frozen=True)
-class How:
-    """What is done with the frames of every job.
-
-    every          the network looks at each frame of this number
-    follow         people get ids
-    smooth         they are smoothed, too
-    skip_existing  frames whose files exist are left out
-    streams        pictures that the network looks at at once
-    """
-
-    every: int
-    follow: bool
-    smooth: bool
-    skip_existing: bool
-    streams: int
-
-    @property
-    def workers(self) -> int:
-        """Threads that carry frames."""
-        return workers_for(self.streams)
-
-
 def _infer(argv: Sequence[str]) -> int:
     parser = _parser()
     args = parse(parser, argv, (*_BOOLEANS, *NETWORK_BOOLEANS))
@@ -129,17 +101,16 @@ def _infer(argv: Sequence[str]) -> int:
     network = _network(args)
     if results.needs_stages and args.mode == "reference":
         raise UsageError("--mode reference has no maps to write, no candidates and no scale 1")
-    tally = Tally()
-    jobs = find_jobs(args, results, how.streams, tally)
-
-    if not jobs:
+    plan = _plan(args, results, how)
+    tally = Tally(existing=plan.existing, outputs=plan.outputs)
+    if not plan.inputs:
         _report(tally, results)
         return Exit.DONE
     with ExitStack() as opened:
         preview = opened.enter_context(_preview(args))
         estimator = None
-        if not all(job.known for job in jobs):
-            if len(jobs) > 1 or jobs[0].count != 1:
+        if not all(planned.known for planned in plan.inputs):
+            if len(plan.inputs) > 1 or plan.inputs[0].count != 1:
                 # Several pictures at once, a core for each: OpenCV shall not take all of them.
                 network["streams"] = how.streams
                 cv2.setNumThreads(1)
@@ -149,107 +120,60 @@ def _infer(argv: Sequence[str]) -> int:
         for folder in results.folders:
             make_folder(folder)
         opened.callback(_report, tally, results)
-        shared = results.shared if len(jobs) > 1 else results.only(())
-        book = opened.enter_context(Book(shared, Path()))
-        for job in jobs:
-            try:
-                _process(job, estimator, how, book, preview, tally)
-            except SourceError as error:
-                tally.failed += 1
-                print(f"openpose-ext: {error}", file=sys.stderr)
+        process(plan, estimator, how, tally, preview)
     return Exit.SOME_FAILED if tally.failed else Exit.DONE
 
 
-def _process(
-    job: Job,
-    estimator: PoseEstimator | None,
-    how: How,
-    shared: Book,
-    preview: Preview,
-    tally: Tally,
-) -> None:
-    """Carry the frames of a job through all stages. Raises SourceError if it cannot be opened."""
-    results = job.results
-    draws = preview is not _no_preview or results.draws
-
-    def report(error: SourceError) -> None:
-        tally.failed += 1
-        bar.write(f"openpose-ext: {error}", file=sys.stderr)
-
-    def look(numbered: tuple[int, Frame]) -> Looked:
-        number, frame = numbered
-        if skips and results.have(job.of(frame)):
-            return frame, None, Aside()
-        if frame.poses is not None:
-            return frame, frame.poses, Aside()
-        assert estimator is not None
-        if number % how.every:
-            return frame, None, Aside()
-        if not results.needs_stages:
-            poses = estimator(frame)
-            aside = Aside()
-        else:
-            stages = estimator.stages(frame)
-            results.write_maps(job.of(frame), stages)
-            poses, aside = stages.people, Aside.of(stages)
-        tally.add(poses.timings)
-        return frame, poses, aside
-
-    def finish(found: Looked) -> Finished:
-        frame, poses, aside = found
-        if poses is None:
-            return frame, None, None, aside
-        poses, drawn, seconds = results.write(job.of(frame), frame, poses, aside, draws=draws)
-        tally.add(seconds)
-        return frame, poses, drawn, aside
-
-    def add(finished: Finished) -> Finished:
-        frame, poses, drawn, aside = finished
-        if poses is not None:
-            with tally.timed("add"):
-                own.write(frame, poses, drawn, aside)
-                shared.write(frame, poses, drawn, aside)
-        return finished
-
-    with ExitStack() as opened:
-        silent = not sys.stderr.isatty()
-        bar = opened.enter_context(tqdm(unit="frame", disable=silent, leave=False))
-        source = opened.enter_context(job.open(report))
-        bar.set_description(source.name[-30:], refresh=False)
-        bar.total = source.count
-        own = opened.enter_context(Book(results, job.name, rate=source.rate, sound=job.sound))
-        # Ids, and files of many frames, need all frames.
-        skips = how.skip_existing and results.of_frames_only and not how.follow
-        overlap = partial(overlapped, stop=source.close if source.live else None)
-        frames = _timed(source, tally)
-        if source.ahead and how.streams > 1:
-            frames = opened.enter_context(closing(ahead(frames, source.ahead)))
-        numbered = enumerate(frames)
-        if how.follow:
-            found = overlap(numbered, look, how.workers)
-            following = followed(found, rate=source.rate, smooth=how.smooth, live=source.live)
-            finished = overlap(following, finish, how.workers)
-        else:
-            finished = overlap(numbered, lambda one: finish(look(one)), how.workers)
-        if own or shared:
-            finished = overlap(finished, add, 1)
-        # Whatever interrupts, the workers are gone before the books are closed.
-        opened.enter_context(closing(finished))
-        for frame, poses, drawn, _ in finished:
-            tally.count(frame, poses)
-            if poses is not None:
-                preview(frame, drawn)
-            bar.update()
+def _plan(args: argparse.Namespace, results: Results, how: How) -> Plan:
+    """What there is to do. Raises UsageError where the flags make no sense."""
+    inputs = [*args.inputs]
+    for flag in ("image_dir", "video", "ip_camera"):
+        given = getattr(args, flag)
+        if not given:
+            continue
+        if flag == "image_dir" and not os.path.isdir(given):
+            raise UsageError(f"--image_dir {given} is no folder")
+        if flag == "ip_camera" and not is_address(given):
+            raise UsageError(f"--ip_camera {given} is no address such as rtsp://host/stream")
+        inputs.append(given)
+    # Where nobody says what is written, it depends on the input.
+    asked = any(getattr(args, f"write_{kind}") is not None for kind in KINDS)
+    of_videos = results if asked else results.only(_OF_VIDEOS)
+    try:
+        view = View(
+            first=args.frame_first,
+            last=args.frame_last,
+            step=args.frame_step,
+            rotate=args.frame_rotate,
+            flip=args.frame_flip,
+        )
+        if args.camera is not None and (args.camera >= 0 or not inputs):
+            if inputs:
+                raise ValueError("a camera has no end: give it alone, without other inputs")
+            resolution = _camera_resolution(args.camera_resolution)
+            return plan_camera(args.camera, resolution=resolution, results=of_videos, view=view)
+        if not inputs:
+            raise ValueError("no INPUT given; --help shows examples")
+        return plan_run(
+            inputs,
+            of_pictures=results if asked else results.only(_OF_PICTURES),
+            of_videos=of_videos,
+            view=view,
+            threads=max(1, how.streams // 4),  # decoding takes less than the rest
+            recursive=not args.flat,
+            skip_existing=how.skip_existing,
+        )
+    except ValueError as error:
+        raise UsageError(error) from error
 
 
-def _timed(source: Source, tally: Tally) -> Iterator[Frame]:
-    """The source's frames; what they take is counted as reading."""
-    while True:
-        with tally.timed("read"):
-            frame = next(source, None)
-        if frame is None:
-            return
-        yield frame
+def _camera_resolution(text: str) -> tuple[int, int]:
+    if text == "-1x-1":
+        return RESOLUTION
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise ValueError(f"--camera_resolution {text}: give WxH, in pixels")
+    return int(match[1]), int(match[2])
 
 
 def _report(tally: Tally, results: Results) -> None:
@@ -363,7 +287,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=HEATMAP_SCALES,
         help="0: -1 to 1, 1: 0 to 1, 2: 0 to 255, 3: as they are (2)",
     )
-    add("--number_people_max", type=int, default=-1, metavar="N", help="keep the N best (-1: all)")
+    add(
+        "--number_people_max",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="Keep the N most prominent people; with ids, the same ones (default -1: all)",
+    )
     add(
         "--render_threshold",
         type=float,
@@ -388,7 +318,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="show what is drawn in the browser (0 and -1: do not)",
     )
-    add("--skip_existing", action="store_true", help="leave out what was done before")
+    add(
+        "--skip_existing",
+        action="store_true",
+        help="Skip inputs whose results exist. A file that several inputs share tells which inputs "
+        "it holds; if one is missing there, all of them are processed again and the file is "
+        "replaced",
+    )
     add_zoo_flags(parser)
     add_openpose_flags(parser)
     return parser
@@ -404,6 +340,7 @@ def _how(args: argparse.Namespace) -> How:
         every=every,
         follow=args.identification or args.smooth or every > 1 or args.tracking >= 0,
         smooth=args.smooth,
+        people=args.number_people_max if args.number_people_max > 0 else None,
         skip_existing=args.skip_existing,
         streams=min(args.threads or own_cores(), MOST_STREAMS),
     )
@@ -447,23 +384,18 @@ def _results(args: argparse.Namespace, streams: int) -> Results:
         body25=args.json_format == "body25",
         scale=args.keypoint_scale,
         candidates=args.part_candidates,
-        people=args.number_people_max if args.number_people_max > 0 else None,
         video_rate=args.write_video_fps if args.write_video_fps > 0 else None,
         threads=max(1, streams // 2),
     )
 
 
-def _preview(args: argparse.Namespace) -> AbstractContextManager[Preview]:
+def _preview(args: argparse.Namespace) -> AbstractContextManager[Preview | None]:
     """What shows drawn frames, if that is asked for."""
     if args.display in ("-1", "0"):
-        return nullcontext(_no_preview)
+        return nullcontext(None)
     from openpose_ext.serve import preview
 
     return preview()
-
-
-def _no_preview(frame: Frame, drawn: Picture | None) -> None:
-    """Show nothing."""
 
 
 def _network(args: argparse.Namespace) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import av
@@ -37,7 +37,7 @@ from openpose_ext.sources.openpose_json import read_openpose
 from openpose_ext.sources.txt import read_txt
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
-from openpose_ext.types.topology import COCO_18
+from standin import Standin
 
 HOPPER = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
 
@@ -267,40 +267,6 @@ def test_ctrl_c_leaves_whole_files_only(tmp_path: Path) -> None:
 
 
 # With a stand-in for the network -------------------------------------------------------------
-
-
-class Standin:
-    """Finds as many people as told, and remembers how it was made."""
-
-    made: dict[str, Any]
-    info = SimpleNamespace(streams=1)
-    people = 2
-    refusal: Exception | None = None
-    interrupt_after = 1000
-    calls = 0
-
-    def __init__(self, **options: Any) -> None:
-        if self.refusal:
-            raise self.refusal
-        Standin.made = options
-        Standin.calls = 0
-
-    def __enter__(self) -> Standin:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def __call__(self, frame: Frame) -> Poses:
-        Standin.calls += 1
-        if Standin.calls > self.interrupt_after:
-            raise KeyboardInterrupt
-        keypoints = np.full((self.people, 18, 3), 0.75, np.float32)
-        keypoints[..., :2] *= np.arange(1, 19, dtype=np.float32)[:, None]
-        scores = np.linspace(1, 0.5, self.people, dtype=np.float32)
-        filled = np.zeros((self.people, 18), np.bool_)
-        timings = {"preprocess": 0.001, "network": 0.01, "decode": 0.0001}
-        return Poses(keypoints, scores, filled, COCO_18, frame.size, timings=timings)
 
 
 @pytest.fixture
@@ -851,14 +817,16 @@ def test_an_output_error_leaves_no_video(
     assert not [name for name in written("out") if not name.endswith(".json")]
 
 
-def test_pictures_of_several_sizes_are_no_video(
+def test_a_picture_of_another_size_fails_alone(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("RGB", (20, 20)).save("in/c.png")
     assert run_here("in/a.png", "in/b.png", "--write_video", "v.mp4") == 0
     assert len(shown("v.mp4")) == 2
-    assert run_here("in", "--write_video", "v.mp4") == 4
-    assert "v.mp4 has pictures of 40 x 30" in capsys.readouterr().err
+    assert run_here("in", "--write_video", "v.mp4", "--write_csv", "t.csv") == 1
+    assert "in/c.png: v.mp4 has pictures of 40 x 30" in capsys.readouterr().err
+    assert len(shown("v.mp4")) == 2
+    assert pd.read_csv("t.csv").source.nunique() == 3, "it fails in the video alone"
 
 
 def test_the_original_demos_line_for_a_video(clip: Path) -> None:

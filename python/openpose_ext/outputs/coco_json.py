@@ -35,7 +35,7 @@ class CocoWriter(FrameWriter):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
-        self._images = PartFile(self.path.with_name(f"{self.path.stem}_images.json"))
+        self._images = PartFile(_images_beside(self.path))
         self._ids: set[int] = set()
         self._next_id = 1
         self._empty = True
@@ -44,6 +44,12 @@ class CocoWriter(FrameWriter):
             self._results.write(b"[")
             self._pictures = self._images.part.open("wb")
             self._pictures.write(b'{"images":[')
+
+    @staticmethod
+    def sources_in(path: Path) -> set[str]:
+        """The sources of its pictures and frames, by the list beside it."""
+        images = json.loads(_images_beside(path).read_bytes())["images"]
+        return {image["file_name"] for image in images}
 
     def _write(self, frame: Frame, poses: Poses) -> None:
         width, height = frame.size
@@ -82,6 +88,11 @@ class CocoWriter(FrameWriter):
         self._ids.add(image_id)
         self._next_id = max(self._next_id, image_id + 1)
         return image_id
+
+
+def _images_beside(results: Path) -> Path:
+    """The list of the pictures of a file of results."""
+    return results.with_name(f"{results.stem}_images.json")
 
 
 def _append(file: IO[bytes], entry: dict[str, Any], *, first: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -28,6 +29,12 @@ class CsvWriter(FrameWriter):
             self._text = self._file.part.open("w", encoding="utf-8", newline="")
             self._rows = csv.writer(self._text, lineterminator="\n")
             self._rows.writerow(COLUMNS)
+
+    @staticmethod
+    def sources_in(path: Path) -> set[str]:
+        """The sources of its rows: one in which nobody was found has none."""
+        with path.open(encoding="utf-8", newline="") as text:
+            return {row["source"] for row in csv.DictReader(text)}
 
     def _write(self, frame: Frame, poses: Poses) -> None:
         found = rows(poses, frame.source, frame.index, frame.time).values()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from openpose_ext.outputs.writer import FrameWriter
@@ -40,6 +41,12 @@ class JsonLinesWriter(FrameWriter):
         super().__init__(path)
         with self._file.failing():
             self._lines = self._file.part.open("wb")
+
+    @staticmethod
+    def sources_in(path: Path) -> set[str]:
+        """The sources of its lines."""
+        with path.open("rb") as lines:
+            return {json.loads(line)["source"] for line in lines}
 
     def _write(self, frame: Frame, poses: Poses) -> None:
         line = json.dumps(as_line(frame, poses), separators=(",", ":"))

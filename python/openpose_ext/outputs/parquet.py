@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,13 @@ class ParquetWriter(FrameWriter):
         self._rows = 0
         with self._file.failing():
             self._parquet = pq.ParquetWriter(self._file.part, schema())
+
+    @staticmethod
+    def sources_in(path: Path) -> set[str]:
+        """The sources of its rows: one in which nobody was found has none."""
+        import pyarrow.parquet as pq
+
+        return {*pq.read_table(path, columns=["source"])["source"].unique().to_pylist()}
 
     def _write(self, frame: Frame, poses: Poses) -> None:
         found = rows(poses, frame.source, frame.index, frame.time)

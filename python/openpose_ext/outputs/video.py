@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -45,6 +47,9 @@ _ENCODERS = {
 # Sound that goes into every container above as it is. Other sound is encoded anew, as AAC.
 _COPIED = ("aac", "mp3", "ac3", "eac3", "alac", "opus")
 
+# How a file's comment begins that tells which sources it holds.
+_TAG = "openpose_ext sources "
+
 _DEFAULT_RATE = 30.0
 _SLOWEST, _FASTEST = 0.001, 1000.0  # what files say beyond is no rate
 _LEAST_TICKS = 10_000  # a second: times are kept to 0.1 ms
@@ -57,13 +62,14 @@ class VideoWriter(FrameWriter):
     rate     frames a second of the source: how long the last frame lasts, and frames that have no
              time. None takes 30.
     sound    the file to take the sound from, usually the source; None for silence
+    sources  names of the sources, where several follow one another; a tag of the file tells them
     threads  of the encoder
     render   (picture, poses) -> picture: what is drawn
 
     `write` draws and adds; `add` takes a picture that is drawn already. Pictures keep the times of
-    their frames, counted from the first, and the sound from the first frame to the end of the last
-    comes along. Colours are BT.709, 4:2:0; a side of an odd number of pixels gets one more. Where
-    no picture is added, no file appears.
+    their frames, counted from the first; after `next_clip` another source's follow. The sound from
+    the first frame to the end of the last comes along. Colours are BT.709, 4:2:0; a side of an odd
+    number of pixels gets one more. Where no picture is added, no file appears.
 
     Raises ValueError for another suffix, or a picture of another size than the first.
     """
@@ -74,6 +80,7 @@ class VideoWriter(FrameWriter):
         *,
         rate: float | None = None,
         sound: str | os.PathLike[str] | None = None,
+        sources: Collection[str] = (),
         threads: int = 1,
         render: Callable[[Picture, Poses], Picture] = draw,
     ) -> None:
@@ -81,17 +88,19 @@ class VideoWriter(FrameWriter):
         if suffix not in VIDEO_SUFFIXES:
             raise ValueError(f"{path}: videos are written as {', '.join(VIDEO_SUFFIXES)}")
         super().__init__(path)
-        rate = min(max(rate or _DEFAULT_RATE, _SLOWEST), _FASTEST)
-        self._rate = Fraction(rate).limit_denominator(1001)
+        self._rate = _as_fraction(rate)
         ticks = self._rate.numerator
         self._tick = Fraction(1, ticks * -(-_LEAST_TICKS // ticks))
         self._duration = round(1 / self._rate / self._tick)
+        self._tag = _tag(sources) if sources else ""
+        self._held: set[str] = set()
         self._threads = threads
         self._render = render
         self._sound_file = sound
         self._sound: _Sound | None = None
         self._stream: VideoStream | None = None
-        self._start = 0.0
+        self._start: float | None = None  # of the clip, seconds of its source
+        self._begin_at = 0  # of the clip, ticks
         self._last = -self._duration  # ticks
         with self._file.failing(), _os_errors():
             self._container = av.open(
@@ -110,6 +119,20 @@ class VideoWriter(FrameWriter):
     def sound_lost(self) -> str | None:
         """Why there is no sound, or not all of it; None if nothing went wrong."""
         return None if self._sound is None else self._sound.lost
+
+    def next_clip(self, rate: float | None = None) -> None:
+        """Let the frames of another source follow, from the end of the last frame on.
+
+        rate  frames a second of that source
+        """
+        if self._stream is not None:
+            self._begin_at = self._last + self._duration
+        self._start = None
+        self._duration = max(1, round(1 / _as_fraction(rate) / self._tick))
+
+    def hold(self, source: str) -> None:
+        """Say that all frames of a source are there; only those are in the file's tag."""
+        self._held.add(source)
 
     def add(self, picture: Picture, time: float | None = None) -> None:
         """Add a picture, (H, W, 3) uint8 BGR, to be seen from `time` on, seconds of the source.
@@ -139,8 +162,11 @@ class VideoWriter(FrameWriter):
                 f"{self.path} has pictures of {self._size[0]} x {self._size[1]} pixels, "
                 f"not {width} x {height}"
             )
-        after = self._last + self._duration
-        at = after if time is None else round((time - self._start) / self._tick)
+        if self._start is None:
+            self._start = time or 0.0
+        after = max(self._last + self._duration, self._begin_at)
+        elapsed = None if time is None else round((time - self._start) / self._tick)
+        at = after if elapsed is None else self._begin_at + elapsed
         # Clocks of cameras may stand still or go back: that frame comes right after.
         self._last = max(at, self._last + 1)
 
@@ -164,8 +190,10 @@ class VideoWriter(FrameWriter):
         context.colorspace = Colorspace.ITU709
         context.color_primaries = ColorPrimaries.BT709
         context.color_trc = ColorTrc.BT709
+        if self._tag:
+            self._container.metadata["comment"] = self._tag
         if self._sound_file is not None:
-            self._sound = _Sound(self._sound_file, self._container, self._start)
+            self._sound = _Sound(self._sound_file, self._container, self._start or 0.0)
         return stream
 
     def _add_sound(self, until: int) -> None:
@@ -178,12 +206,43 @@ class VideoWriter(FrameWriter):
             self._container.mux(self._stream.encode(None))
             self._add_sound(self._last + self._duration)
             self._release()
+        if self._tag:
+            _retag(self._file.part, self._tag, _tag(self._held))
+
+    @staticmethod
+    def sources_in(path: Path) -> set[str]:
+        """The sources that its tag names; none where only one source was meant."""
+        with open_container(os.fspath(path)) as container:
+            comment = container.metadata.get("comment", "")
+        return {*json.loads(comment.removeprefix(_TAG))} if comment.startswith(_TAG) else set()
 
     def _release(self) -> None:
         if self._sound is not None:
             self._sound.close()
         with _os_errors():
             self._container.close()
+
+
+def _as_fraction(rate: float | None) -> Fraction:
+    return Fraction(min(max(rate or _DEFAULT_RATE, _SLOWEST), _FASTEST)).limit_denominator(1001)
+
+
+def _tag(sources: Collection[str]) -> str:
+    """What a file's tag says of the sources it holds; ASCII."""
+    return _TAG + json.dumps(sorted(sources))
+
+
+def _retag(file: Path, written: str, true: str) -> None:
+    """Put a shorter tag, filled up with spaces, in the place of the one that was written.
+
+    A tag is written with the header, when nobody knows yet which sources will fail.
+    """
+    if written == true:
+        return
+    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 0) as content:
+        at = content.find(written.encode())
+        if at >= 0:
+            content[at : at + len(written)] = true.ljust(len(written)).encode()
 
 
 class _Sound:

@@ -71,6 +71,14 @@ class FrameWriter(ABC):
         else:
             self.discard()
 
+    @staticmethod
+    @abstractmethod
+    def sources_in(path: Path) -> set[str]:
+        """The sources whose frames a file of this kind holds, as far as it tells.
+
+        May raise anything for a file that is damaged or of another program.
+        """
+
     @abstractmethod
     def _write(self, frame: Frame, poses: Poses) -> None: ...
 

@@ -1,170 +1,200 @@
-"""What there is for `infer` to do: a job for each source, all pictures being one."""
+"""What a run has to do: its inputs, the files of each, and what was done before."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import pairwise
 from pathlib import Path
 
-from openpose_ext.errors import UsageError
+from openpose_ext.errors import SourceError
 from openpose_ext.io.container import is_address
+from openpose_ext.run.books import is_whole
 from openpose_ext.run.names import output_names
-from openpose_ext.run.results import KINDS, Results
-from openpose_ext.run.tally import Tally
+from openpose_ext.run.results import Results
 from openpose_ext.sources import open_source
-from openpose_ext.sources.camera import RESOLUTION, webcam
+from openpose_ext.sources.camera import webcam
 from openpose_ext.sources.files import Files
 from openpose_ext.sources.listing import InputFile, find_inputs
+from openpose_ext.sources.openpose_files import sources_below
 from openpose_ext.sources.source import Report, Source, View
+from openpose_ext.types.arrays import Size
 from openpose_ext.types.frame import Frame
 
-__all__ = ["Job", "find_jobs"]
-
-# What is written where nobody says it. Flags that begin with --write_ name kinds.
-_OF_PICTURES = ("images", "json", "txt")
-_OF_VIDEOS = ("video", "json", "csv")
+__all__ = ["Plan", "Planned", "plan_camera", "plan_run"]
 
 _PICTURES = Path("pictures")  # what files are called that hold all pictures
 
 
 @dataclass(frozen=True)
-class Job:
-    """One source, and what its files are called.
+class Planned:
+    """One input to open (all pictures together are one), and what its files are called.
 
-    name     of the files of all its frames
-    open     opens the source; what goes wrong while it goes on is told to the report
-    of       the name of a frame's files
-    results  what is written
-    names    of the files of frames that are known beforehand: all pictures, a video's first frame
-    count    how many frames there are, where that is known
-    known    people need not be looked for
-    sound    the file that has the sound, or None
+    name      of the files of all its frames
+    open      opens it; what goes wrong while it goes on is told to the report
+    name_of   the name of a frame's own files
+    results   what is written
+    sources   what its frames name as their source, as far as that is known beforehand
+    names     of the files of frames that are known beforehand: all pictures, a video's first frame
+    count     how many frames there are, where that is known
+    known     people need not be looked for
+    sound     the file that has the sound, or None
+    sequence  whether its frames follow one another in time
     """
 
     name: Path
     open: Callable[[Report], Source]
-    of: Callable[[Frame], Path]
+    name_of: Callable[[Frame], Path]
     results: Results
+    sources: Collection[str] = ()
     names: Sequence[Path] = ()
     count: int | None = None
     known: bool = False
     sound: Path | None = None
+    sequence: bool = True
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Its files of many frames, by kind."""
+        return self.results.books(self.name)
 
 
-def find_jobs(args: argparse.Namespace, results: Results, streams: int, tally: Tally) -> list[Job]:
-    """What is to be done, without what was done before.
+@dataclass(frozen=True)
+class Plan:
+    """What is left to do, in order.
 
-    args     the command's flags
-    results  what is written, for all kinds of inputs
-    streams  pictures that the network looks at at once
-    tally    counts what is left out
-
-    Raises UsageError where the flags make no sense, or a result would replace an input.
+    inputs    those that are read
+    existing  pictures, videos and frames left out because their results exist
+    outputs   files left out because they are results
     """
-    inputs = [*args.inputs]
-    for flag in ("image_dir", "video", "ip_camera"):
-        given = getattr(args, flag)
-        if not given:
-            continue
-        if flag == "image_dir" and not os.path.isdir(given):
-            raise UsageError(f"--image_dir {given} is no folder")
-        if flag == "ip_camera" and not is_address(given):
-            raise UsageError(f"--ip_camera {given} is no address such as rtsp://host/stream")
-        inputs.append(given)
-    try:
-        view = View(
-            first=args.frame_first,
-            last=args.frame_last,
-            step=args.frame_step,
-            rotate=args.frame_rotate,
-            flip=args.frame_flip,
-        )
-        if args.camera is not None and (args.camera >= 0 or not inputs):
-            if inputs:
-                raise ValueError("a camera has no end: give it alone, without other inputs")
-            return [_camera(args, results, view)]
-        if not inputs:
-            raise ValueError("no INPUT given; --help shows examples")
-        addresses = [name for name in inputs if is_address(name)]
-        paths = [name for name in inputs if not is_address(name)]
-        found = find_inputs(paths, exclude=results.folders, recursive=not args.flat)
-        names = output_names(found.files)
-    except ValueError as error:
-        raise UsageError(error) from error
-    tally.outputs = found.skipped
-    threads = max(1, streams // 4)  # decoding takes less than the rest
-    # Where nobody says what is written, it depends on the input.
-    asked = any(getattr(args, f"write_{kind}") is not None for kind in KINDS)
-    of_videos = results if asked else results.only(_OF_VIDEOS)
-    of_pictures = results if asked else results.only(_OF_PICTURES)
-    named = list(zip(found.files, names, strict=True))
-    pictures = [one for one in named if one[0].kind == "picture"]
-    jobs = [_pictures(pictures, of_pictures, view)] if pictures else []
-    jobs += [_video(*one, of_videos, view, threads) for one in named if one[0].kind != "picture"]
-    jobs += [_address(name, of_videos, view, threads) for name in addresses]
-    _keep_inputs(paths, named, jobs)
-    if args.skip_existing:
-        jobs = _not_done(jobs, pictures, view, tally)
-    if len(jobs) > 1:
-        jobs = [replace(job, results=job.results.apart) for job in jobs]
-    return jobs
+
+    inputs: tuple[Planned, ...]
+    existing: int = 0
+    outputs: int = 0
+
+    @cached_property
+    def shared(self) -> dict[Path, tuple[str, ...]]:
+        """The files that hold several sources, and which."""
+        holds: dict[Path, list[str]] = defaultdict(list)
+        for planned in self.inputs:
+            for file in planned.files.values():
+                holds[file] += planned.sources
+        return {file: tuple(sources) for file, sources in holds.items() if len(sources) > 1}
 
 
-def _pictures(named: Sequence[tuple[InputFile, Path]], results: Results, view: View) -> Job:
-    """All pictures, as one row."""
+def plan_run(
+    inputs: Sequence[str],
+    *,
+    of_pictures: Results,
+    of_videos: Results,
+    view: View,
+    threads: int = 1,
+    recursive: bool = True,
+    skip_existing: bool = False,
+) -> Plan:
+    """Plan the work on pictures, videos, folders and addresses.
+
+    of_pictures, of_videos  what is written of each
+    view           which frames are taken: of each video by itself, of all pictures as one row
+    threads        of the decoding of a video
+    recursive      whether subfolders are searched
+    skip_existing  leave out what is done: inputs whose files all exist. A file that several inputs
+                   share tells which it holds; if one is missing there, all of them are done again.
+
+    Raises ValueError if an input matches nothing, or a result would replace an input.
+    """
+    addresses = [name for name in inputs if is_address(name)]
+    paths = [name for name in inputs if not is_address(name)]
+    folders = dict.fromkeys([*of_pictures.folders, *of_videos.folders])
+    found = find_inputs(paths, exclude=[*folders], recursive=recursive)
+    named = list(zip(found.files, output_names(found.files), strict=True))
+    row = [one for one in named if one[0].kind == "picture"]
+    taken = [one for number, one in enumerate(row) if view.takes(number)]
+    planned = [_pictures(taken, of_pictures, view)] if taken else []
+    planned += [_video(*one, of_videos, view, threads) for one in named if one[0].kind != "picture"]
+    planned += [_address(name, of_videos, view, threads) for name in addresses]
+    _keep_inputs(paths, named, planned)
+    plan = Plan(tuple(planned), outputs=found.skipped)
+    return _left(plan, taken, view) if skip_existing else plan
+
+
+def plan_camera(number: int, *, resolution: Size, results: Results, view: View) -> Plan:
+    """Plan the work on a webcam, which has no end."""
+    name = Path("camera")
+    planned = Planned(
+        name=name,
+        open=lambda report: webcam(number, resolution=resolution, view=view, report=report),
+        name_of=lambda frame: _numbered(name, frame.index),
+        results=results,
+    )
+    return Plan((planned,))
+
+
+def _pictures(named: Sequence[tuple[InputFile, Path]], results: Results, view: View) -> Planned:
+    """Pictures, as one row: those that the view takes."""
     names = {os.fspath(file.path): name for file, name in named}
     files = [file for file, _ in named]
-    return Job(
+    turned = View(rotate=view.rotate, flip=view.flip)
+    return Planned(
         name=_PICTURES,
-        open=lambda report: Files(files, view=view, report=report),
-        of=lambda frame: names[frame.source],
+        open=lambda report: Files(files, view=turned, report=report),
+        name_of=lambda frame: names[frame.source],
         results=results,
+        sources=tuple(names),
         names=[*names.values()],
-        count=view.count(len(files)),
+        count=len(files),
+        sequence=_are_numbered([file.path for file in files]),
     )
 
 
-def _video(file: InputFile, name: Path, results: Results, view: View, threads: int) -> Job:
+def _are_numbered(files: Sequence[Path]) -> bool:
+    """Whether pictures are the frames of one film: one name, numbers one after another."""
+    if len(files) < 2:
+        return False
+    numbers: list[int] = []
+    names = set()
+    for file in files:
+        match = re.fullmatch(r"(.*?)(\d+)", file.stem, re.DOTALL)
+        if match is None:
+            return False
+        numbers.append(int(match[2]))
+        names.add((file.parent, match[1], file.suffix))
+    steps = {after - before for before, after in pairwise(numbers)}
+    return len(names) == 1 and len(steps) == 1 and steps.pop() > 0
+
+
+def _video(file: InputFile, name: Path, results: Results, view: View, threads: int) -> Planned:
     """A video, or a folder of OpenPose's JSON files."""
     known = file.kind == "poses"
-    return Job(
+    sources = {os.fspath(file.path)}
+    if known:
+        with suppress(SourceError):  # it is told when the folder's turn comes
+            sources = sources_below(file.path, view)
+    return Planned(
         name=name,
         open=lambda report: open_source(file.path, view=view, threads=threads, report=report),
-        of=lambda frame: _numbered(name, frame.index),
+        name_of=lambda frame: _numbered(name, frame.index),
         results=results,
+        sources=tuple(sources),
         names=[_numbered(name, view.first)],
         known=known,
         sound=None if known else file.path,
     )
 
 
-def _address(address: str, results: Results, view: View, threads: int) -> Job:
+def _address(address: str, results: Results, view: View, threads: int) -> Planned:
     name = Path(re.sub(r"[^\w.-]+", "_", address.partition("://")[2]).strip("_") or "address")
-    return Job(
+    return Planned(
         name=name,
         open=lambda report: open_source(address, view=view, threads=threads, report=report),
-        of=lambda frame: _numbered(name, frame.index),
+        name_of=lambda frame: _numbered(name, frame.index),
         results=results,
-    )
-
-
-def _camera(args: argparse.Namespace, results: Results, view: View) -> Job:
-    resolution = RESOLUTION
-    if args.camera_resolution != "-1x-1":
-        match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", args.camera_resolution)
-        if match is None:
-            raise ValueError(f"--camera_resolution {args.camera_resolution}: give WxH, in pixels")
-        resolution = int(match[1]), int(match[2])
-    name = Path("camera")
-    return Job(
-        name=name,
-        open=lambda report: webcam(args.camera, resolution=resolution, view=view, report=report),
-        of=lambda frame: _numbered(name, frame.index),
-        results=results,
+        sources=(address,),
     )
 
 
@@ -173,43 +203,74 @@ def _numbered(name: Path, frame: int) -> Path:
     return name.with_name(f"{name.name}_{frame:012d}")
 
 
-def _not_done(
-    jobs: Sequence[Job], pictures: Sequence[tuple[InputFile, Path]], view: View, tally: Tally
-) -> list[Job]:
-    """The jobs that have something left to do; of pictures those without their files."""
-    todo = []
-    for job in jobs:
-        results = job.results
-        if not results.of_frames_only:
-            if results.have_books(job.name) and all(map(results.have, job.names)):
-                tally.existing += len(job.names)
-            else:
-                todo.append(job)
-        elif job.names and job.name == _PICTURES:
-            left = [(file, name) for file, name in pictures if not results.have(name)]
-            tally.existing += len(pictures) - len(left)
-            todo += [_pictures(left, results, view)] if left else []
+def _left(plan: Plan, pictures: Sequence[tuple[InputFile, Path]], view: View) -> Plan:
+    """What is left of a plan: inputs that have something to do; of pictures those without files."""
+    holds = _holds(plan)
+    whole = {file: is_whole(kind, file, sources) for file, (kind, sources) in holds.items()}
+    todo = {
+        number
+        for number, planned in enumerate(plan.inputs)
+        if not (planned.files and _is_done(planned, whole))
+    }
+    # A file is made anew as a whole: whoever shares one with an input that is done again is, too.
+    anew = -1
+    while len(todo) > anew:
+        anew = len(todo)
+        files = {file for number in todo for file in plan.inputs[number].files.values()}
+        todo |= {
+            number
+            for number, planned in enumerate(plan.inputs)
+            if files & {*planned.files.values()}
+        }
+
+    left: list[Planned] = []
+    existing = 0
+    for number, planned in enumerate(plan.inputs):
+        if number not in todo:
+            existing += len(planned.names)
+        elif pictures and number == 0 and not planned.files:
+            missing = [(file, name) for file, name in pictures if not planned.results.have(name)]
+            existing += len(pictures) - len(missing)
+            left += [_pictures(missing, planned.results, view)] if missing else []
         else:
-            todo.append(job)  # its frames are left out as they come
-    return todo
+            left.append(planned)  # frames of a video that have all their files are left out later
+    return Plan(tuple(left), existing=existing, outputs=plan.outputs)
+
+
+def _holds(plan: Plan) -> dict[Path, tuple[str, Sequence[str]]]:
+    """Each file of many frames, its kind, and the sources it is to hold."""
+    holds: dict[Path, tuple[str, list[str]]] = {}
+    for planned in plan.inputs:
+        for kind, file in planned.files.items():
+            holds.setdefault(file, (kind, []))[1].extend(planned.sources)
+    return dict(holds)
+
+
+def _is_done(planned: Planned, whole: Mapping[Path, bool]) -> bool:
+    """Whether all files of an input exist, as far as its frames are known."""
+    return all(whole[file] for file in planned.files.values()) and all(
+        map(planned.results.have, planned.names)
+    )
 
 
 def _keep_inputs(
-    inputs: Sequence[str], files: Sequence[tuple[InputFile, Path]], jobs: Sequence[Job]
+    inputs: Sequence[str],
+    files: Sequence[tuple[InputFile, Path]],
+    planned: Sequence[Planned],
 ) -> None:
-    """Raise UsageError if a result would replace an input, such as a list `a.txt` of `a.jpg`."""
+    """Raise ValueError if a result would replace an input, such as a list `a.txt` of `a.jpg`."""
     real_folder = cache(os.path.realpath)
 
     def place(path: str | Path) -> str:
         return os.path.join(real_folder(os.path.dirname(path)), os.path.basename(path))
 
     sources = {*map(place, inputs), *(place(file.path) for file, _ in files)}
-    for job in jobs:
-        results = [*job.results.books(job.name).values()]
-        for name in job.names:
-            results += [file for files in job.results.files(name).values() for file in files]
+    for one in planned:
+        results = [*one.files.values()]
+        for name in one.names:
+            results += [file for files in one.results.files(name).values() for file in files]
         for result in results:
             if place(result) in sources:
-                raise UsageError(
+                raise ValueError(
                     f"the result {result} would replace an input; choose another -o OUT"
                 )

@@ -22,7 +22,6 @@ frame of a video has `_` and its number in twelve digits behind it, as in OpenPo
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -31,21 +30,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.errors import OutputError
 from openpose_ext.formats.heatmaps import heatmaps
-from openpose_ext.outputs.coco_json import CocoWriter
 from openpose_ext.outputs.controlnet_json import write_controlnet
-from openpose_ext.outputs.csv import CsvWriter
 from openpose_ext.outputs.draw import draw
 from openpose_ext.outputs.heatmaps import write_heatmaps
-from openpose_ext.outputs.json_lines import JsonLinesWriter
 from openpose_ext.outputs.openpose_json import write_openpose
-from openpose_ext.outputs.parquet import ParquetWriter
 from openpose_ext.outputs.pictures import write_picture
 from openpose_ext.outputs.scale import scaled
 from openpose_ext.outputs.txt import write_txt
-from openpose_ext.outputs.video import VIDEO_SUFFIXES, VideoWriter
-from openpose_ext.outputs.writer import FrameWriter
+from openpose_ext.outputs.video import VIDEO_SUFFIXES
 from openpose_ext.stages.estimator import Stages
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame
@@ -53,7 +46,7 @@ from openpose_ext.types.geometry import Geometry
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25
 
-__all__ = ["FILE_SUFFIXES", "KINDS", "Aside", "Book", "Drawing", "HeatmapChoice", "Results"]
+__all__ = ["FILE_SUFFIXES", "KINDS", "Aside", "Drawing", "HeatmapChoice", "Results"]
 
 _OF_A_FRAME = {
     "images": ("_rendered.{images}",),
@@ -79,15 +72,6 @@ FILE_SUFFIXES = {
     "parquet": (".parquet",),
     "coco_json": (".json",),
 }
-
-_TABLES: Mapping[str, Callable[[Path], FrameWriter]] = {
-    "csv": CsvWriter,
-    "jsonl": JsonLinesWriter,
-    "parquet": ParquetWriter,
-    "coco_json": CocoWriter,
-}
-
-_UNFINISHED = ".unfinished"
 
 
 @dataclass(frozen=True)
@@ -153,7 +137,6 @@ class Results:
     body25      JSON in BODY_25's order, whatever the network
     scale       units of key points in JSON, txt and tables; see `outputs.scale`
     candidates  whether JSON has all peaks, too
-    people      how many of the best are kept, None for all
     video_rate  frames a second of videos, None for the source's
     threads     of the video's encoder
     """
@@ -165,7 +148,6 @@ class Results:
     body25: bool = False
     scale: int = 0
     candidates: bool = False
-    people: int | None = None
     video_rate: float | None = None
     threads: int = 1
 
@@ -183,16 +165,6 @@ class Results:
     def of_frames_only(self) -> bool:
         """Whether each frame has files of its own, and nothing else is written."""
         return self.places.keys() <= _OF_A_FRAME.keys()
-
-    @property
-    def shared(self) -> Results:
-        """The same with those files only that are named themselves, and hold all inputs."""
-        return self._where(lambda kind, place: self.is_file(kind, place))
-
-    @property
-    def apart(self) -> Results:
-        """The same with those files only that each input has of its own."""
-        return self._where(lambda kind, place: not self.is_file(kind, place))
 
     def only(self, kinds: Collection[str]) -> Results:
         """The same with these kinds only."""
@@ -219,7 +191,7 @@ class Results:
         }
 
     def books(self, name: Path) -> dict[str, Path]:
-        """The files of many frames called `name`, by kind."""
+        """The files of many frames of the input called `name`, by kind."""
         return {
             kind: place
             if self.is_file(kind, place)
@@ -236,10 +208,6 @@ class Results:
     def have(self, name: Path) -> bool:
         """Whether all files of one frame exist."""
         return all(file.exists() for files in self.files(name).values() for file in files)
-
-    def have_books(self, name: Path) -> bool:
-        """Whether all files of many frames exist, and are not those of an interrupted run."""
-        return all(file.exists() and not _mark(file).exists() for file in self.books(name).values())
 
     def write_maps(self, name: Path, stages: Stages) -> None:
         """Write the heat maps of a frame, if they are asked for."""
@@ -258,16 +226,15 @@ class Results:
 
     def write(
         self, name: Path, frame: Frame, poses: Poses, aside: Aside, *, draws: bool
-    ) -> tuple[Poses, Picture | None, dict[str, float]]:
+    ) -> tuple[Picture | None, dict[str, float]]:
         """Draw a frame and write the files of its own.
 
         draws  whether the drawing is wanted, by the files of `draws` or somebody else
 
-        Returns the people that are kept, the drawing if one is wanted, and the seconds of "draw"
-        and "write". Raises OutputError if a file cannot be written.
+        Returns the drawing if one is wanted, and the seconds of "draw" and "write". Raises
+        OutputError if a file cannot be written.
         """
         start = perf_counter()
-        poses = poses[: self.people]
         drawn = self.drawing(frame, poses) if draws else None
         begin = perf_counter()
         files = self.files(name)
@@ -289,83 +256,8 @@ class Results:
             write_picture(canvas, picture)
         end = perf_counter()
         seconds = {"draw": begin - start} if drawn is not None else {}
-        return poses, drawn, seconds | {"write": end - begin}
+        return drawn, seconds | {"write": end - begin}
 
     def in_units(self, poses: Poses, aside: Aside) -> Poses:
         """The people as files are to hold them."""
         return scaled(poses, self.scale, aside.geometry)
-
-
-def _mark(file: Path) -> Path:
-    """What stands beside a file of many frames that was ended before its source was."""
-    return file.with_name(file.name + _UNFINISHED)
-
-
-class Book:
-    """The files of many frames, open.
-
-    results  which of them, and how
-    name     of the files
-    rate     frames a second of the source, None if it has none
-    sound    the video to take the sound from, or None
-
-    A context manager. The files appear when it is left. Where that is an interruption, they hold
-    what there is, and a mark beside each says so, for the next run; after any other exception there
-    are none. Use it from one thread, which nothing interrupts.
-    """
-
-    def __init__(
-        self, results: Results, name: Path, *, rate: float | None = None, sound: Path | None = None
-    ) -> None:
-        self._results = results
-        self._writers: dict[str, FrameWriter] = {}
-        with ExitStack() as opened:
-            for kind, file in results.books(name).items():
-                if kind == "video":
-                    writer: FrameWriter = VideoWriter(
-                        file,
-                        rate=results.video_rate or rate,
-                        sound=None if results.video_rate else sound,
-                        threads=results.threads,
-                    )
-                else:
-                    writer = _TABLES[kind](file)
-                opened.callback(writer.discard)
-                self._writers[kind] = writer
-            opened.pop_all()
-
-    def write(self, frame: Frame, poses: Poses, drawn: Picture | None, aside: Aside) -> None:
-        """Add a frame, in the order of its source. Raises OutputError if that cannot be."""
-        in_units = self._results.in_units(poses, aside)
-        for kind, writer in self._writers.items():
-            if isinstance(writer, VideoWriter):
-                self._film(writer, frame, drawn)
-            else:
-                # Readers of COCO's results know pixels only.
-                writer.write(frame, poses if kind == "coco_json" else in_units)
-
-    def __len__(self) -> int:
-        return len(self._writers)
-
-    def __enter__(self) -> Book:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
-        with ExitStack() as last:
-            for writer in self._writers.values():
-                last.callback(writer.discard)  # does nothing to those that are closed
-            for writer in self._writers.values() if kind is None or interrupted else ():
-                mark = _mark(writer.path)
-                if interrupted:
-                    mark.touch()
-                writer.close()
-                if not interrupted:
-                    mark.unlink(missing_ok=True)
-
-    def _film(self, writer: VideoWriter, frame: Frame, drawn: Picture | None) -> None:
-        assert drawn is not None
-        try:
-            writer.add(drawn, None if self._results.video_rate else frame.time)
-        except ValueError as error:  # pictures of several sizes
-            raise OutputError(str(error)) from error

@@ -15,7 +15,8 @@ from typing import Any, Self
 
 from openpose_ext.errors import OpenPoseExtError, OutputError, SourceError
 from openpose_ext.io.cpus import own_cores
-from openpose_ext.run.results import Aside, Book, Drawing, HeatmapChoice, Results
+from openpose_ext.run.books import Book, Books
+from openpose_ext.run.results import Aside, Drawing, HeatmapChoice, Results
 from openpose_ext.serve.kept import Kept, size_of
 from openpose_ext.serve.latest import Latest
 from openpose_ext.serve.lines import Progress, Shown
@@ -182,9 +183,12 @@ class Jobs:
             results = _results(job.results, _OF_VIDEOS if is_video else _OF_PICTURES)
             job.tell(state="working", count=source.count)
             sound = job.file if is_video else None
-            with Book(results, _NAME, rate=source.rate, sound=sound) as book:
+            with Books() as books:
+                refused: list[SourceError] = []
+                book = books.begin(results, _NAME, refused.append, rate=source.rate, sound=sound)
                 self._look_at_frames(job, source, results, book)
-            problems = [reason(job.file, error) for error in source.errors[:_MOST_PROBLEMS]]
+            errors = [*source.errors, *refused]
+            problems = [reason(job.file, error) for error in errors[:_MOST_PROBLEMS]]
         if not job.progress.frames:
             raise SourceError(problems[0] if problems else "there is no frame in it")
         written = {k: v[0] for k, v in results.files(_NAME).items()} | results.books(_NAME)
@@ -195,7 +199,7 @@ class Jobs:
     def _look_at_frames(self, job: Job, source: Source, results: Results, book: Book) -> None:
         def finish(found: tuple[Frame, Poses]) -> tuple[Frame, Poses, Picture]:
             frame, poses = found
-            poses, drawn, _ = results.write(_NAME, frame, poses, Aside(), draws=True)
+            drawn, _ = results.write(_NAME, frame, poses, Aside(), draws=True)
             assert drawn is not None
             return frame, poses, drawn
 

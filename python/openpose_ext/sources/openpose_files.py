@@ -20,7 +20,7 @@ from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import Topology
 
-__all__ = ["OpenPoseFiles"]
+__all__ = ["OpenPoseFiles", "sources_below"]
 
 # OpenPose's names: of a video <stem>_<12 digits>_keypoints.json, of a picture without the digits.
 _NAME = re.compile(r"(?P<stem>.*?)(?:_(?P<number>\d{12}))?_keypoints\.json", re.DOTALL)
@@ -98,6 +98,14 @@ class OpenPoseFiles(Source):
             )
         width, height = (2 * math.floor(coordinate / 2 + 1) for coordinate in far)
         return size or (width, height), topology
+
+
+def sources_below(folder: Path, view: View = AS_IT_IS) -> set[str]:
+    """The sources that the frames of a folder of OpenPose's JSON files name.
+
+    Raises SourceError if the folder cannot be listed.
+    """
+    return {file.source for file in _listed(folder) if view.takes(file.number)}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,206 @@
+"""The files of many frames: who opens, fills and closes each.
+
+A file may hold one input or several: a video and its CSV, all pictures together, or whatever
+`--write_csv FILE` is given. It is opened when the first of its inputs begins, and closed when the
+last has ended, whether that was read or not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from openpose_ext.errors import SourceError
+from openpose_ext.outputs.coco_json import CocoWriter
+from openpose_ext.outputs.csv import CsvWriter
+from openpose_ext.outputs.json_lines import JsonLinesWriter
+from openpose_ext.outputs.parquet import ParquetWriter
+from openpose_ext.outputs.video import VideoWriter
+from openpose_ext.outputs.writer import FrameWriter
+from openpose_ext.run.results import Aside, Results
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
+
+__all__ = ["Book", "Books", "is_whole"]
+
+_WRITERS: Mapping[str, type[FrameWriter]] = {
+    "video": VideoWriter,
+    "csv": CsvWriter,
+    "jsonl": JsonLinesWriter,
+    "parquet": ParquetWriter,
+    "coco_json": CocoWriter,
+}
+
+_UNFINISHED = ".unfinished"
+
+
+def is_whole(kind: str, file: Path, sources: Collection[str]) -> bool:
+    """Whether a file exists, is not that of an interrupted run, and holds all these sources.
+
+    sources  as the file's frames name them; of a single one it need not be told in the file
+    """
+    if not file.exists() or _mark(file).exists():
+        return False
+    if len(sources) <= 1:
+        return True
+    try:
+        return _WRITERS[kind].sources_in(file) >= {*sources}
+    except Exception:  # damaged, or somebody else's: it is made anew
+        return False
+
+
+def _mark(file: Path) -> Path:
+    """What stands beside a file of many frames that was ended before its source was."""
+    return file.with_name(file.name + _UNFINISHED)
+
+
+@dataclass(eq=False)
+class _Open:
+    """A file that is being filled.
+
+    kind, writer  what it is
+    held          sources whose frames are all in it
+    """
+
+    kind: str
+    writer: FrameWriter
+    held: set[str] = field(default_factory=set)
+
+    def close(self, *, interrupted: bool = False) -> None:
+        mark = _mark(self.writer.path)
+        if interrupted:
+            mark.touch()
+        if isinstance(self.writer, VideoWriter):
+            for source in self.held:
+                self.writer.hold(source)
+        self.writer.close()
+        if not interrupted:
+            mark.unlink(missing_ok=True)
+
+
+class Books:
+    """All files of many frames of a run.
+
+    planned  for each input, the files it goes to
+    sources  what each file that several inputs share is to hold
+
+    A context manager. Where it is left by Ctrl-C, the files that are open appear with what there
+    is, and a mark beside each says so, for the next run; after any other exception they do not.
+    Use it from one thread at a time, which nothing interrupts.
+    """
+
+    def __init__(
+        self,
+        planned: Iterable[Collection[Path]] = (),
+        sources: Mapping[Path, Collection[str]] | None = None,
+    ) -> None:
+        self._to_come = Counter(file for files in planned for file in files)
+        self._sources = sources or {}
+        self._open: dict[Path, _Open] = {}
+
+    def begin(
+        self,
+        results: Results,
+        name: Path,
+        report: Callable[[SourceError], object],
+        *,
+        rate: float | None = None,
+        sound: Path | None = None,
+    ) -> Book:
+        """Begin an input: open those of its files that are not open yet.
+
+        results  what is written of it, and how
+        name     what its files are called
+        report   gets what cannot be added, once for a source
+        rate     frames a second of the source, None if it has none
+        sound    the video to take the sound from, or None; a file of several inputs has none
+
+        Raises OutputError if a file cannot be opened.
+        """
+        files = results.books(name)
+        for kind, file in files.items():
+            if file not in self._open:
+                self._open[file] = _Open(kind, self._opened(results, kind, file, rate, sound))
+            elif isinstance(writer := self._open[file].writer, VideoWriter):
+                writer.next_clip(results.video_rate or rate)
+        return Book(results, [self._open[file] for file in files.values()], report)
+
+    def end(self, files: Mapping[str, Path]) -> None:
+        """End an input, read or not: close those of its files that no other is to go to."""
+        for file in files.values():
+            self._to_come[file] -= 1
+            if self._to_come[file] <= 0 and file in self._open:
+                opened = self._open[file]
+                opened.close()
+                del self._open[file]
+
+    def __enter__(self) -> Books:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        with ExitStack() as last:
+            for opened in self._open.values():
+                last.callback(opened.writer.discard)  # does nothing to those that are closed
+            for opened in self._open.values() if kind is None or interrupted else ():
+                opened.close(interrupted=interrupted)
+
+    def _opened(
+        self, results: Results, kind: str, file: Path, rate: float | None, sound: Path | None
+    ) -> FrameWriter:
+        if kind != "video":
+            return _WRITERS[kind](file)
+        sources = self._sources.get(file, ())
+        fixed = results.video_rate
+        return VideoWriter(
+            file,
+            rate=fixed or rate,
+            sound=None if fixed or sources else sound,
+            sources=sources,
+            threads=results.threads,
+        )
+
+
+class Book:
+    """The open files of one input."""
+
+    def __init__(
+        self, results: Results, files: list[_Open], report: Callable[[SourceError], object]
+    ) -> None:
+        self._results = results
+        self._files = files
+        self._report = report
+        self._refused: set[str] = set()
+
+    def write(self, frame: Frame, poses: Poses, drawn: Picture | None, aside: Aside) -> None:
+        """Add a frame, in the order of its source. Raises OutputError if that cannot be."""
+        in_units = self._results.in_units(poses, aside)
+        for opened in self._files:
+            if isinstance(opened.writer, VideoWriter):
+                if not self._film(opened.writer, frame, drawn):
+                    opened.held.discard(frame.source)
+                    continue
+            else:
+                # Readers of COCO's results know pixels only.
+                opened.writer.write(frame, poses if opened.kind == "coco_json" else in_units)
+            opened.held.add(frame.source)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def _film(self, writer: VideoWriter, frame: Frame, drawn: Picture | None) -> bool:
+        """Add a picture to a video; whether it could take it."""
+        assert drawn is not None
+        if frame.source in self._refused:
+            return False
+        try:
+            writer.add(drawn, None if self._results.video_rate else frame.time)
+        except ValueError as error:  # pictures of several sizes
+            self._refused.add(frame.source)
+            self._report(SourceError(f"{frame.source}: {error}; it is left out of this video"))
+            return False
+        return True

@@ -1,0 +1,199 @@
+"""The frames of all inputs through all stages, to their files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+
+from tqdm import tqdm
+
+from openpose_ext.errors import SourceError
+from openpose_ext.run.books import Books
+from openpose_ext.run.plan import Plan, Planned
+from openpose_ext.run.results import Aside
+from openpose_ext.run.tally import Tally
+from openpose_ext.stages.estimator import PoseEstimator
+from openpose_ext.stages.pipeline import ahead, followed, overlapped, workers_for
+from openpose_ext.tracking.kept import Kept
+from openpose_ext.types.arrays import Picture
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
+
+__all__ = ["How", "Preview", "process"]
+
+Looked = tuple[Frame, Poses | None, Aside]  # no people: left out, or not looked at
+Finished = tuple[Frame, Poses | None, Picture | None, Aside]
+Preview = Callable[[Frame, Picture | None], None]
+
+
+@dataclass(frozen=True)
+class How:
+    """What is done with the frames of every input.
+
+    every          the network looks at each frame of this number, where frames follow one another
+    follow         people get ids
+    smooth         they are smoothed, too
+    people         how many of the most prominent are kept, None for all
+    skip_existing  frames whose files exist are left out
+    streams        pictures that the network looks at at once
+    """
+
+    every: int = 1
+    follow: bool = False
+    smooth: bool = False
+    people: int | None = None
+    skip_existing: bool = False
+    streams: int = 1
+
+    @property
+    def workers(self) -> int:
+        """Threads that carry frames."""
+        return workers_for(self.streams)
+
+
+def process(
+    plan: Plan,
+    estimator: PoseEstimator | None,
+    how: How,
+    tally: Tally,
+    preview: Preview | None = None,
+) -> None:
+    """Find the people of all inputs and write what was planned.
+
+    estimator  may be None if all people are known
+    tally      counts what is done and what failed
+    preview    is shown each frame with its drawing
+
+    What fails is named on stderr and costs only itself. Raises OutputError if nothing more can be
+    written, BackendError if the engine fails.
+    """
+    files = [planned.files.values() for planned in plan.inputs]
+    with Books(planned=files, sources=plan.shared) as books:
+        for planned in plan.inputs:
+            try:
+                _process(planned, estimator, how, books, tally, preview)
+            except SourceError as error:
+                tally.failed += 1
+                print(f"openpose-ext: {error}", file=sys.stderr)
+            books.end(planned.files)
+
+
+def _process(
+    planned: Planned,
+    estimator: PoseEstimator | None,
+    how: How,
+    books: Books,
+    tally: Tally,
+    preview: Preview | None,
+) -> None:
+    """Carry the frames of an input through all stages. Raises SourceError if it does not open."""
+    results = planned.results
+    draws = preview is not None or results.draws
+    every = how.every
+    if every > 1 and not planned.sequence:
+        every = 1
+        print(
+            "openpose-ext: these pictures are not numbered frames of one film: each is looked at, "
+            "--track_every does not apply",
+            file=sys.stderr,
+        )
+
+    def report(error: SourceError) -> None:
+        tally.failed += 1
+        bar.write(f"openpose-ext: {error}", file=sys.stderr)
+
+    def look(numbered: tuple[int, Frame]) -> Looked:
+        number, frame = numbered
+        if skips and results.have(planned.name_of(frame)):
+            return frame, None, Aside()
+        if frame.poses is not None:
+            return frame, frame.poses, Aside()
+        assert estimator is not None
+        if number % every:
+            return frame, None, Aside()
+        if not results.needs_stages:
+            poses = estimator(frame)
+            aside = Aside()
+        else:
+            stages = estimator.stages(frame)
+            results.write_maps(planned.name_of(frame), stages)
+            poses, aside = stages.people, Aside.of(stages)
+        tally.add(poses.timings)
+        return frame, poses, aside
+
+    def finish(found: Looked) -> Finished:
+        frame, poses, aside = found
+        if poses is None:
+            return frame, None, None, aside
+        drawn, seconds = results.write(planned.name_of(frame), frame, poses, aside, draws=draws)
+        tally.add(seconds)
+        return frame, poses, drawn, aside
+
+    def add(finished: Finished) -> Finished:
+        frame, poses, drawn, aside = finished
+        if poses is not None:
+            with tally.timed("add"):
+                book.write(frame, poses, drawn, aside)
+        return finished
+
+    with ExitStack() as opened:
+        silent = not sys.stderr.isatty()
+        bar = opened.enter_context(tqdm(unit="frame", disable=silent, leave=False))
+        source = opened.enter_context(planned.open(report))
+        bar.set_description(source.name[-30:], refresh=False)
+        bar.total = source.count
+        book = books.begin(results, planned.name, report, rate=source.rate, sound=planned.sound)
+        # Ids, and files of many frames, need all frames.
+        skips = how.skip_existing and not planned.files and not how.follow
+        overlap = partial(overlapped, stop=source.close if source.live else None)
+        frames = _timed(source, tally)
+        if source.ahead and how.streams > 1:
+            frames = opened.enter_context(closing(ahead(frames, source.ahead)))
+        numbered = enumerate(frames)
+        if how.follow:
+            found = overlap(numbered, look, how.workers)
+            following = followed(found, rate=source.rate, smooth=how.smooth, live=source.live)
+            finished = overlap(_kept(following, how.people), finish, how.workers)
+        else:
+            finished = overlap(numbered, lambda one: finish(_best(look(one), how)), how.workers)
+        if book:
+            finished = overlap(finished, add, 1)
+        # Whatever interrupts, the workers are gone before the books are closed.
+        opened.enter_context(closing(finished))
+        for frame, poses, drawn, _ in finished:
+            tally.count(frame, poses)
+            if poses is not None and preview is not None:
+                preview(frame, drawn)
+            bar.update()
+
+
+def _best(found: Looked, how: How) -> Looked:
+    """The same with the most prominent people only."""
+    frame, poses, aside = found
+    if poses is None or how.people is None:
+        return found
+    return frame, poses.most_prominent(how.people), aside
+
+
+def _kept(
+    following: Generator[tuple[Frame, Poses, Aside], None, None], people: int | None
+) -> Iterator[tuple[Frame, Poses, Aside]]:
+    """The same frames with so many people, the same ones as long as they are there."""
+    kept = None if people is None else Kept(people)
+    with closing(following):
+        for frame, poses, aside in following:
+            yield frame, poses if kept is None else kept(poses), aside
+
+
+def _timed(source: Iterable[Frame], tally: Tally) -> Iterator[Frame]:
+    """The source's frames; what they take is counted as reading."""
+    frames = iter(source)
+    while True:
+        with tally.timed("read"):
+            frame = next(frames, None)
+        if frame is None:
+            return
+        yield frame

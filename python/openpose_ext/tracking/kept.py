@@ -1,0 +1,43 @@
+"""Which people are kept where their number is bounded."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from openpose_ext.types.poses import Poses
+
+__all__ = ["Kept"]
+
+
+class Kept:
+    """Keeps so many people of each frame, the same ones as long as they are seen.
+
+    count  how many at most
+
+    Whoever was kept before comes first, those kept for longest before others; free places go to
+    the most prominent of the rest, see `Poses.most_prominent`.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._since: dict[int, int] = {}  # id: number of the frame in which it was first kept
+        self._frame = 0
+
+    def __call__(self, poses: Poses) -> Poses:
+        """The people of the next frame that are kept, in their order.
+
+        Raises ValueError if people have no ids.
+        """
+        if poses.ids is None:
+            raise ValueError("people need ids to be kept from frame to frame")
+        self._frame += 1
+        ids = poses.ids.tolist()
+        before = sorted((i for i in ids if i in self._since), key=self._since.__getitem__)
+        chosen = before[: self._count]
+        others = poses[np.array([i not in self._since for i in ids], np.bool_)]
+        free = others.most_prominent(self._count - len(chosen))
+        assert free.ids is not None
+        chosen += free.ids.tolist()
+        for one in chosen:
+            self._since.setdefault(one, self._frame)
+        return poses[np.isin(poses.ids, chosen)]
