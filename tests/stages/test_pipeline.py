@@ -8,14 +8,17 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+import videos
 from openpose_ext.errors import BackendError, SourceError
 from openpose_ext.sources.source import Source
 from openpose_ext.stages.estimator import PoseEstimator
@@ -320,6 +323,146 @@ def test_a_bad_picture_is_told_where_it_stands(lite: PoseEstimator, people: np.n
     next(stream)
     with pytest.raises(SourceError, match=r"none\.jpg"):
         next(stream)
+
+
+@pytest.fixture
+def files(people: np.ndarray, tmp_path: Path) -> dict[str, Path]:
+    """A picture, another, a video of three frames, and three inputs that cannot be read."""
+    found = {name: tmp_path / name for name in ("a.png", "b.png", "c.mp4", "damaged.png")}
+    for name, picture in zip(("a.png", "b.png"), moved(people, 2), strict=True):
+        cv2.imwrite(str(found[name]), picture)
+    videos.write(found["c.mp4"], [people] * 3)
+    found["damaged.png"].write_bytes(b"\x89PNG\r\n\x1a\n")
+    found["nothing.mp4"] = tmp_path / "sub" / "nothing.mp4"
+    found["nothing.mp4"].parent.mkdir()
+    found["nothing.mp4"].write_bytes(b"no video")
+    return found | {"none.jpg": tmp_path / "none.jpg"}
+
+
+@pytest.mark.parametrize("form", [list, tuple, iter], ids=["a list", "a tuple", "an iterator"])
+def test_every_input_gives_its_frames_each_time_it_is_named(
+    lite: PoseEstimator, files: dict[str, Path], form: Callable[[list[Path]], Any]
+) -> None:
+    names = [files[name] for name in ("b.png", "a.png", "c.mp4", "a.png", "c.mp4", "b.png")]
+    frames = [(frame.source, frame.index) for frame, _ in lite.stream(form(names))]
+    assert frames == [
+        (os.fspath(name), index)
+        for name in names
+        for index in range(3 if name.suffix == ".mp4" else 1)
+    ]
+
+
+def test_paths_and_their_people_go_side_by_side(
+    lite: PoseEstimator, files: dict[str, Path]
+) -> None:
+    paths = [files[name] for name in ("b.png", "b.png", "a.png", "b.png", "a.png")]
+    for path, (frame, poses) in zip(paths, lite.stream(paths), strict=True):
+        assert frame.source == os.fspath(path)
+        assert poses.allclose(lite(path))
+    for path, poses in zip(paths, lite.batch(paths), strict=True):
+        assert poses.allclose(lite(path))
+
+
+def test_nothing_gives_nothing(lite: PoseEstimator) -> None:
+    assert list(lite.stream([])) == []
+    assert list(lite.stream(iter([]))) == []
+    assert lite.batch([]) == []
+
+
+@pytest.mark.parametrize("name", ["damaged.png", "nothing.mp4", "none.jpg"])
+def test_an_input_that_cannot_be_read_is_an_error_in_its_place(
+    lite: PoseEstimator, files: dict[str, Path], name: str
+) -> None:
+    stream = lite.stream([files["a.png"], files[name], files["b.png"]])
+    assert next(stream)[0].source == os.fspath(files["a.png"])
+    with pytest.raises(SourceError, match=re.escape(name)):
+        next(stream)
+    with pytest.raises(SourceError, match=re.escape(name)):
+        next(lite.stream(files[name]))
+    with pytest.raises(SourceError, match=re.escape(name)):
+        lite.batch([files["a.png"], files[name]])
+
+
+def test_whoever_hears_of_errors_gets_all_other_frames(
+    lite: PoseEstimator, files: dict[str, Path]
+) -> None:
+    bad = [files[name] for name in ("none.jpg", "damaged.png", "nothing.mp4", "damaged.png")]
+    good = [files["a.png"], files["b.png"], files["c.mp4"]]
+    mixed = [bad[0], good[0], bad[1], bad[2], good[1], good[2], bad[3]]
+    heard: list[tuple[object, SourceError]] = []
+    for look in (lite.stream, lite.batch):
+        found = look(mixed, on_error=lambda path, error: heard.append((path, error)))
+        assert len(list(found)) == 5
+        assert [path for path, _ in heard] == bad
+        assert all(os.fspath(path) in str(error) for path, error in heard)
+        heard.clear()
+
+
+def test_of_a_folder_the_file_that_cannot_be_read_is_named(
+    lite: PoseEstimator, files: dict[str, Path]
+) -> None:
+    folder = files["a.png"].parent
+    heard: list[object] = []
+    found = list(lite.stream(folder, on_error=lambda path, _: heard.append(path)))
+    assert [Path(frame.source).name for frame, _ in found] == ["a.png", "b.png", *["c.mp4"] * 3]
+    assert heard == [os.fspath(files["damaged.png"]), os.fspath(files["nothing.mp4"])]
+    with pytest.raises(SourceError, match=r"damaged\.png"):
+        list(lite.stream(folder))
+
+
+def test_of_a_pattern_and_a_list_every_line_counts_but_no_file_of_a_folder_twice(
+    lite: PoseEstimator, files: dict[str, Path]
+) -> None:
+    folder = files["a.png"].parent
+    sub = folder / "more"
+    sub.mkdir()
+    files["a.png"].rename(sub / "a.png")
+    listed = folder / "listed.txt"
+    listed.write_text("b.png\nmore/a.png\nb.png\n")
+    names = [Path(frame.source).name for frame, _ in lite.stream(listed)]
+    assert names == ["b.png", "a.png", "b.png"]
+    assert len(list(lite.stream(folder / "mor*" / "**"))) == 1  # more, and more/a.png
+    for empty in (folder / "*.gif", folder / "bare"):
+        (folder / "bare").mkdir(exist_ok=True)
+        with pytest.raises(SourceError, match=r"no pictures? and no videos?"):
+            list(lite.stream(empty))
+
+
+def test_flaws_of_a_source_are_warnings_or_told_and_its_frames_come(
+    lite: PoseEstimator, files: dict[str, Path]
+) -> None:
+    class Film(Source):
+        def _frames(self) -> Iterator[Frame]:
+            for index in range(3):
+                if index == 1:
+                    self._failed("frame 1 is damaged")
+                yield Frame(np.zeros((16, 16, 3), np.uint8), index=index)
+
+        def close(self) -> None:
+            pass
+
+    with pytest.warns(UserWarning, match="film: frame 1 is damaged"):
+        assert len(list(lite.stream(Film("film")))) == 3
+    heard: list[object] = []
+    found = lite.stream(Film("film"), on_error=lambda path, error: heard.append((path, str(error))))
+    assert len(list(found)) == 3
+    assert heard == [("film", "film: frame 1 is damaged")]
+    own: list[SourceError] = []
+    assert len(list(lite.stream(Film("film", own.append)))) == 3
+    assert len(own) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [(3.5, "not float"), (None, "not NoneType"), (np.zeros((9, 9, 3), np.uint8), "in a list")],
+)
+def test_what_is_no_source_is_refused_at_once(
+    lite: PoseEstimator, source: object, reason: str
+) -> None:
+    with pytest.raises(TypeError, match=reason):
+        lite.stream(source)
+    with pytest.raises(TypeError, match="on_error must be callable"):
+        lite.stream([], on_error="print")
 
 
 def test_closing_the_estimator_ends_its_streams(people: np.ndarray) -> None:

@@ -163,11 +163,19 @@ class _Search:
         while any(glob.has_magic(part) for part in fixed):
             fixed.pop()
         root = Path(*fixed)
+        seen: set[str] = set()  # `**` gives a folder, and what lies in it once more
         for match in sorted(map(Path, glob.glob(os.fspath(pattern), recursive=True))):
-            if match.is_dir():
-                yield from self._in_folder(match, root)
-            elif self._looks_for(match.name):
-                yield self._named(match, root)
+            for file in self._of_match(match, root):
+                path = os.path.abspath(file.path)
+                if path not in seen:
+                    seen.add(path)
+                    yield file
+
+    def _of_match(self, match: Path, root: Path) -> Iterator[InputFile]:
+        if match.is_dir():
+            yield from self._in_folder(match, root)
+        elif self._looks_for(match.name):
+            yield self._named(match, root)
 
     def _in_list(self, file: Path) -> Iterator[InputFile]:
         try:

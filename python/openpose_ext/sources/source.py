@@ -119,6 +119,11 @@ class Source(ABC):
         self._report = report
         self._iterator: Iterator[Frame] | None = None
 
+    @property
+    def reports(self) -> bool:
+        """Whether somebody hears of the errors at once."""
+        return self._report is not None
+
     def __iter__(self) -> Iterator[Frame]:
         return self
 

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from threading import Lock
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeGuard
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.backends.protocol import BackendInfo
+from openpose_ext.errors import SourceError
 from openpose_ext.io.cpus import own_cores
 from openpose_ext.models.network import BodyNetwork
 from openpose_ext.sources.pictures import PictureLike, as_picture
 from openpose_ext.stages.decode import DecodeOptions, Mode, connect, decode_body, find_peaks
 from openpose_ext.stages.hands import HandFinder, Side
+from openpose_ext.stages.inputs import Given, Inputs, Unread
 from openpose_ext.stages.merge import Pass, merge
-from openpose_ext.stages.pipeline import ahead, overlapped, workers_for
+from openpose_ext.stages.pipeline import overlapped, workers_for
 from openpose_ext.stages.preprocess import HEIGHT, LONGEST, Fit, Preprocessing
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame
@@ -32,11 +35,9 @@ from openpose_ext.types.poses import Poses
 
 __all__ = ["MOST_STREAMS", "PoseEstimator", "Stages"]
 
-if TYPE_CHECKING:
-    from openpose_ext.sources.source import Source
-
 Floats = npt.NDArray[np.float32]
 Streamed: TypeAlias = tuple[Frame, Poses]
+OnError: TypeAlias = Callable[["str | PathLike[str]", SourceError], object]
 
 # Pictures at once in `stream` if nobody says otherwise: each takes the network's memory again, up
 # to half a gigabyte for the original networks.
@@ -193,35 +194,37 @@ class PoseEstimator:
         """
         return self._found(picture, self._networks)[1]
 
-    def stream(
-        self, source: str | PathLike[str] | Iterable[PictureLike | Frame]
-    ) -> Iterator[Streamed]:
+    def stream(self, source: Given, *, on_error: OnError | None = None) -> Iterator[Streamed]:
         """The frames of a source, in order, each with its people.
 
-        source  a path, an address, several of them or a `Source` (see `sources.open_source`), or
-                any iterable of pictures and frames
+        source    a path, an address, a webcam's number, a `Source`, or any iterable of paths,
+                  addresses, pictures and frames. A path may be a picture, a video, a folder, a
+                  pattern or a list; one that is given twice gives its frames twice.
+        on_error  called with an input that cannot be read (a file found in a folder by its own
+                  path) and the SourceError, in order; it gives no frame, and the others go on. Also
+                  called for flaws of a source whose other frames come, such as a damaged frame;
+                  without it those are warnings.
 
+        So of pictures `zip(paths, estimator.stream(paths))` gives pairs that belong together.
         Frames are read, resized, looked at and decoded at the same time, by as many threads as the
         engine was given, with networks of their own; see `pipeline`. A few frames are in memory
         at a time. Close the iterator, or leave it to be collected, to end early; what was opened
-        here is closed with it.
+        here, and a `Source`, is closed with it. A `Source` with a `report` of its own tells its
+        errors there.
 
-        Raises as `open_source` does at once, and as a call does where the frame would have come.
+        Raises TypeError at once for what is no source; where the frame would have come, SourceError
+        for an input that cannot be read, and whatever a call raises.
         """
-        from openpose_ext.sources.source import Source
+        if on_error is not None and not callable(on_error):
+            raise TypeError(f"on_error must be callable, not {type(on_error).__name__}")
+        return self._streamed(Inputs(source, apart=self._streams > 1), on_error)
 
-        if isinstance(source, (str, PathLike)) or _are_names(source):
-            from openpose_ext.sources import open_source
+    def batch(self, pictures: Given, *, on_error: OnError | None = None) -> list[Poses]:
+        """The people of each picture, in order, as single calls find them.
 
-            source = open_source(source)
-        return self._streamed(source, source if isinstance(source, Source) else None)
-
-    def batch(self, pictures: Iterable[PictureLike]) -> list[Poses]:
-        """The people of each picture, in order, as single calls find them; see `stream`.
-
-        Raises as a call does.
+        Takes what `stream` takes, and raises as it does.
         """
-        return [poses for _, poses in self._streamed(pictures, None)]
+        return [poses for _, poses in self.stream(pictures, on_error=on_error)]
 
     def hands(
         self,
@@ -307,24 +310,36 @@ class PoseEstimator:
                 self._many = self._networks if self._streams == 1 else self._open(self._streams)
             return self._many
 
-    def _streamed(
-        self, pictures: Iterable[PictureLike | Frame], source: Source | None
-    ) -> Iterator[Streamed]:
+    def _streamed(self, inputs: Inputs, on_error: OnError | None) -> Iterator[Streamed]:
         networks = self._for_many()
-        with ExitStack() as opened:
-            if source is not None:
-                opened.enter_context(source)
-                if source.ahead and self._streams > 1:
-                    pictures = opened.enter_context(closing(ahead(source, source.ahead)))
-            yield from overlapped(
-                enumerate(pictures),
-                lambda one: self._found(one[1], networks, one[0]),
-                workers_for(self._streams),
-                stop=source.close if source is not None and source.live else None,
-            )
+
+        def work(numbered: tuple[int, Frame | PictureLike | Unread]) -> Streamed | Unread:
+            number, one = numbered
+            if isinstance(one, Unread):
+                return one
+            try:
+                return self._found(one, networks, number)
+            except SourceError as error:
+                return Unread(_name_of(one), error)
+
+        with (
+            closing(iter(inputs)) as items,
+            closing(
+                overlapped(enumerate(items), work, workers_for(self._streams), stop=inputs.stop)
+            ) as results,
+        ):
+            for result in results:
+                if not isinstance(result, Unread):
+                    yield result
+                elif on_error is not None:
+                    on_error(result.name, result.error)
+                elif result.partly:
+                    warnings.warn(str(result.error), stacklevel=2)
+                else:
+                    raise result.error
 
     def _found(self, picture: PictureLike | Frame, networks: _Networks, index: int = 0) -> Streamed:
-        """A picture and its people; `index` numbers one that is no frame."""
+        """A picture and its people; `index` numbers one without a file or a frame of its own."""
         start = perf_counter()
         frame = _as_frame(picture, index)
         if frame.poses is not None:
@@ -388,17 +403,18 @@ class _Networks(NamedTuple):
         return self.body
 
 
-def _are_names(source: object) -> TypeGuard[Sequence[str | PathLike[str]]]:
-    return isinstance(source, (list, tuple)) and all(
-        isinstance(one, (str, PathLike)) for one in source
-    )
+def _name_of(picture: PictureLike | Frame) -> str | PathLike[str]:
+    if isinstance(picture, Frame):
+        return picture.source
+    return picture if isinstance(picture, (str, PathLike)) else ""
 
 
 def _as_frame(picture: PictureLike | Frame, index: int = 0) -> Frame:
     if isinstance(picture, Frame):
         return picture
-    name = os.fspath(picture) if isinstance(picture, (str, PathLike)) else ""
-    return Frame(as_picture(picture), name, index)
+    if isinstance(picture, (str, PathLike)):
+        return Frame(as_picture(picture), os.fspath(picture))
+    return Frame(as_picture(picture), index=index)
 
 
 def _passes(views: list[list[_View]], body: BodyNetwork) -> list[Pass]:
