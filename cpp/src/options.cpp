@@ -33,6 +33,8 @@ void DecodeOptions::check() const {
     require(min_paf_share >= 0 && min_paf_share < 1, "min_paf_share", min_paf_share, "in [0, 1)");
     require(min_parts >= 1, "min_parts", min_parts, "at least 1");
     require(min_score >= 0 && min_score <= 2, "min_score", min_score, "in [0, 2]");
+    require(assignment == Assignment::greedy || assignment == Assignment::hungarian, "assignment",
+            static_cast<double>(assignment), "greedy or hungarian");
     require(max_peaks >= 1 && max_peaks <= 4096, "max_peaks", max_peaks, "in [1, 4096]");
     require(max_people >= 0, "max_people", max_people, "at least 0");
 }

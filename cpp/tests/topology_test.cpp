@@ -100,6 +100,8 @@ TEST(Options, OutOfRangeAreNamed) {
         {"min_parts", [](DecodeOptions& options) { options.min_parts = 0; }},
         {"min_score", [](DecodeOptions& options) { options.min_score = -1; }},
         {"min_score", [](DecodeOptions& options) { options.min_score = kNan; }},
+        {"assignment",
+         [](DecodeOptions& options) { options.assignment = static_cast<Assignment>(7); }},
         {"max_peaks", [](DecodeOptions& options) { options.max_peaks = 0; }},
         {"max_peaks", [](DecodeOptions& options) { options.max_peaks = 1 << 30; }},
         {"max_people", [](DecodeOptions& options) { options.max_people = -1; }},

@@ -309,6 +309,50 @@ def test_txt_comes_back_equal(tmp_path: Path, topology: Topology, hands: bool, c
     assert read_txt(tmp_path / "a.txt").allclose(poses, pixels=6e-4, score=1.1e-3)
 
 
+OWN = replace(
+    COCO_18,
+    name="robot",
+    parts=COCO_18.parts[:4],
+    limbs=((0, 1), (1, 2)),
+    paf_channels=((0, 1), (2, 3)),
+    redundant=(),
+    mirror=(0, 1, 2, 3),
+    colours=COCO_18.colours[:4],
+    lengths=(),
+)
+
+
+@pytest.mark.parametrize("topology", [OWN, replace(COCO_18, name="coco_18_gazes")])
+def test_a_skeleton_of_ones_own_comes_back(tmp_path: Path, topology: Topology) -> None:
+    poses = people(3, topology)
+    write_txt(tmp_path / "a.txt", poses)
+    back = read_txt(tmp_path / "a.txt", topology=topology)
+    assert back.allclose(poses, pixels=6e-4, score=1.1e-3)
+    with pytest.raises(SourceError, match=r"skeleton '.*'; known are coco_18, body_25, and"):
+        read_txt(tmp_path / "a.txt")
+    write_openpose(tmp_path / "a.json", poses)
+    back = read_openpose(tmp_path / "a.json", topology=topology)
+    assert back.topology == topology
+    np.testing.assert_allclose(back.keypoints, poses.keypoints, rtol=1e-5)
+
+
+def test_json_of_an_unknown_skeleton_says_what_to_give(tmp_path: Path) -> None:
+    write_openpose(tmp_path / "a.json", people(3, OWN))
+    with pytest.raises(SourceError, match=r"people have 4 parts; .* given as `topology`"):
+        read_openpose(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("coco_18", "rename it"), ("my robot", "one word"), ("", "one word")]
+)
+def test_a_name_that_could_not_be_read_back_is_refused_before_a_file_is_there(
+    tmp_path: Path, name: str, reason: str
+) -> None:
+    with pytest.raises(OutputError, match=reason):
+        write_txt(tmp_path / "a.txt", people(1, replace(OWN, name=name)))
+    assert not list(tmp_path.iterdir())
+
+
 def test_txt_keeps_weak_parts_apart_from_missing_and_seen_ones(tmp_path: Path) -> None:
     keypoints = np.zeros((1, 18, 3), np.float32)
     keypoints[0, 1:5, 2] = 0.0001, 0.05, 0.0502, 0.9
@@ -325,7 +369,7 @@ def test_txt_keeps_weak_parts_apart_from_missing_and_seen_ones(tmp_path: Path) -
     [
         ("", "first line"),
         ("hello", "first line"),
-        ("# openpose_ext 1 coco_17 3 4", "first line"),
+        ("# openpose_ext 1 coco_17 3 4", "skeleton 'coco_17'; known are coco_18"),
         ("# openpose_ext 1 coco_18 3", "first line"),
         ("# openpose_ext 1 coco_18 3 x", "not text of"),
         ("# openpose_ext 1 coco_18 3 4\nbody 1 2 3", "line 2 has 3 numbers"),

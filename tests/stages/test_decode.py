@@ -607,25 +607,44 @@ def test_a_chain_of_seventy_parts_is_one_person() -> None:
         ("min_parts", [0, -3]),
         ("min_score", [-0.1, 2.1, float("nan")]),
         ("assignment", ["best", "", "Greedy"]),
-        ("max_peaks", [0, -1, 1 << 20]),
-        ("max_people", [0, -1]),
+        ("max_peaks", [0, -1, 1 << 20, 1 << 40]),
+        ("max_people", [0, -1, 1 << 31]),
     ],
 )
-def test_options_out_of_range_are_named(name: str, values: list[object]) -> None:
+def test_options_out_of_range_are_named_where_they_are_given(
+    name: str, values: list[object]
+) -> None:
     for value in values:
         changed: dict[str, Any] = {name: value}
-        options = replace(FAST, **changed)
         with pytest.raises(ValueError, match=name):
-            op.decode_body(*empty_maps(4, 5), options=options)
+            op.DecodeOptions(**changed)
+        with pytest.raises(ValueError, match=name):
+            replace(FAST, **changed)
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("peak_threshold", "0.1"), ("min_parts", 2.5), ("max_peaks", None)]
+    ("name", "value", "expected"),
+    [
+        ("peak_threshold", "0.1", "a number"),
+        ("min_parts", 2.5, "a whole number"),
+        ("max_peaks", None, "a whole number"),
+        ("max_people", "2", "a whole number"),
+        ("fill", "no", "True or False"),
+    ],
 )
-def test_options_of_another_type_are_refused(name: str, value: object) -> None:
+def test_options_of_another_type_are_refused_where_they_are_given(
+    name: str, value: object, expected: str
+) -> None:
     changed: dict[str, Any] = {name: value}
-    with pytest.raises(TypeError):
-        op.decode_body(*empty_maps(4, 5), options=replace(FAST, **changed))
+    with pytest.raises(TypeError, match=f"{name} must be {expected}, not {value!r}"):
+        op.DecodeOptions(**changed)
+
+
+def test_options_may_be_numpy_s_numbers() -> None:
+    options = op.DecodeOptions(
+        peak_threshold=np.float32(0.5), min_parts=np.int64(2), fill=np.bool_(False)
+    )
+    assert len(op.decode_body(*empty_maps(4, 5), options=options)) == 0
 
 
 def test_options_have_the_names_and_defaults_of_the_core() -> None:
@@ -802,6 +821,24 @@ def test_many_at_once_are_those_of_one_by_one(threads: int | None) -> None:
         assert_equal(poses, op.decode_body(*maps, geometry=geometry, options=options))
     for maps, poses in zip(several, decode_bodies(several, threads=threads), strict=True):
         assert_equal(poses, op.decode_body(*maps))
+
+
+def test_many_at_once_take_the_cpus_that_the_process_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken: list[int] = []
+    decode_many = _core.decode_many
+
+    def spy(jobs: Any, topology: Any, options: Any, threads: int) -> Any:
+        taken.append(threads)
+        return decode_many(jobs, topology, options, threads)
+
+    monkeypatch.setattr(_core, "decode_many", spy)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {1, 4, 5}, raising=False)
+    decode_bodies(three_pictures())
+    assert taken == [3]
+    with pytest.raises(ValueError, match="threads must be at least 1, not 0"):
+        decode_bodies(three_pictures(), threads=0)
 
 
 def test_many_at_once_may_be_none() -> None:

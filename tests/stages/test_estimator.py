@@ -260,7 +260,6 @@ def test_a_network_of_fixed_size_gets_its_size(cache: None, tmp_path: Path) -> N
         ({"threads": 0}, ValueError, "threads must be"),
         ({"device": "abacus"}, BackendError, "no device"),
         ({"options": {"fill": False}}, TypeError, "must be DecodeOptions or None, not dict"),
-        ({"options": DecodeOptions(peak_threshold=2)}, ValueError, "peak_threshold"),
         ({"mode": "reference", "options": DecodeOptions()}, ValueError, "no meaning in mode"),
         ({"body": "heavy"}, ModelError, "lite, mobilenet"),
         ({"body": None}, ValueError, "a body network, a hand network, or both"),

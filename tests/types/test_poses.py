@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
@@ -119,6 +120,52 @@ def test_arrays_are_read_only_however_they_came() -> None:
     heat, paf = np.zeros((19, 4, 4), np.float32), np.zeros((38, 4, 4), np.float32)
     assert_read_only(op.decode_body(heat, paf))
     assert_read_only(op.decode_body(heat, paf, mode="reference"))
+
+
+def given_arrays() -> dict[str, np.ndarray[Any, Any]]:
+    return {
+        "keypoints": np.ones((2, 18, 3), np.float32),
+        "scores": np.ones(2, np.float32),
+        "filled": np.zeros((2, 18), np.bool_),
+        "hands": np.ones((2, 2, 21, 3), np.float32),
+        "ids": np.arange(2),
+    }
+
+
+@pytest.mark.parametrize(
+    "view",
+    [lambda a: a, lambda a: a[:], lambda a: a[::-1][::-1], lambda a: np.broadcast_to(a, a.shape)],
+    ids=["the array", "a view", "a view of a view", "a read-only view"],
+)
+def test_a_caller_keeps_his_arrays_and_cannot_change_poses_by_them(
+    view: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]],
+) -> None:
+    arrays, before = given_arrays(), given_arrays()
+    timings = {"decode": 1.0}
+    given = {name: view(array) for name, array in arrays.items()}
+    poses = op.Poses(**given, topology=op.COCO_18, size=(9, 9), timings=timings)
+    assert_read_only(poses)
+    for name, array in arrays.items():
+        assert array.flags.writeable, name
+        array[...] = 7
+        np.testing.assert_array_equal(getattr(poses, name), before[name], name)
+    timings["decode"] = 2.0
+    assert poses.timings == {"decode": 1.0}
+
+
+def test_a_read_only_view_of_bytes_that_change_is_copied() -> None:
+    memory = bytearray(2 * 4)
+    arrays = given_arrays() | {"scores": np.frombuffer(memory, np.float32)}
+    arrays["scores"].setflags(write=False)
+    poses = op.Poses(**arrays, topology=op.COCO_18, size=(9, 9))
+    memory[:] = b"\xff" * 8
+    assert poses.scores.tolist() == [0, 0]
+
+
+def test_arrays_that_nobody_can_change_are_kept() -> None:
+    poses = some_people()
+    assert replace(poses, size=(1, 1)).keypoints is poses.keypoints
+    assert poses[1:].keypoints.base is poses.keypoints
 
 
 def test_people_travel_to_other_processes() -> None:

@@ -80,7 +80,8 @@ def encode(
 class Decoded(NamedTuple):
     """The people of a file, in its order.
 
-    keypoints  (P, K, 3): x, y, score; K is 18, 25, or 0 where nobody has a body
+    keypoints  (P, K, 3): x, y, score; K is 18, 25, that of a skeleton of one's own, or 0 where
+               nobody has a body
     hands      (P, 2, 21, 3), or None if nobody has hands
     ids        (P,), -1 for who has none, or None if nobody has one
     canvas     (width, height) of the picture, or None: OpenPose's own files do not tell it
@@ -92,8 +93,10 @@ class Decoded(NamedTuple):
     canvas: Size | None
 
 
-def decode(content: object) -> Decoded:
+def decode(content: object, *, parts: int = _KNOWN[0]) -> Decoded:
     """People of OpenPose's JSON, as `json.loads` gives it.
+
+    parts  how many a skeleton of one's own has, which is read besides COCO_18 and BODY_25
 
     Versions 1.0 to 1.3 are read, the key names of still older files, and the dialect of
     ControlNet's editors. Faces, 3-D points and candidates are not kept.
@@ -114,7 +117,7 @@ def decode(content: object) -> Decoded:
             raise ValueError(f"a hand has {len(hand)} points, not {len(HAND_21.parts)}")
     ids = np.array([_person_id(person) for person in people], np.int64)
     return Decoded(
-        keypoints=_stacked(bodies, _part_count({len(body) for body in bodies if len(body)})),
+        keypoints=_stacked(bodies, _part_count({len(body) for body in bodies if len(body)}, parts)),
         hands=_stacked(hands, len(HAND_21.parts)).reshape(-1, 2, len(HAND_21.parts), 3)
         if any(len(hand) for hand in hands)
         else None,
@@ -165,13 +168,16 @@ def _points(
     return points
 
 
-def _part_count(counts: set[int]) -> int:
+def _part_count(counts: set[int], own: int) -> int:
     """How many parts everybody has; 0 where nobody has a body."""
     if not counts:
         return 0
-    if len(counts) > 1 or not counts <= {*_KNOWN}:
+    if len(counts) > 1 or not counts <= {*_KNOWN, own}:
         parts = " and ".join(str(count) for count in sorted(counts))
-        raise ValueError(f"its people have {parts} parts; 18 (COCO) or 25 (BODY_25) are read")
+        raise ValueError(
+            f"its people have {parts} parts; 18 (COCO) or 25 (BODY_25) are read, and as many "
+            "as the skeleton given as `topology` has"
+        )
     return counts.pop()
 
 

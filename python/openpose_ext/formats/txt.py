@@ -12,7 +12,7 @@ were looked for, two lines follow each, with the mean score of the points found.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +35,7 @@ def encode(
     scores: Floats,
     filled: npt.NDArray[np.bool_],
     *,
-    topology: str,
+    topology: Topology,
     size: Size,
     hands: Floats | None = None,
 ) -> str:
@@ -44,14 +44,17 @@ def encode(
     keypoints  (P, K, 3): x, y in the picture, and score
     scores     (P,)
     filled     (P, K): parts that were filled, not seen; three decimals keep them apart
-    topology   the skeleton's name
+    topology   the skeleton, of which the text has the name
     size       (width, height) of the picture
     hands      (P, 2, 21, 3), the left hand first, or None
+
+    Raises ValueError for a skeleton of one's own whose name cannot be told in the text.
     """
     width, height = size
+    _check_name(topology)
     points = keypoints.astype(np.float64)
     points[..., 2] = _class_kept(points[..., 2], filled)
-    head = f"{_HEADER} {topology} {width} {height}"
+    head = f"{_HEADER} {topology.name} {width} {height}"
     return "\n".join([head, *_lines(points, scores, hands), ""])
 
 
@@ -72,13 +75,16 @@ class Decoded(NamedTuple):
     size: Size
 
 
-def decode(text: str) -> Decoded:
+def decode(text: str, topology: Topology | None = None) -> Decoded:
     """The people of a text that `encode` made, to its three decimals.
+
+    topology  a skeleton of one's own that the text may name besides COCO_18 and BODY_25
 
     Raises ValueError, with the line and the reason, for anything else.
     """
     lines = text.splitlines()
-    topology, size = _header(lines[0] if lines else "")
+    known = _TOPOLOGIES if topology is None else _TOPOLOGIES | {topology.name: topology}
+    topology, size = _header(lines[0] if lines else "", known)
     scores: list[float] = []
     bodies: list[Floats] = []
     hands: list[Floats] = []
@@ -130,12 +136,26 @@ def _line(kind: str, score: float, points: npt.NDArray[np.floating]) -> str:
     return f"{kind} {score:.3f} {numbers}"
 
 
-def _header(line: str) -> tuple[Topology, tuple[int, int]]:
+def _check_name(topology: Topology) -> None:
+    name, known = topology.name, _TOPOLOGIES.get(topology.name)
+    if known is not None and known.parts != topology.parts:
+        raise ValueError(
+            f"a skeleton of other parts is called {name!r}, as the package's own: rename it"
+        )
+    if name.split() != [name]:
+        raise ValueError(f"the name of a skeleton must be one word to be written, not {name!r}")
+
+
+def _header(line: str, known: Mapping[str, Topology]) -> tuple[Topology, tuple[int, int]]:
     name, *size = line.removeprefix(_HEADER).split() or [""]
-    if not line.startswith(_HEADER + " ") or name not in _TOPOLOGIES or len(size) != 2:
-        known = " or ".join(_TOPOLOGIES)
-        raise ValueError(f"the first line must be `{_HEADER} TOPOLOGY WIDTH HEIGHT`, {known}")
-    return _TOPOLOGIES[name], (int(size[0]), int(size[1]))
+    if not line.startswith(_HEADER + " ") or len(size) != 2:
+        raise ValueError(f"the first line must be `{_HEADER} TOPOLOGY WIDTH HEIGHT`, not {line!r}")
+    if name not in known:
+        raise ValueError(
+            f"the first line names the skeleton {name!r}; known are {', '.join(known)}, and the "
+            "one given as `topology`"
+        )
+    return known[name], (int(size[0]), int(size[1]))
 
 
 def _numbers(text: str, parts: int, line: int) -> tuple[float, npt.NDArray[np.float32]]:

@@ -32,7 +32,7 @@ def read_openpose(
 
     size      (width, height) of the picture. OpenPose's files do not tell it, ControlNet's do;
               where it is neither given nor told, `Poses.size` is (0, 0).
-    topology  the skeleton to report where the file has no body to count the parts of
+    topology  the skeleton of a file whose people have as many parts as it, or no body at all
 
     The file has no person scores: `scores` is the mean score of the parts found. Parts that score
     up to 0.05 are marked as filled. `ids` is None if no person has one, `hands` if none has hands.
@@ -40,16 +40,17 @@ def read_openpose(
     Raises SourceError, naming the file and the reason, if it is no such file.
     """
     try:
-        people = decode(json.loads(Path(path).read_text("utf-8-sig")))
+        people = decode(json.loads(Path(path).read_text("utf-8-sig")), parts=len(topology.parts))
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise SourceError(f"{path} is not OpenPose JSON: {error}") from error
     keypoints = people.keypoints
-    if keypoints.shape[1]:
-        topology = COCO_18 if keypoints.shape[1] == len(COCO_18.parts) else BODY_25
-    else:
+    parts = keypoints.shape[1]
+    if not parts:
         keypoints = np.zeros((len(keypoints), len(topology.parts), 3), np.float32)
+    elif parts != len(topology.parts):
+        topology = COCO_18 if parts == len(COCO_18.parts) else BODY_25
     scores = keypoints[..., 2]
     found = scores > 0
     return Poses(

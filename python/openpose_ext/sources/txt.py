@@ -11,17 +11,20 @@ from openpose_ext.errors import SourceError
 from openpose_ext.formats.txt import decode
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.scores import FILLED_SCORE
+from openpose_ext.types.topology import Topology
 
 __all__ = ["read_txt"]
 
 
-def read_txt(path: str | os.PathLike[str]) -> Poses:
+def read_txt(path: str | os.PathLike[str], *, topology: Topology | None = None) -> Poses:
     """The people of a file that `--write_txt` wrote, to its three decimals.
+
+    topology  a skeleton of one's own that the file names; COCO_18 and BODY_25 are known
 
     Raises SourceError, naming the file and the reason, if it is no such file.
     """
     try:
-        people = decode(Path(path).read_text("utf-8"))
+        people = decode(Path(path).read_text("utf-8"), topology)
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
     except ValueError as error:

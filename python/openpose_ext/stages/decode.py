@@ -6,10 +6,10 @@ Maps are (channels, height, width). `heat` has K parts and perhaps a background 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
+from numbers import Integral, Real
 from typing import Literal, Self
 
 import cv2
@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext import _core
+from openpose_ext.io.cpus import own_cores
 from openpose_ext.types.geometry import Geometry
-from openpose_ext.types.poses import Poses
+from openpose_ext.types.poses import Poses, owned
 from openpose_ext.types.scores import FILLED_SCORE
 from openpose_ext.types.topology import COCO_18, Topology
 
@@ -32,6 +33,8 @@ __all__ = [
     "decode_reference",
     "find_peaks",
 ]
+
+_LARGEST = 2**31 - 1  # of the counts, in C++
 
 Mode = Literal["fast", "reference"]
 Floats = npt.NDArray[np.floating]
@@ -52,7 +55,7 @@ class DecodeOptions:
     max_peaks       strongest peaks kept of each part
     max_people      best people kept, None for all
 
-    Raises ValueError, when used, naming the option that is out of range.
+    Raises ValueError naming the option that is out of range, TypeError for one of another type.
     """
 
     peak_threshold: float = 0.1
@@ -64,6 +67,21 @@ class DecodeOptions:
     fill: bool = True
     max_peaks: int = 256
     max_people: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("peak_threshold", "paf_threshold", "min_paf_share", "min_score"):
+            _check_type(name, getattr(self, name), Real, "a number")
+        for name in ("min_parts", "max_peaks", "max_people"):
+            value = getattr(self, name)
+            if name == "max_people" and value is None:
+                continue
+            _check_type(name, value, Integral, "a whole number")
+            if abs(value) > _LARGEST:
+                raise ValueError(f"{name} must be at most {_LARGEST}, not {value}")
+        _check_type("fill", self.fill, (bool, np.bool_), "True or False")
+        if self.assignment not in ("greedy", "hungarian"):
+            raise ValueError(f"assignment must be 'greedy' or 'hungarian', not {self.assignment!r}")
+        _ = self.core  # which checks the ranges
 
     @classmethod
     def reference(cls) -> Self:
@@ -78,6 +96,11 @@ class DecodeOptions:
     def __getstate__(self) -> dict[str, object]:
         # Without the cached C++ object, which another process makes anew.
         return asdict(self)
+
+
+def _check_type(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {expected}, not {value!r}")
 
 
 _FAST = DecodeOptions()
@@ -127,7 +150,7 @@ def decode_body(
             geometry.picture,
             (options or _FAST).core,
         )
-        return Poses(keypoints, scores, filled, topology, geometry.picture)
+        return _poses(keypoints, scores, filled, topology, geometry)
     if mode == "reference":
         return _decode_by_reference(heat, paf, topology, geometry, options or _REFERENCE)
     raise ValueError(f"mode must be 'fast' or 'reference', not {mode!r}")
@@ -146,7 +169,7 @@ def decode_bodies(
 
     maps        (heat, paf) of each picture, as `decode_body` takes them; sizes may differ
     geometries  one a picture, or None
-    threads     None takes as many as there are CPUs
+    threads     None takes as many as there are CPUs that this process may use
 
     Returns what `decode_body` returns for each, in the same order.
     Raises as `decode_body`; one bad picture fails the call.
@@ -162,11 +185,11 @@ def decode_bodies(
         (heat, paf, geometry.maps_to_picture, geometry.picture)
         for (heat, paf), geometry in zip(maps, geometries, strict=True)
     ]
-    decoded = _core.decode_many(
-        jobs, topology.core, (options or _FAST).core, threads or os.cpu_count() or 1
-    )
+    if threads is None:
+        threads = own_cores()
+    decoded = _core.decode_many(jobs, topology.core, (options or _FAST).core, threads)
     return [
-        Poses(keypoints, scores, filled, topology, geometry.picture)
+        _poses(keypoints, scores, filled, topology, geometry)
         for (keypoints, scores, filled), geometry in zip(decoded, geometries, strict=True)
     ]
 
@@ -247,6 +270,17 @@ def connect(
 ) -> list[npt.NDArray[np.float32]]:
     """Chosen connections of each limb: L arrays (n, 3) of a, b (indices of peaks) and score."""
     return _core.connect(peaks, paf, topology.core, (options or _FAST).core)
+
+
+def _poses(
+    keypoints: npt.NDArray[np.float32],
+    scores: npt.NDArray[np.float32],
+    filled: npt.NDArray[np.bool_],
+    topology: Topology,
+    geometry: Geometry,
+) -> Poses:
+    """What the core has found; the arrays are new."""
+    return Poses(owned(keypoints), owned(scores), owned(filled), topology, geometry.picture)
 
 
 def _geometry_of(heat: Floats, stride: int) -> Geometry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,25 @@ if TYPE_CHECKING:
     import pandas as pd
     import supervision as sv
 
-__all__ = ["Poses"]
+__all__ = ["Poses", "owned"]
+
+# As dtypes: comparing an array's with a scalar type takes a microsecond each time.
+_SINGLE, _BOOL, _WHOLE = np.dtype(np.float32), np.dtype(np.bool_), np.dtype(np.int64)
+
+A = TypeVar("A", bound=npt.NDArray[Any])
+
+
+def owned(array: A) -> A:
+    """A new array that nobody else holds, made read-only: `Poses` keeps it without a copy."""
+    array.setflags(write=False)
+    return array
 
 
 @dataclass(frozen=True, eq=False)
 class Poses:
-    """The people of one picture, best first. Arrays are read-only.
+    """The people of one picture, best first.
+
+    Arrays are read-only. One that could still be changed from outside is copied.
 
     keypoints  (P, K, 3) float32: x, y in pixels of the picture (pixel centres at integers) and a
                score; a missing part is 0, 0, 0. Seen parts score in (0.05, 1], parts that were
@@ -50,23 +63,25 @@ class Poses:
 
     def __post_init__(self) -> None:
         people, parts = len(self.keypoints), len(self.topology.parts)
-        expected = {
-            "keypoints": (self.keypoints, (people, parts, 3), np.float32),
-            "scores": (self.scores, (people,), np.float32),
-            "filled": (self.filled, (people, parts), np.bool_),
-            "hands": (self.hands, (people, 2, 21, 3), np.float32),
-            "ids": (self.ids, (people,), np.int64),
-        }
-        for name, (array, shape, dtype) in expected.items():
+        for name, shape, dtype in (
+            ("keypoints", (people, parts, 3), _SINGLE),
+            ("scores", (people,), _SINGLE),
+            ("filled", (people, parts), _BOOL),
+            ("hands", (people, 2, 21, 3), _SINGLE),
+            ("ids", (people,), _WHOLE),
+        ):
+            array = getattr(self, name)
             if array is None:
                 continue
             if array.shape != shape or array.dtype != dtype:
                 raise ValueError(
-                    f"{name} must be {shape} {np.dtype(dtype)}, not {array.shape} {array.dtype} "
+                    f"{name} must be {shape} {dtype}, not {array.shape} {array.dtype} "
                     f"({people} people, topology {self.topology.name})"
                 )
-            if array.flags.writeable:
-                array.setflags(write=False)
+            if not _is_fixed(array):
+                object.__setattr__(self, name, owned(array.copy()))
+        if self.timings:
+            object.__setattr__(self, "timings", dict(self.timings))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -101,7 +116,7 @@ class Poses:
             if people.size == 0:
                 people = people.astype(np.intp)
         chosen: dict[str, Any] = {
-            f.name: value[people]
+            f.name: owned(value[people])
             for f in fields(self)
             if isinstance(value := getattr(self, f.name), np.ndarray)
         }
@@ -214,3 +229,15 @@ class Poses:
         from openpose_ext.formats.supervision import encode
 
         return encode(self.keypoints, self.scores, self.ids)
+
+
+def _is_fixed(array: npt.NDArray[Any]) -> bool:
+    """Whether an array cannot be changed, neither itself nor through one that it is a view of."""
+    while not array.flags.writeable:
+        base = array.base
+        if base is None:
+            return True
+        if not isinstance(base, np.ndarray):
+            return False
+        array = base
+    return False
