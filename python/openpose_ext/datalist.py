@@ -24,7 +24,7 @@ import cv2
 from tqdm import tqdm
 
 from openpose_ext.cli.exit_codes import Exit, exit_code
-from openpose_ext.cli.parser import parse
+from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
 from openpose_ext.errors import SourceError, UsageError
 from openpose_ext.io.resize import resized
@@ -129,24 +129,33 @@ def _datalist(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m openpose_ext.datalist",
-        usage="%(prog)s --images DIR --size W H -o OUT [--fit pad|stretch]",
-        description="Write pictures as inputs of vamp, the list of them, and where they lie.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "datalist",
+        "--images DIR --size W H -o OUT [--fit pad|stretch]",
+        "Convert pictures to input files for vamp, and write the list of them.",
+        _EXAMPLES,
     )
     add = parser.add_argument
-    add("--images", metavar="DIR", help="folder of the pictures, searched with its subfolders")
-    add("--size", type=positive, nargs=2, metavar=("W", "H"), help="of the network's input, pixels")
-    add("-o", "--output", metavar="OUT", help="folder for the inputs, datalist.txt, datalist.json")
+    add("--images", metavar="DIR", help="Folder of the pictures; subfolders are searched")
+    add(
+        "--size",
+        type=positive,
+        nargs=2,
+        metavar=("W", "H"),
+        help="Size of the network's input in pixels",
+    )
+    add(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="Output folder for the inputs, datalist.txt and datalist.json",
+    )
     add(
         "--fit",
         default="pad",
         choices=("pad", "stretch"),
-        help="inputs of the network's size, keeping the aspect ratio; or whole pictures, which the "
-        "device squashes (default pad)",
+        help="pad writes inputs of the network's size and keeps the aspect ratio; stretch writes"
+        " whole pictures, which the device resizes (default pad)",
     )
     return parser
 

@@ -1,7 +1,7 @@
 """What can go wrong, as types.
 
 OpenPoseExtError
-├── ModelError      no such network, or a file that is none (exit code 3)
+├── ModelError      the model was not found, or the file is not a model (exit code 3)
 ├── BackendError    an engine is missing or refuses the network (exit code 3)
 ├── SourceError     a picture cannot be read (exit code 1: the others go on)
 └── OutputError     a result cannot be written (exit code 4)

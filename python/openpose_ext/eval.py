@@ -23,7 +23,7 @@ from openpose_ext.cli.network_flags import (
     add_network_flags,
     network_flags,
 )
-from openpose_ext.cli.parser import parse
+from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
 from openpose_ext.errors import SourceError, UsageError
 from openpose_ext.io.whole import make_folder, write_whole
@@ -201,20 +201,27 @@ def _rules(args: argparse.Namespace) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m openpose_ext.eval",
-        usage="%(prog)s (--images DIR | --npz DIR --datalist FILE) --annotations FILE [option ...]",
-        description="Score a network on annotated pictures: COCO's AP and AR of key points.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "eval",
+        "(--images DIR | --npz DIR --datalist FILE) --annotations FILE [option ...]",
+        "Measure a network on annotated pictures: COCO keypoint AP and AR.",
+        _EXAMPLES,
     )
     add = parser.add_argument
-    add("--images", metavar="DIR", help="folder of the pictures")
-    add("--annotations", metavar="FILE", help="COCO's key point annotations of them")
-    add("--npz", metavar="DIR", help="instead: outputs of a network for the inputs of a datalist")
-    add("--datalist", metavar="FILE", help="the list of those inputs")
-    add("--limit", type=positive, metavar="N", help="only the first N pictures of the file")
+    add("--images", metavar="DIR", help="Folder of the pictures")
+    add("--annotations", metavar="FILE", help="File with COCO keypoint annotations of the pictures")
+    add(
+        "--npz",
+        metavar="DIR",
+        help="Instead of --images: folder of recorded network outputs for the inputs of a datalist",
+    )
+    add("--datalist", metavar="FILE", help="List of those inputs")
+    add(
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="Use only the first N pictures of the annotation file",
+    )
 
     group = parser.add_argument_group("network")
     add_network_flags(group)
@@ -222,16 +229,16 @@ def _parser() -> argparse.ArgumentParser:
         "--assignment",
         default="greedy",
         choices=("greedy", "hungarian"),
-        help="how peaks are paired to limbs (default greedy)",
+        help="How peaks are matched to form limbs (default greedy)",
     )
 
     add = parser.add_argument_group("results").add_argument
-    add("--json", metavar="OUT", help="write COCO results of the people found to this file")
+    add("--json", metavar="OUT", help="Write COCO results of the people found to this file")
     add(
         "--bootstrap",
         type=positive,
         metavar="N",
-        help="confidence interval of AP from N random samples of the pictures",
+        help="Compute a confidence interval of AP from N random samples of the pictures",
     )
     return parser
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from openpose_ext.cli.exit_codes import Exit, exit_code
-from openpose_ext.cli.parser import parse
+from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
 from openpose_ext.errors import ModelError, OutputError, SourceError, UsageError
 from openpose_ext.io.whole import make_folder
@@ -74,9 +74,9 @@ files, each with its manifest <file>.toml:
   vamc         body.onnx, and all that the compiler of Vastai's cards needs beside it (--dtype fp16,
                or int8 with --calibrate); README_body.md has the next commands
 
-Every file is run and compared with what it was made from; if it differs too much, nothing is
-written. INT8 calibrates on pictures such as the network will see: people for body, hands for hand;
-for vamc it finds the hands itself, in pictures of people.
+Every file is run and compared with its source; if the outputs differ too much, nothing is written.
+Calibrate INT8 with pictures like those the network will see: people for body, hands for hand. For
+vamc, hands are found automatically in pictures of people.
 
 exit codes: 0 done; 2 usage; 3 network, engine, a failed comparison; 4 output; 130 interrupted
 """
@@ -295,30 +295,38 @@ def _times(files: Sequence[Path], manifest: Manifest, batch: npt.NDArray[np.uint
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m openpose_ext.export",
-        usage="%(prog)s {body,hand} --weights FILE -o DIR --format FORMAT ... [option ...]",
-        description="Convert a network to what engines read, and check every file.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "export",
+        "{body,hand} --weights FILE -o DIR --format FORMAT ... [option ...]",
+        "Convert a network to the formats that engines read, and check every file.",
+        _EXAMPLES,
     )
     add = parser.add_argument
-    add("kind", choices=("body", "hand"), help="what the network looks for")
-    add("--weights", metavar="FILE", help="an original network, or .onnx for ir and int8")
-    add("-o", "--output", metavar="DIR", help="folder of the files")
-    add("--format", nargs="+", choices=FORMATS, metavar="FORMAT", help=", ".join(FORMATS))
+    add("kind", choices=("body", "hand"), help="What the network looks for")
+    add(
+        "--weights",
+        metavar="FILE",
+        help="Weights of an original network, or an .onnx file for ir and int8",
+    )
+    add("-o", "--output", metavar="DIR", help="Output folder")
+    add(
+        "--format",
+        nargs="+",
+        choices=FORMATS,
+        metavar="FORMAT",
+        help="One or more of torchscript, onnx, ir, int8, vamc",
+    )
     add(
         "--size",
         nargs=2,
         type=positive,
         metavar=("H", "W"),
-        help="the only size it shall take, pixels (default 184 184 for body, 368 368 for hand)",
+        help="Fixed input size in pixels (default 184 184 for body, 368 368 for hand)",
     )
-    add("--dynamic", action="store_true", help="any number and size of pictures")
-    add("--opset", type=positive, metavar="N", help=f"of .onnx (default {OPSET}; INT8 has 13)")
-    add("--calibrate", metavar="DIR", help="pictures that INT8 takes its ranges from")
-    add("--dtype", choices=DTYPES, help=f"what vamc compiles for (default {DTYPES[0]})")
+    add("--dynamic", action="store_true", help="Accept any number and size of pictures")
+    add("--opset", type=positive, metavar="N", help="ONNX opset (default 10; INT8 uses 13)")
+    add("--calibrate", metavar="DIR", help="Folder of pictures to calibrate INT8 with")
+    add("--dtype", choices=DTYPES, help="Precision that vamc compiles for (default fp16)")
     return parser
 
 

@@ -28,7 +28,7 @@ from openpose_ext.cli.network_flags import (
     network_flags,
 )
 from openpose_ext.cli.openpose_flags import add_openpose_flags
-from openpose_ext.cli.parser import parse
+from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
 from openpose_ext.cli.zoo_flags import add_zoo_flags, card_options, translate_zoo_flags
 from openpose_ext.errors import UsageError
@@ -68,20 +68,20 @@ _BOOLEANS = (
 
 _EXAMPLES = """\
 examples:
-  python -m openpose_ext.infer photo.jpg                  all results to ./openpose_output
-  python -m openpose_ext.infer photos -o results          a folder, with all below it
+  python -m openpose_ext.infer photo.jpg                  results in ./openpose_output
+  python -m openpose_ext.infer photos -o results          a folder and its subfolders
   python -m openpose_ext.infer "day*/*.png" list.txt      a pattern, and a list of paths
-  python -m openpose_ext.infer photos --write_json json   OpenPose JSON only, to json/
+  python -m openpose_ext.infer photos --write_json json   only OpenPose JSON, in json/
   python -m openpose_ext.infer photos --body mobilenet --height 256
-  python -m openpose_ext.infer clip.mp4 --hand landmark   a rendered video, JSON, CSV; hands, too
+  python -m openpose_ext.infer clip.mp4 --hand landmark   with hands: a drawn video, JSON, CSV
   python -m openpose_ext.infer clip.mp4 --identification --smooth --write_csv walk.csv
-  python -m openpose_ext.infer clips --skip_existing      goes on where a run was interrupted
+  python -m openpose_ext.infer clips --skip_existing      continue an interrupted run
   python -m openpose_ext.infer rtsp://host/door --write_jsonl door.jsonl
-  python -m openpose_ext.infer openpose_json --write_video drawn.mp4   draws OpenPose's JSON
+  python -m openpose_ext.infer openpose_json --write_video drawn.mp4   draw OpenPose's JSON files
 
 exit codes: 0 done; 1 some inputs failed; 2 usage; 3 network or engine; 4 output; 130 interrupted
 
-OpenPose's other flags are understood as far as they apply.
+OpenPose's other flags are accepted where they make sense; the rest are refused with the reason.
 """
 
 
@@ -182,110 +182,201 @@ def _report(tally: Tally, results: Results) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m openpose_ext.infer",
-        usage="%(prog)s INPUT... [-o OUT] [option ...]",
-        description="Find people in pictures, videos and cameras; draw them, write what was found.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "infer",
+        "INPUT... [-o OUT] [option ...]",
+        "Find people in pictures, videos and camera streams, draw them and write the results.",
+        _EXAMPLES,
     )
     add = parser.add_argument
     add(
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help="picture, video, folder, glob pattern, .txt list, address of a camera, or a folder of "
-        "OpenPose's JSON files",
+        help="picture, video, folder, glob pattern, .txt list of paths, camera address, or "
+        "folder of OpenPose JSON files",
     )
-    add("--image_dir", metavar="DIR", help="the same as an INPUT")
-    add("--video", metavar="FILE", help="the same as an INPUT")
-    add("--camera", type=int, metavar="N", help="a webcam, 0 for the first; -1 for any")
-    add("--camera_resolution", default="-1x-1", metavar="WxH", help="of the webcam (1280x720)")
-    add("--ip_camera", metavar="URL", help="the same as an INPUT: rtsp://... or http://...")
-    add("--flat", action="store_true", help="take nothing from folders below a folder")
+    add("--image_dir", metavar="DIR", help="Same as INPUT")
+    add("--video", metavar="FILE", help="Same as INPUT")
+    add("--camera", type=int, metavar="N", help="Webcam number, 0 for the first, -1 for any")
+    add(
+        "--camera_resolution",
+        default="-1x-1",
+        metavar="WxH",
+        help="Webcam resolution (default 1280x720)",
+    )
+    add("--ip_camera", metavar="URL", help="Same as INPUT: rtsp://... or http://...")
+    add("--flat", action="store_true", help="Do not search subfolders")
 
-    group = parser.add_argument_group("frames", "Of each video; pictures count as one row.")
+    group = parser.add_argument_group(
+        "frames", "Applies to each video; all pictures together count as one sequence."
+    )
     add = group.add_argument
-    add("--frame_first", type=int, default=0, metavar="N", help="first frame, 0 being the first")
-    add("--frame_last", type=int, default=-1, metavar="N", help="last frame (-1: all)")
-    add("--frame_step", type=positive, default=1, metavar="N", help="take every Nth frame")
-    add("--frame_flip", action="store_true", help="mirror them")
+    add(
+        "--frame_first",
+        type=int,
+        default=0,
+        metavar="N",
+        help="First frame to process, counted from 0 (default 0)",
+    )
+    add(
+        "--frame_last",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="Last frame to process (default -1: the last one)",
+    )
+    add(
+        "--frame_step",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="Process every Nth frame (default 1)",
+    )
+    add("--frame_flip", action="store_true", help="Mirror frames left to right")
     add(
         "--frame_rotate",
         type=int,
         default=0,
         choices=(0, 90, 180, 270),
-        help="turn them counter-clockwise, after mirroring",
+        help="Rotate frames counter-clockwise by this many degrees, after mirroring (default 0)",
     )
 
     group = parser.add_argument_group("people across frames")
     add = group.add_argument
-    add("--identification", action="store_true", help="person_id stays the same across frames")
-    add("--smooth", action="store_true", help="without jitter, short gaps filled; with ids")
+    add(
+        "--identification",
+        action="store_true",
+        help="Give each person an id that stays the same across frames",
+    )
+    add(
+        "--smooth",
+        action="store_true",
+        help="Smooth the motion and fill short gaps; implies --identification",
+    )
     add(
         "--track_every",
         type=positive,
         metavar="N",
-        help="look at every Nth frame only, and follow people in between; with ids (1)",
+        help="Run the network on every Nth frame and track people in between; implies "
+        "--identification (default 1)",
     )
-    add("--tracking", type=int, default=-1, metavar="N", help="OpenPose's: --track_every N + 1")
+    add(
+        "--tracking",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="OpenPose's flag: same as --track_every N + 1",
+    )
 
     group = parser.add_argument_group("network")
     add_network_flags(group)
     add = group.add_argument
-    add("--model_pose", metavar="NAME", help="OpenPose's: BODY_25 or COCO, its original networks")
-    add("--net_resolution", metavar="WxH", help="OpenPose's; -1x368 is --height 368")
-    add("--scale_number", type=positive, default=1, metavar="N", help="OpenPose's; see --scales")
-    add("--scale_gap", type=float, default=0.25, metavar="GAP", help="between those scales (0.25)")
+    add(
+        "--model_pose",
+        metavar="NAME",
+        help="OpenPose's flag: BODY_25 or COCO, its original networks",
+    )
+    add("--net_resolution", metavar="WxH", help="OpenPose's flag: -1x368 is --height 368")
+    add(
+        "--scale_number",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="OpenPose's flag: number of scales, see --scales (default 1)",
+    )
+    add(
+        "--scale_gap",
+        type=float,
+        default=0.25,
+        metavar="GAP",
+        help="OpenPose's flag: distance between those scales (default 0.25)",
+    )
     add_hand_flags(group)
 
     group = parser.add_argument_group(
         "results",
-        "Without --write_...: pictures get images, json and txt, videos get video, json and csv, "
-        "to OUT. A FILE holds all inputs.",
+        "Without any --write_... flag, pictures get images, json and txt, and videos get\n"
+        "video, json and csv, all in OUT. A FILE holds the results of all inputs.",
     )
     add = group.add_argument
-    add("-o", "--output", default="openpose_output", metavar="OUT", help="folder of the results")
+    add(
+        "-o",
+        "--output",
+        default="openpose_output",
+        metavar="OUT",
+        help="Output folder (default %(default)s)",
+    )
     for kind, place, what in (
-        ("images", "DIR", "rendered pictures"),
-        ("video", "DIR|FILE", "rendered video: .mp4, .mkv, .mov; with the source's sound"),
-        ("json", "DIR", "OpenPose JSON 1.3, a file a frame"),
-        ("jsonl", "DIR|FILE", "the same, a line a frame"),
-        ("csv", "DIR|FILE", "a row a part"),
-        ("parquet", "DIR|FILE", "the same as Parquet"),
-        ("coco_json", "DIR|FILE", "COCO's results"),
-        ("txt", "DIR", "a line a person"),
-        ("controlnet", "DIR", "ControlNet's and ComfyUI's JSON and black picture"),
-        ("heatmaps", "DIR", "what the network gives"),
+        ("images", "DIR", "Write pictures with the people drawn"),
+        (
+            "video",
+            "DIR|FILE",
+            "Write a video with the people drawn: .mp4, .m4v or .mkv; a video of one input keeps "
+            "its sound",
+        ),
+        ("json", "DIR", "Write one OpenPose JSON 1.3 file per frame"),
+        ("jsonl", "DIR|FILE", "Write JSON lines: one line per frame"),
+        ("csv", "DIR|FILE", "Write a CSV table: one row per body part"),
+        ("parquet", "DIR|FILE", "Write the same table as Parquet"),
+        ("coco_json", "DIR|FILE", "Write COCO keypoint results"),
+        ("txt", "DIR", "Write one text file per frame: one line per person"),
+        ("controlnet", "DIR", "Write JSON and skeletons on black for ControlNet and ComfyUI"),
+        ("heatmaps", "DIR", "Write the raw heat maps and part affinity fields"),
     ):
         add(f"--write_{kind}", nargs="?", const="", metavar=place, help=what)
-    add("--write_images_format", default="png", metavar="FORMAT", help="png, jpg, ... (png)")
+    add(
+        "--write_images_format",
+        default="png",
+        metavar="FORMAT",
+        help="File format of rendered pictures: png, jpg, webp, ... (default png)",
+    )
     add(
         "--json_format",
         default="openpose",
         choices=("openpose", "body25"),
-        help="body25: BODY_25's order from any network, as most readers expect",
+        help="Order of the body parts in JSON: openpose keeps the network's, body25 converts to "
+        "BODY_25, which most readers expect (default openpose)",
     )
-    add("--part_candidates", action="store_true", help="all peaks in the JSON, too")
+    add(
+        "--part_candidates",
+        action="store_true",
+        help="Also write all peaks found, assigned to a person or not, to the JSON",
+    )
     add(
         "--keypoint_scale",
         type=int,
         default=0,
         choices=KEYPOINT_SCALES,
-        help="units in JSON, txt and tables: 0 pixels, 1 of the network's input, 2 pixels, "
-        "3 0 to 1, 4 -1 to 1",
+        help="Units in JSON, txt and tables: 0 and 2 picture pixels, 1 network input pixels, 3 "
+        "from 0 to 1, 4 from -1 to 1 (default 0)",
     )
-    add("--write_video_fps", type=float, default=-1, metavar="FPS", help="(-1: the source's)")
-    add("--write_heatmaps_format", default="png", metavar="FORMAT", help="png, npy, float (png)")
+    add(
+        "--write_video_fps",
+        type=float,
+        default=-1,
+        metavar="FPS",
+        help="Frame rate of the rendered video (default -1: the source's)",
+    )
+    add(
+        "--write_heatmaps_format",
+        default="png",
+        metavar="FORMAT",
+        help="File format of heat maps: png, npy, float, ... (default png)",
+    )
     for maps, what in (("parts", "parts"), ("bkg", "the background"), ("PAFs", "fields")):
-        add(f"--heatmaps_add_{maps}", action="store_true", help=f"heat maps of {what}")
+        add(
+            f"--heatmaps_add_{maps}",
+            action="store_true",
+            help=f"Write the heat maps of {what} (default: all maps)",
+        )
     add(
         "--heatmaps_scale",
         type=int,
         default=2,
         choices=HEATMAP_SCALES,
-        help="0: -1 to 1, 1: 0 to 1, 2: 0 to 255, 3: as they are (2)",
+        help="Range of heat map values: 0 is -1 to 1, 1 is 0 to 1, 2 is 0 to 255, 3 is unchanged"
+        " (default 2)",
     )
     add(
         "--number_people_max",
@@ -299,24 +390,24 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=FILLED_SCORE,
         metavar="SCORE",
-        help="draw parts above it (default %(default)s)",
+        help="Draw body parts that score above this (default %(default)s)",
     )
     add(
         "--hand_render_threshold",
         type=float,
         default=HAND_THRESHOLD,
         metavar="SCORE",
-        help="draw points of hands above it (default %(default)s)",
+        help="Draw hand points that score above this (default %(default)s)",
     )
-    add("--render_pose", type=int, default=-1, metavar="N", help="0: draw nothing")
-    add("--disable_blending", action="store_true", help="draw on black")
+    add("--render_pose", type=int, default=-1, metavar="N", help="0 draws no people")
+    add("--disable_blending", action="store_true", help="Draw on black instead of on the picture")
     add(
         "--display",
         nargs="?",
         const="2",
         default="-1",
         metavar="N",
-        help="show what is drawn in the browser (0 and -1: do not)",
+        help="Show the drawn frames in the browser while running (0 and -1: do not)",
     )
     add(
         "--skip_existing",

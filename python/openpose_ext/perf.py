@@ -25,7 +25,7 @@ import yaml
 
 from openpose_ext.backends.engines import PRECISIONS
 from openpose_ext.cli.exit_codes import Exit, exit_code
-from openpose_ext.cli.parser import parse
+from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
 from openpose_ext.errors import SourceError, UsageError
 from openpose_ext.io.cpus import own_cores
@@ -409,13 +409,11 @@ def _without_bare_p(argv: Sequence[str]) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m openpose_ext.perf",
-        usage="%(prog)s -m MODEL [option ...]",
-        description="Measure how fast a network runs: throughput, latency, percentiles.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "perf",
+        "-m MODEL [option ...]",
+        "Measure the throughput and latency of a network.",
+        _EXAMPLES,
         add_help=False,
     )
     add = parser.add_argument
@@ -428,40 +426,67 @@ def _parser() -> argparse.ArgumentParser:
         "-m",
         "--model_prefix",
         metavar="MODEL",
-        help="a name (see --kind), a file, or the prefix of a network compiled for a card",
+        help="Name of a network, a file, or the prefix of a network compiled for a card",
     )
     for part in ("json", "param", "lib"):
         add(f"--model_{part}", metavar="FILE", help=argparse.SUPPRESS)
-    add("--kind", default="body", choices=("body", "hand"), help="whose name it is (default body)")
-    add("--vdsp_params", metavar="FILE", help="a card's preprocessing")
-    add("--backend", default="auto", metavar="NAME", help="engine: auto, openvino, vsx, ... (auto)")
+    add(
+        "--kind",
+        default="body",
+        choices=("body", "hand"),
+        help="Which network a name stands for (default body)",
+    )
+    add("--vdsp_params", metavar="FILE", help="Preprocessing file of a card")
+    add(
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help="Inference engine: auto, openvino, onnxruntime, torch or vsx (default auto)",
+    )
     add(
         "-d",
         "--device_id",
         type=_devices,
         default=(0,),
         metavar="D",
-        help="dies as 0, 0:3 or [0,2]; or a device in the engine's words (default 0: the CPU, "
+        help="Dies as 0, 0:3 or [0,2], or a device as the engine names it (default 0; the CPU "
         "where there is no card)",
     )
-    add("-b", "--batch_size", type=positive, default=1, metavar="N", help="pictures a request (1)")
+    add(
+        "-b",
+        "--batch_size",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="Pictures per request (default 1)",
+    )
     add(
         "--force_batch_size",
         type=_count,
         default=0,
         metavar="0|1",
-        help="refuse a network that would run the batch in parts",
+        help="1 refuses a network that would split the batch",
     )
     add(
         "-s",
         "--shape",
         type=_shape,
         metavar="[3,H,W]",
-        help="of the input (default: the network's own, or 368 x 368)",
+        help="Input size (default: the network's own, or 368 x 368)",
     )
     add("--dtype", default="uint8", help=argparse.SUPPRESS)
-    add("--precision", default="auto", choices=PRECISIONS, help="of the arithmetic (auto)")
-    add("--threads", type=positive, metavar="N", help="of the engine, in each process")
+    add(
+        "--precision",
+        default="auto",
+        choices=PRECISIONS,
+        help="Arithmetic precision (default auto)",
+    )
+    add(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="Number of threads the engine uses in each process",
+    )
 
     add = parser.add_argument_group("load").add_argument
     add(
@@ -470,42 +495,76 @@ def _parser() -> argparse.ArgumentParser:
         type=_instances,
         default=(1,),
         metavar="N|A:B",
-        help="instances of the network on each device, or a range (1)",
+        help="Instances of the network per device, or a range of numbers to measure one by one "
+        "(default 1)",
     )
-    add("-p", "--processes", type=positive, default=1, metavar="N", help="processes (1)")
-    add("--iterations", type=positive, default=1024, metavar="N", help="requests in all (1024)")
-    add("-t", "--forward_time", type=_seconds, default=0.0, metavar="S", help="or for how long")
+    add(
+        "-p",
+        "--processes",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="Number of processes (default 1)",
+    )
+    add(
+        "--iterations",
+        type=positive,
+        default=1024,
+        metavar="N",
+        help="Number of requests (default 1024)",
+    )
+    add(
+        "-t",
+        "--forward_time",
+        type=_seconds,
+        default=0.0,
+        metavar="S",
+        help="Run for this many seconds instead of --iterations",
+    )
     add(
         "--forward_mode",
         type=int,
         default=0,
         choices=(0, 1),
-        help="0: the next request always waits (most throughput); 1: one after the other (least "
-        "latency)",
+        help="0 keeps a request waiting at all times, for the highest throughput; 1 sends one "
+        "request after the other, for the lowest latency (default 0)",
     )
-    add("--rate", type=_rate, metavar="N", help="or requests a second, however long each takes")
+    add(
+        "--rate",
+        type=_rate,
+        metavar="N",
+        help="Send this many requests per second, however long each takes",
+    )
     add(
         "--warm_up",
         type=_count,
         default=3,
         metavar="N",
-        help="requests to each instance that are not counted (3)",
+        help="Requests per instance that are not measured (default 3)",
     )
 
     add = parser.add_argument_group("files").add_argument
-    add("--datalist", metavar="FILE", help="run these inputs instead of noise, each once")
-    add("--path_output", metavar="DIR", help="write what the network gives for each")
+    add(
+        "--datalist",
+        metavar="FILE",
+        help="Run each of these inputs once instead of random pictures",
+    )
+    add(
+        "--path_output",
+        metavar="DIR",
+        help="Write the network's outputs for each input to this folder",
+    )
     for name in ("cache_input_host", "cache_output"):
         add(f"--{name}", type=int, default=0, choices=(0, 1), help=argparse.SUPPRESS)
-    add("-f", "--file_report", metavar="FILE", help="write the reports as YAML, too")
-    add("--json", action="store_true", help="print each report as a line of JSON")
-    add("-c", "--config", metavar="FILE", help="YAML file of options by their long names")
+    add("-f", "--file_report", metavar="FILE", help="Also write the reports to this YAML file")
+    add("--json", action="store_true", help="Print each report as one line of JSON")
+    add("-c", "--config", metavar="FILE", help="YAML file of options, by their long names")
     add(
         "--percentiles",
         type=_percentiles,
         default=(50, 90, 95, 99),
         metavar="[P,...]",
-        help="of latencies ([50,90,95,99])",
+        help="Percentiles of the latency to report (default [50,90,95,99])",
     )
     add(
         "--verbose",
@@ -514,7 +573,7 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         const=1,
         metavar="0|1",
-        help="say when a process has begun",
+        help="Report when a process has started",
     )
 
     # What belongs to vamp's own runtimes: see _REFUSED and _OF_CARDS.

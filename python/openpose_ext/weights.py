@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from openpose_ext.cli.exit_codes import Exit, exit_code
-from openpose_ext.cli.parser import parse
+from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.errors import ModelError, UsageError
 from openpose_ext.models.download import Progress, download, fault
 from openpose_ext.models.lookup import ENVIRONMENT, fetched_folder, find_file
@@ -95,19 +95,17 @@ def _weights(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m openpose_ext.weights",
-        usage="%(prog)s list | fetch NAME... | path NAME... [option ...]",
-        description="List, fetch and find the files of networks.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "weights",
+        "list | fetch NAME... | path NAME... [option ...]",
+        "List, fetch and find the files of networks.",
+        _EXAMPLES,
     )
     add = parser.add_argument
     add("action", choices=_ACTIONS, metavar="ACTION", help="list, fetch or path")
-    add("names", nargs="*", metavar="NAME", help="a network or a file of the list")
-    add("--accept_license", action="store_true", help="accept the licences of what is fetched")
-    add("--registry", metavar="FILE", help="another registry.toml than this package's")
+    add("names", nargs="*", metavar="NAME", help="Name of a network, or of a file in the list")
+    add("--accept_license", action="store_true", help="Accept the licences of what is fetched")
+    add("--registry", metavar="FILE", help="Use another registry.toml than the package's")
     return parser
 
 

@@ -30,7 +30,7 @@ from openpose_ext.cli.network_flags import (
     hand_flags,
     network_flags,
 )
-from openpose_ext.cli.parser import parse
+from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
 from openpose_ext.errors import BackendError, UsageError
 from openpose_ext.io.container import is_address
@@ -138,40 +138,47 @@ def _batch(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m openpose_ext.batch",
-        usage="%(prog)s INPUT... -o OUT [option ...]",
-        description="Find people in many pictures and videos, on many cores or machines.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "batch",
+        "INPUT... -o OUT [option ...]",
+        "Find people in many pictures and videos, on many cores or machines.",
+        _EXAMPLES,
     )
     add = parser.add_argument
     add(
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="picture, video, folder, glob pattern or .txt list; s3://... and the like, too",
+        help="picture, video, folder, glob pattern or .txt list; addresses such as s3://... too",
     )
-    add("-o", "--output", required=True, metavar="OUT", help="folder or address of the results")
-    add("--write_json", metavar="DIR", help="OpenPose JSON of each frame, too")
+    add("-o", "--output", required=True, metavar="OUT", help="Folder or address of the results")
+    add("--write_json", metavar="DIR", help="Also write OpenPose JSON for each frame, to DIR")
     add(
         "--shard_frames",
         type=positive,
         default=_FRAMES,
         metavar="N",
-        help="pictures of a shard at most, frames of a video at least (%(default)s)",
+        help="Most pictures in a shard; fewest frames of a video in a shard (default 256)",
     )
     group = parser.add_argument_group("cluster")
     add = group.add_argument
-    add("--ray", default="local", metavar="local|ADDRESS", help="host:port, or auto (local)")
-    add("--workers", type=positive, metavar="N", help="at a time (default: as many as fit)")
+    add(
+        "--ray",
+        default="local",
+        metavar="local|ADDRESS",
+        help="Address of a Ray cluster as "
+        "host:port, auto for the one "
+        "this machine belongs to, or "
+        "local (default local)",
+    )
+    add("--workers", type=positive, metavar="N", help="Number of workers (default: as many as fit)")
     add(
         "--worker_gpus",
         type=float,
         default=0,
         metavar="G",
-        help="GPUs of a worker, also 0.5; say with --backend and --device what runs there (0)",
+        help="GPUs per worker, fractions allowed; choose what runs there with --backend and "
+        "--device (default 0)",
     )
     group = parser.add_argument_group("network")
     add_network_flags(group)

@@ -39,43 +39,69 @@ NETWORK_BOOLEANS = ("mirror",)
 def add_network_flags(group: argparse._ArgumentGroup) -> None:
     """Add the flags that say which network runs, and how; `--body`, `--height` default to None."""
     add = group.add_argument
-    add("--body", metavar="NAME|FILE", help=f"the body network (default {DEFAULT_BODY})")
-    add("--backend", default="auto", metavar="NAME", help="inference engine (default auto)")
-    add("--device", default="cpu", help="in the engine's words: cpu, GPU, ... (default cpu)")
+    add("--body", metavar="NAME|FILE", help=f"Body network (default {DEFAULT_BODY})")
+    add(
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help="Inference engine: auto, openvino, onnxruntime, torch or vsx (default auto)",
+    )
+    add(
+        "--device",
+        default="cpu",
+        help="Device, as the engine names it: cpu, GPU, cuda:0, ... (default cpu)",
+    )
     add(
         "--precision",
         default="auto",
         choices=("auto", "f32", "bf16", "f16"),
-        help="of the arithmetic; auto is the engine's choice",
+        help="Arithmetic precision; auto picks the fastest one this processor computes correctly"
+        " (default auto)",
     )
-    add("--threads", type=positive, metavar="N", help="of the engine (default: its choice)")
+    add(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="Number of threads the engine uses (default: its own choice)",
+    )
     add(
         "--normalise",
         type=_normalisation,
         metavar="MEAN,DIVISOR",
-        help="what the body network expects, where its manifest is missing or wrong: 128,256 for "
-        "the original networks, 0,1 for those that normalise themselves",
+        help="Input range of the body network, if its manifest is missing or wrong: 128,256 for "
+        "the original networks, 0,1 for networks that normalise the picture themselves",
     )
-    add("--height", type=positive, metavar="H", help=f"of the input, pixels (default {HEIGHT})")
+    add(
+        "--height",
+        type=positive,
+        metavar="H",
+        help=f"Network input height in pixels (default {HEIGHT})",
+    )
     add(
         "--fit",
         default="pad",
         choices=("pad", "stretch"),
-        help="keep the picture's aspect ratio, or not (default pad)",
+        help="pad keeps the picture's aspect ratio, stretch does not (default pad)",
     )
     add(
         "--scales",
         type=_scales,
         default=(1.0,),
         metavar="S,S,...",
-        help="average the maps of these multiples of the height, such as 0.5,1,1.5 (default 1)",
+        help="Run the network at these multiples of the height and average the maps, such as "
+        "0.5,1,1.5 (default 1)",
     )
-    add("--mirror", action="store_true", help="average with the mirrored picture's maps")
+    add(
+        "--mirror",
+        action="store_true",
+        help="Also run the network on the mirrored picture and average the maps",
+    )
     add(
         "--mode",
         default="fast",
         choices=("fast", "reference"),
-        help="how people are decoded: reference is slow and exactly the original rules",
+        help="How people are decoded: fast, or reference for exactly the original rules, which "
+        "is slow (default fast)",
     )
 
 
@@ -93,22 +119,22 @@ def add_hand_flags(group: argparse._ArgumentGroup) -> None:
         const="true",
         default="none",
         metavar="NAME|FILE",
-        help=f"look for hands, too, with this network: {', '.join(HAND_NETWORKS)}, or a file "
-        f"(alone: {DEFAULT_HAND}; default none)",
+        help=f"Also find hands, with this network: {', '.join(HAND_NETWORKS)}, or a file "
+        f"(default none; {DEFAULT_HAND} if no name follows)",
     )
     add(
         "--hand_scale_number",
         type=positive,
         default=1,
         metavar="N",
-        help="look at each hand in N squares, and average (1)",
+        help="Look at each hand in N crops of different size and average (default 1)",
     )
     add(
         "--hand_scale_range",
         type=float,
         default=0.4,
         metavar="RANGE",
-        help="of those squares' sides: 0.4 is 0.8 to 1.2 (0.4)",
+        help="Spread of the crop sizes; 0.4 means 0.8 to 1.2 times (default 0.4)",
     )
 
 

@@ -14,7 +14,22 @@ from openpose_ext.cli.openpose_flags import OPENPOSE_FLAGS, Treatment
 from openpose_ext.cli.values import FALSE, TRUE
 from openpose_ext.models.lookup import HAND_NETWORKS
 
-__all__ = ["parse"]
+__all__ = ["command_parser", "parse"]
+
+
+def command_parser(
+    command: str, usage: str, description: str, epilog: str, *, add_help: bool = True
+) -> argparse.ArgumentParser:
+    """The head that all commands share: `python -m openpose_ext.COMMAND USAGE`."""
+    return argparse.ArgumentParser(
+        prog=f"python -m openpose_ext.{command}",
+        usage=f"%(prog)s {usage}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=add_help,
+    )
 
 
 def parse(

@@ -29,14 +29,27 @@ def add_zoo_flags(parser: argparse.ArgumentParser) -> None:
         "on a Vastai card", "The flags of VastModelZoo's openpose_vsx.py."
     )
     add = group.add_argument
-    add("--body_prefix_path", metavar="PREFIX", help="--backend vsx --body PREFIX")
-    add("--body_vdsp_info", metavar="JSON", help="of PREFIX (default: PREFIX.vdsp_params.json)")
-    add("--hand_prefix_path", metavar="PREFIX", help="--backend vsx --hand PREFIX")
-    add("--hand_vdsp_info", metavar="JSON", help="of PREFIX (default: PREFIX.vdsp_params.json)")
-    add("--batch", type=positive, metavar="N", help="pictures, or hands, a run (default 1)")
-    add("--device_id", metavar="DIES", help="the same as --device: 0, or several: 0,1")
-    add("--file_path", metavar="PATH", help="the same as an INPUT")
-    add("--save_dir", metavar="DIR", help="the same as -o")
+    add("--body_prefix_path", metavar="PREFIX", help="Same as --backend vsx --body PREFIX")
+    add(
+        "--body_vdsp_info",
+        metavar="JSON",
+        help="Preprocessing file of the body network (default PREFIX.vdsp_params.json)",
+    )
+    add("--hand_prefix_path", metavar="PREFIX", help="Same as --backend vsx --hand PREFIX")
+    add(
+        "--hand_vdsp_info",
+        metavar="JSON",
+        help="Preprocessing file of the hand network (default PREFIX.vdsp_params.json)",
+    )
+    add(
+        "--batch",
+        type=positive,
+        metavar="N",
+        help="Pictures, or hands, per run of the network (default 1)",
+    )
+    add("--device_id", metavar="DIES", help="Same as --device: 0, or several dies such as 0,1")
+    add("--file_path", metavar="PATH", help="Same as INPUT")
+    add("--save_dir", metavar="DIR", help="Same as -o")
 
 
 def translate_zoo_flags(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

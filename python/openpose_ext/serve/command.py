@@ -21,7 +21,7 @@ from openpose_ext.cli.network_flags import (
     hand_flags,
     network_flags,
 )
-from openpose_ext.cli.parser import parse
+from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
 from openpose_ext.errors import UsageError
 from openpose_ext.io.cpus import own_cores
@@ -91,21 +91,41 @@ def _serve(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m openpose_ext.serve",
-        usage="%(prog)s [option ...]",
-        description="A page in the browser that shows the people in pictures and videos.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "serve",
+        "[option ...]",
+        "Serve a web page and an API that find the people in pictures and videos.",
+        _EXAMPLES,
     )
     add = parser.add_argument_group("server").add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine only)")
-    add("--port", type=_port, default=_PORT, metavar="N", help="0: any free one (%(default)s)")
-    add("--at_once", type=positive, default=2, metavar="N", help="files looked at together (2)")
-    add("--megabytes", type=positive, default=200, metavar="N", help="of an upload, at most (200)")
-    add("--megapixels", type=positive, default=50, metavar="N", help="of a frame, at most (50)")
-    add("--keep", type=positive, default=30, metavar="MINUTES", help="results are kept (30)")
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="Address to listen on (default 127.0.0.1: this machine only)",
+    )
+    add(
+        "--port",
+        type=_port,
+        default=_PORT,
+        metavar="N",
+        help="Port; 0 takes any free one (default 8000)",
+    )
+    add(
+        "--at_once",
+        type=positive,
+        default=2,
+        metavar="N",
+        help="Number of uploads processed at the same time (default 2)",
+    )
+    add("--megabytes", type=positive, default=200, metavar="N", help="Largest upload (default 200)")
+    add("--megapixels", type=positive, default=50, metavar="N", help="Largest frame (default 50)")
+    add(
+        "--keep",
+        type=positive,
+        default=30,
+        metavar="MINUTES",
+        help="Keep results for this many minutes (default 30)",
+    )
     group = parser.add_argument_group("network")
     add_network_flags(group)
     add_hand_flags(group)

@@ -103,8 +103,8 @@ class Source(ABC):
     errors  what went wrong without ending the source, in order: frames that could not be read,
             a connection that was lost, an end that came too early
 
-    `report`, if given, gets each of the errors at once, in whatever thread it happens. Iteration
-    raises nothing but what is no matter of the source, such as KeyboardInterrupt.
+    `report`, if given, gets each of the errors at once, in whatever thread it happens. Read
+    errors are collected in `errors` instead of being raised.
     """
 
     live = False
