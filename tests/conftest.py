@@ -50,15 +50,19 @@ def _interruptible() -> None:
 
 @pytest.fixture
 def vaststreamx(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """Give the stand-in for the runtime of Vastai's cards, fresh, to this test alone."""
+    """Give the stand-in for the runtime of Vastai's cards, fresh and strict, to this test alone."""
     pytest.importorskip("onnxruntime", reason="the stand-in for a card computes with onnxruntime")
     folder = str(Path(__file__).with_name("stand_in"))
     monkeypatch.syspath_prepend(folder)
     # Processes that the test starts find it, too.
     monkeypatch.setenv("PYTHONPATH", folder, prepend=os.pathsep)
-    of_it = ("vaststreamx", "openpose_ext.backends.vsx")
-    for name in of_it:
-        sys.modules.pop(name, None)
+    monkeypatch.setenv("VASTSTREAMX_REFUSES", "all")
+    _forget_vaststreamx()
     yield importlib.import_module("vaststreamx")
-    for name in of_it:
-        sys.modules.pop(name, None)
+    _forget_vaststreamx()
+
+
+def _forget_vaststreamx() -> None:
+    for name in [*sys.modules]:
+        if name.split(".")[0] == "vaststreamx" or name == "openpose_ext.backends.vsx":
+            del sys.modules[name]

@@ -1,0 +1,81 @@
+"""The names that the vendor's programs use; the values of most are not known."""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+
+
+class ImageFormat(Enum):
+    YUV_NV12 = 0
+    RGB_PLANAR = 5000
+    BGR_PLANAR = 5001
+    RGB_INTERLEAVE = 5002
+    BGR_INTERLEAVE = 5003
+    GRAY = 5004
+
+
+class StreamBalanceMode(Enum):
+    ONCE = 0
+    RUN = 1
+
+
+class GraphOutputType(Enum):
+    GRAPH_OUTPUT_TYPE_NCHW_DEVICE = 0
+    GRAPH_OUTPUT_TYPE_NCHW_HOST = 1
+    GRAPH_OUTPUT_TYPE_884_DEVICE = 2
+
+
+TypeFlag = Enum("TypeFlag", "FLOAT16 FLOAT32 UINT8 UINT16 UINT32 INT8 INT16 INT32")
+
+# Fused operations are 100 and above.
+OpType = IntEnum(
+    "OpType",
+    {
+        name: number
+        for first, names in (
+            (
+                1,
+                "SINGLE_OP_RESIZE SINGLE_OP_CROP SINGLE_OP_CVT_COLOR SINGLE_OP_FLIP "
+                "SINGLE_OP_SCALE SINGLE_OP_COPY_MAKE_BORDER SINGLE_OP_BATCH_CROP_RESIZE "
+                "SINGLE_OP_WARP_AFFINE BERT_EMBEDDING_OP",
+            ),
+            (
+                100,
+                "FUSION_OP_YUV_NV12_RESIZE_2RGB_NORM_TENSOR "
+                "FUSION_OP_YUV_NV12_LETTERBOX_2RGB_NORM_TENSOR "
+                "FUSION_OP_YUV_NV12_CVTCOLOR_RESIZE_NORM_TENSOR "
+                "FUSION_OP_YUV_NV12_CVTCOLOR_LETTERBOX_NORM_TENSOR "
+                "FUSION_OP_YUV_NV12_CVTCOLOR_RESIZE_CROP_NORM_TENSOR "
+                "FUSION_OP_YUV_NV12_RESIZE_CVTCOLOR_CROP_NORM_TENSOR "
+                "FUSION_OP_YUV_NV12_CROP_CVTCOLOR_RESIZE_NORM_TENSOR "
+                "FUSION_OP_RGB_CVTCOLOR_NORM_TENSOR "
+                "FUSION_OP_RGB_RESIZE_CVTCOLOR_NORM_TENSOR "
+                "FUSION_OP_RGB_RESIZE_CVTCOLOR_CROP_NORM_TENSOR "
+                "FUSION_OP_RGB_CROP_RESIZE_CVTCOLOR_NORM_TENSOR "
+                "FUSION_OP_RGB_LETTERBOX_CVTCOLOR_NORM_TENSOR "
+                "FUSION_OP_RGB_LETTERBOX_CVTCOLOR_NORM_TENSOR_EXT",
+            ),
+        )
+        for number, name in enumerate(names.split(), first)
+    },
+)
+
+ImageColorSpace = Enum("ImageColorSpace", "COLOR_SPACE_BT709 COLOR_SPACE_BT601")
+ImageResizeType = Enum(
+    "ImageResizeType", "BILINEAR BILINEAR_CV BILINEAR_PILLOW BICUBIC_PILLOW NEAREST"
+)
+ImagePaddingType = Enum("ImagePaddingType", "PADDING_TYPE_CONSTANT")
+ImageFlipType = Enum("ImageFlipType", "FLIP_TYPE_X_AXIS FLIP_TYPE_Y_AXIS")
+ColorCvtCode = Enum("ColorCvtCode", "NO_CHANGE BGR2RGB RGB2BGR YUV2RGB_NV12 YUV2BGR_NV12")
+CodecType = Enum(
+    "CodecType", "CODEC_TYPE_JPEG CODEC_TYPE_H264 CODEC_TYPE_H265 CODEC_TYPE_HEVC CODEC_TYPE_AV1"
+)
+CaptureMode = Enum("CaptureMode", "FULLSPEED_MODE")
+AttrKey = Enum(
+    "AttrKey",
+    "IIMAGE_FORMAT IIMAGE_WIDTH IIMAGE_HEIGHT IIMAGE_WIDTH_PITCH IIMAGE_HEIGHT_PITCH "
+    "OIMAGE_FORMAT OIMAGE_WIDTH OIMAGE_HEIGHT OIMAGE_WIDTH_PITCH OIMAGE_HEIGHT_PITCH OIMAGE_CNT "
+    "CROP_X CROP_Y CROP_WIDTH CROP_HEIGHT CROP_NUM RESIZE_TYPE RESIZE_WIDTH RESIZE_HEIGHT "
+    "COLOR_CVT_CODE COLOR_SPACE PADDING PADDING_TOP PADDING_BOTTOM PADDING_LEFT PADDING_RIGHT "
+    "EDGE_TOP EDGE_BOTTOM EDGE_LEFT EDGE_RIGHT DIRECTION FLAGS BORDER_MODE BORDER_VALUE M",
+)
