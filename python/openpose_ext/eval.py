@@ -284,6 +284,8 @@ def _records(
     for name, value in given.items():
         if name != "mode" and value != parser.get_default(name):
             raise UsageError(f"--{name} does not go with --npz: the network has run already")
+    if args.mode == "zoo":
+        raise UsageError("--mode zoo prepares pictures in its own way; with --npz take reference")
     folder = Path(args.npz)
     if not folder.is_dir():
         raise UsageError(f"--npz {folder} is no folder")
@@ -310,7 +312,7 @@ def _output(args: argparse.Namespace) -> Path | None:
 
 
 def _options(args: argparse.Namespace) -> DecodeOptions:
-    options = DecodeOptions.reference() if args.mode == "reference" else DecodeOptions()
+    options = DecodeOptions() if args.mode == "fast" else DecodeOptions.reference()
     return replace(options, assignment=args.assignment)
 
 

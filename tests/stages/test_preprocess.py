@@ -202,7 +202,7 @@ def test_a_picture_on_which_the_seed_fails_is_a_column_wide() -> None:
     ("wrong", "message"),
     [
         ({"fit": "crop"}, '"pad" or "stretch"'),
-        ({"resize": "cubic"}, '"area" or "seed"'),
+        ({"resize": "linear"}, '"area", "seed" or "cubic"'),
         ({"height": 0}, "height must be at least 1"),
         ({"stride": -8}, "stride must be at least 1"),
         ({"max_pixels": 63}, "one map cell of 8 x 8"),

@@ -99,9 +99,9 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
     add(
         "--mode",
         default="fast",
-        choices=("fast", "reference"),
-        help="How people are decoded: fast, or reference for exactly the original rules, which "
-        "is slow (default fast)",
+        choices=("fast", "reference", "zoo"),
+        help="How people are decoded: fast; reference for exactly the original rules, which is "
+        "slow; zoo for those of VastModelZoo's script, hands included (default fast)",
     )
 
 

@@ -32,7 +32,7 @@ from openpose_ext.models.lookup import find_model
 from openpose_ext.models.network import BodyNetwork, HandMaps, HandNetwork
 from openpose_ext.outputs.draw import draw
 from openpose_ext.sources.pictures import PictureLike, as_picture
-from openpose_ext.stages.arms import MIN_SIDE, arm_boxes
+from openpose_ext.stages.arms import seed_squares
 from openpose_ext.stages.decode import decode_hand_reference, decode_reference, full_size
 from openpose_ext.stages.preprocess import HEIGHT, Preprocessing
 from openpose_ext.types.arrays import Picture
@@ -52,10 +52,6 @@ HAND_SCALES = (0.5, 1.0, 1.5, 2.0)
 
 _PARTS = len(COCO_18.parts)
 _POINTS = len(HAND_21.parts)
-# Shoulder, elbow and wrist: the seed looks for a hand only where it has all three.
-_ARMS = [
-    [COCO_18.parts.index(f"{side}{p}") for p in ("Shoulder", "Elbow", "Wrist")] for side in "LR"
-]
 
 
 class _Seed(Generic[N]):
@@ -218,17 +214,14 @@ def handDetect(  # noqa: N802, its name
     Raises ValueError if the arrays are not of that form; TypeError or ValueError for no picture.
     """
     height, width = as_picture(oriImg).shape[:2]
-    found = []
-    for person in _people(candidate, subset):
-        boxes = arm_boxes(person, COCO_18)
-        for arm, box, is_left in zip(_ARMS, boxes, (True, False), strict=True):
-            if box is None or not person[arm, 2].all():
-                continue
-            x, y = (max(0.0, centre - box.side / 2) for centre in box.centre)
-            side = min(box.side, width - x, height - y)
-            if side >= MIN_SIDE:
-                found.append([int(x), int(y), int(side), is_left])
-    return found
+    return [
+        [*square, is_left]
+        for person in _people(candidate, subset)
+        for square, is_left in zip(
+            seed_squares(person, COCO_18, (width, height)), (True, False), strict=True
+        )
+        if square is not None
+    ]
 
 
 def draw_bodypose(canvas: Picture, candidate: npt.ArrayLike, subset: npt.ArrayLike) -> Picture:

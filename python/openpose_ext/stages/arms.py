@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from openpose_ext.types.topology import Topology
 
-__all__ = ["MIN_SIDE", "HandBox", "arm_boxes"]
+__all__ = ["MIN_SIDE", "HandBox", "arm_boxes", "seed_squares"]
 
 Floats = npt.NDArray[np.floating]
 _Parts = dict[str, npt.NDArray[np.float64]]
+Square = tuple[int, int, int]  # x, y of the first pixel, and the side, in picture pixels
+_ARM = ("Shoulder", "Elbow", "Wrist")
 
 # The hand's centre lies a third of the forearm beyond the wrist, and the square's side is 1.5
 # times the longer of forearm and 0.9 upper arms (a forearm that points at us is foreshortened).
@@ -67,6 +69,34 @@ def arm_boxes(keypoints: Floats, topology: Topology) -> tuple[HandBox | None, Ha
         if keypoints[part, 2] > 0
     }
     return _arm_box(at, "L", "R"), _arm_box(at, "R", "L")
+
+
+def seed_squares(
+    keypoints: Floats, topology: Topology, picture: tuple[int, int]
+) -> tuple[Square | None, Square | None]:
+    """Where pytorch-openpose looks for one person's left and right hand.
+
+    keypoints  (K, 3): x, y in the picture and score; parts of score 0 are missing
+    picture    (width, height)
+
+    (x, y, side) in whole pixels; None without shoulder, elbow and wrist, or below `MIN_SIDE`. A
+    square that leaves the picture is shifted right and down, or made smaller, until it does not.
+    """
+    boxes = arm_boxes(keypoints, topology)
+    left, right = (_seed_square(box, picture) for box in boxes)
+    has_left, has_right = (
+        all(keypoints[topology.parts.index(f"{side}{part}"), 2] > 0 for part in _ARM)
+        for side in "LR"
+    )
+    return left if has_left else None, right if has_right else None
+
+
+def _seed_square(box: HandBox | None, picture: tuple[int, int]) -> Square | None:
+    if box is None:
+        return None
+    x, y = (max(0.0, centre - box.side / 2) for centre in box.centre)
+    side = min(box.side, picture[0] - x, picture[1] - y)
+    return (int(x), int(y), int(side)) if side >= MIN_SIDE else None
 
 
 def _arm_box(at: _Parts, side: str, other: str) -> HandBox | None:

@@ -12,7 +12,7 @@ from functools import partial
 from os import PathLike
 from threading import Lock
 from time import perf_counter
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +22,13 @@ from openpose_ext.errors import SourceError
 from openpose_ext.io.cpus import own_cores
 from openpose_ext.models.network import BodyNetwork
 from openpose_ext.sources.pictures import PictureLike, as_picture
-from openpose_ext.stages.decode import DecodeOptions, Mode, connect, decode_body, find_peaks
+from openpose_ext.stages.decode import DecodeOptions, connect, decode_body, find_peaks
 from openpose_ext.stages.hands import HandFinder, Side
 from openpose_ext.stages.inputs import Given, Inputs, Unread
 from openpose_ext.stages.merge import Pass, merge
 from openpose_ext.stages.pipeline import overlapped, workers_for
 from openpose_ext.stages.preprocess import HEIGHT, LONGEST, Fit, Preprocessing
+from openpose_ext.stages.zoo import ZooHands, zoo_preprocessing
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
@@ -37,6 +38,7 @@ __all__ = ["MOST_STREAMS", "PoseEstimator", "Stages"]
 
 Floats = npt.NDArray[np.float32]
 Streamed: TypeAlias = tuple[Frame, Poses]
+Mode: TypeAlias = Literal["fast", "reference", "zoo"]
 OnError: TypeAlias = Callable[["str | PathLike[str]", SourceError], object]
 
 # Pictures at once in `stream` if nobody says otherwise: each takes the network's memory again, up
@@ -98,7 +100,9 @@ class PoseEstimator:
                 the one beside the network
     device_batch  of compiled networks: pictures, or hands, a run; what is looked at at the same
                 time shares runs. None is 1
-    mode        "fast", or "reference": pytorch-openpose's rules on the same maps of the body
+    mode        "fast"; "reference": pytorch-openpose's rules on the same maps of the body; "zoo":
+                all rules of VastModelZoo's OpenPose script, for bodies and hands (see
+                `stages.zoo`), whatever `height`, `fit` and `max_pixels` say
     options     `DecodeOptions`, None for the mode's own
 
     Pictures are (H, W, 3) uint8 BGR arrays, paths or PIL images, of any size. Calls are
@@ -138,9 +142,12 @@ class PoseEstimator:
         if body is None and hand is None:
             raise ValueError("a body network, a hand network, or both are needed")
         self._mode = mode
-        self._decode = partial(decode_body, mode=mode, options=options)
+        rules = "reference" if mode == "zoo" else mode
+        self._decode = partial(decode_body, mode=rules, options=options)
         self._options = options
         preprocessings = _at_scales(height, fit, max_pixels, scales)
+        if mode == "zoo" and (len(preprocessings) > 1 or mirror):
+            raise ValueError('mode "zoo" looks at a picture once: leave scales and mirror out')
         self._mirror = mirror
         self._decode(*_NO_MAPS)  # what it refuses shall be refused here, not at the first picture
 
@@ -163,8 +170,11 @@ class PoseEstimator:
         if self.info.streams > (streams or 1):  # a card, which has several in flight anyway
             self._many, self._streams = self._networks, self.info.streams
         try:
-            if self._networks.body is not None:
-                preprocessings = _for_network(preprocessings, self._networks.body)
+            network = self._networks.body
+            if network is not None and mode == "zoo":
+                preprocessings = [zoo_preprocessing(network.fixed_size, network.stride)]
+            elif network is not None:
+                preprocessings = _for_network(preprocessings, network)
         except ValueError:
             self.close()
             raise
@@ -250,9 +260,10 @@ class PoseEstimator:
     def stages(self, picture: PictureLike | Frame) -> Stages:
         """One picture, with everything on the way to its people.
 
-        Raises ValueError in mode "reference", whose stages are not these; else as a call does.
+        Raises ValueError in modes "reference" and "zoo", whose stages are not these; else as a call
+        does.
         """
-        if self._mode == "reference":
+        if self._mode != "fast":
             raise ValueError(
                 "the reference decoder works on maps of the picture's size and has other stages; "
                 'look inside with mode="fast"'
@@ -282,7 +293,8 @@ class PoseEstimator:
         with ExitStack() as opened:
             hands = None
             if hand is not None:
-                hands = HandFinder.open(
+                finder = ZooHands if self._mode == "zoo" else HandFinder
+                hands = finder.open(
                     hand,
                     streams=streams,
                     vdsp_params=hand_params,

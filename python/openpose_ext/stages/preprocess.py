@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from openpose_ext.io.resize import at_size
+from openpose_ext.io.resize import at_size, resized_cubic
 from openpose_ext.types.arrays import Picture, Size
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["HEIGHT", "LONGEST", "PADDING", "Fit", "Picture", "Preprocessing", "Resize"]
 
 Fit = Literal["pad", "stretch"]
-Resize = Literal["area", "seed"]
+Resize = Literal["area", "seed", "cubic"]
 
 HEIGHT = 368  # network pixels; the height the original networks were trained at
 LONGEST = 1312 / 368  # width over height of the network input; bounds time and memory for panoramas
@@ -45,7 +45,8 @@ class Preprocessing:
                 taken, `height` and `max_pixels` are not used
     resize      "area" averages when it shrinks and is cubic when it enlarges;
                 "seed" is always cubic with the sampling step 1 / factor and sizes rounded half to
-                even, the bytes that pytorch-openpose gives its network
+                even, the bytes that pytorch-openpose gives its network;
+                "cubic" is always cubic, without averaging
 
     Raises ValueError for values out of range or that contradict each other.
     """
@@ -60,8 +61,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.fit not in ("pad", "stretch"):
             raise ValueError(f'fit must be "pad" or "stretch", not {self.fit!r}')
-        if self.resize not in ("area", "seed"):
-            raise ValueError(f'resize must be "area" or "seed", not {self.resize!r}')
+        if self.resize not in ("area", "seed", "cubic"):
+            raise ValueError(f'resize must be "area", "seed" or "cubic", not {self.resize!r}')
         if self.resize == "seed" and (self.fit != "pad" or self.fixed_size is not None):
             raise ValueError(
                 'resize="seed" has one factor for both axes: it needs fit="pad" and no fixed size'
@@ -95,7 +96,8 @@ class Preprocessing:
             image, factor = _resized_as_seed(frame.image, content)
             content = image.shape[1], image.shape[0]
         else:
-            image = at_size(frame, content)
+            cubic = self.resize == "cubic"
+            image = resized_cubic(frame.image, content) if cubic else at_size(frame, content)
             factor = content[0] / size[0], content[1] / size[1]
         network = self.fixed_size or self._rounded_up(content)
         geometry = Geometry(
