@@ -99,8 +99,10 @@ def _infer(argv: Sequence[str]) -> int:
     how = _how(args)
     results = _results(args, how.streams)
     network = _network(args)
-    if results.needs_stages and args.mode == "reference":
-        raise UsageError("--mode reference has no maps to write, no candidates and no scale 1")
+    if results.needs_stages and args.mode != "fast":
+        raise UsageError(
+            f"--mode {args.mode} has no maps to write, no candidates and no scale 1; take fast"
+        )
     plan = _plan(args, results, how)
     tally = Tally(existing=plan.existing, outputs=plan.outputs)
     if not plan.inputs:
@@ -477,6 +479,7 @@ def _results(args: argparse.Namespace, streams: int) -> Results:
         candidates=args.part_candidates,
         video_rate=args.write_video_fps if args.write_video_fps > 0 else None,
         threads=max(1, streams // 2),
+        drawn_as={} if args.save_dir else None,
     )
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -168,167 +168,6 @@ def test_a_manifest_beside_it_is_believed(prefix: Path) -> None:
 
 
 # What the runtime is asked for --------------------------------------------------------------
-
-
-def test_the_stand_in_takes_what_the_vendors_script_does(
-    vaststreamx: ModuleType, prefix: Path
-) -> None:
-    vsx = vaststreamx
-    picture = cv2.resize(noise(1)[0], (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-
-    assert vsx.set_device(0) == 0
-    model = vsx.Model(str(prefix), 1)
-    operators = vsx.Operator.load_ops_from_json_file(f"{prefix}.vdsp_params.json")
-    model_operator = vsx.ModelOperator(model)
-    graph = vsx.Graph()
-    graph.add_operators(operators[0], model_operator)
-    stream = vsx.Stream(graph, vsx.StreamBalanceMode.ONCE)
-    stream.register_operator_output(model_operator)
-    stream.build()
-    height, width = model.input_shape[0][2:]
-    planes = np.ascontiguousarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).transpose(2, 0, 1))
-    image = vsx.create_image(planes, vsx.ImageFormat.RGB_PLANAR, width, height, 0)
-    result = stream.run_sync([image])
-    maps = [vsx.as_numpy(tensor).astype(np.float32) for tensor in result[0]]
-
-    assert [one.shape for one in maps] == [(1, 19, 6, 8), (1, 38, 6, 8)]
-    assert_answers({"19": maps[0], "38": maps[1]}, picture[None])
-
-
-class _Card:
-    """The calls of the vendor's script, each of which a mutation may replace or leave out."""
-
-    def __init__(self, vsx: ModuleType, prefix: Path) -> None:
-        self.vsx, self.prefix = vsx, prefix
-        self.planes = np.zeros((3, HEIGHT, WIDTH), np.uint8)
-
-    def graph(self, *, reverse: bool = False) -> tuple[Any, Any]:
-        vsx = self.vsx
-        output = vsx.ModelOperator(vsx.Model(str(self.prefix), 1))
-        params = f"{self.prefix}.vdsp_params.json"
-        operators = [*vsx.Operator.load_ops_from_json_file(params), output]
-        graph = vsx.Graph()
-        graph.add_operators(*(reversed(operators) if reverse else operators))
-        return graph, output
-
-    def stream(self, *, register: bool = True, build: bool = True) -> tuple[Any, Any]:
-        graph, output = self.graph()
-        stream = self.vsx.Stream(graph, self.vsx.StreamBalanceMode.ONCE)
-        if register:
-            stream.register_operator_output(output)
-        if build:
-            stream.build()
-        return stream, output
-
-    def image(self, planes: np.ndarray | None = None, format: str = "RGB_PLANAR") -> Any:
-        return self.vsx.create_image(
-            self.planes if planes is None else planes,
-            getattr(self.vsx.ImageFormat, format),
-            WIDTH,
-            HEIGHT,
-            0,
-        )
-
-    def elsewhere(self, call: Callable[[], Any]) -> Any:
-        """Call from another thread, which has selected no device."""
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(call).result()
-
-    def closed(self) -> Any:
-        stream, _ = self.stream()
-        stream.close_input()
-        return stream
-
-    def used(self) -> Any:
-        stream, _ = self.stream()
-        stream.run_sync([self.image()])
-        return stream
-
-    def on_other_die(self) -> Any:
-        self.vsx.set_device(1)
-        stream, _ = self.stream()
-        self.vsx.set_device(0)
-        image = self.image()
-        self.vsx.set_device(1)
-        return stream.run_sync([image])
-
-
-MUTATIONS: Sequence[tuple[str, Callable[[_Card], Any]]] = [
-    ("the model before the operation", lambda c: c.graph(reverse=True)),
-    ("no operation", lambda c: c.vsx.Graph().add_operators(c.graph()[1])),
-    ("no operators", lambda c: c.vsx.Stream(c.vsx.Graph(), c.vsx.StreamBalanceMode.ONCE)),
-    ("no mode", lambda c: c.vsx.Stream(c.graph()[0])),
-    ("a number for the mode", lambda c: c.vsx.Stream(c.graph()[0], 0)),
-    ("a path for the prefix", lambda c: c.vsx.Model(c.prefix, 1)),
-    ("a prefix that is none", lambda c: c.vsx.Model(f"{c.prefix}.json", 1)),
-    ("build before register", lambda c: c.stream(register=False)),
-    ("register after build", lambda c: (lambda s: s[0].register_operator_output(s[1]))(c.stream())),
-    ("build twice", lambda c: c.stream()[0].build()),
-    ("run before build", lambda c: c.stream(build=False)[0].run_sync([c.image()])),
-    ("run_async before build", lambda c: c.stream(build=False)[0].run_async([c.image()])),
-    ("another's output", lambda c: c.stream()[0].get_operator_output(c.stream()[1])),
-    ("an array for an image", lambda c: c.stream()[0].run_sync([c.planes])),
-    ("an image for a list", lambda c: c.stream()[0].run_sync(c.image())),
-    ("a batch that is not full", lambda c: c.stream()[0].run_sync([])),
-    ("a batch that is too large", lambda c: c.stream()[0].run_sync([c.image(), c.image()])),
-    ("floats", lambda c: c.image(c.planes.astype(np.float32))),
-    ("an interleaved layout", lambda c: c.image(np.zeros((HEIGHT, WIDTH, 3), np.uint8))),
-    ("an interleaved format", lambda c: c.image(format="BGR_INTERLEAVE")),
-    ("one plane", lambda c: c.image(c.planes[:1])),
-    (
-        "not contiguous",
-        lambda c: c.image(np.zeros((HEIGHT, WIDTH, 3), np.uint8).transpose(2, 0, 1)),
-    ),
-    (
-        "height before width",
-        lambda c: c.vsx.create_image(c.planes, c.vsx.ImageFormat.RGB_PLANAR, HEIGHT, WIDTH, 0),
-    ),
-    (
-        "an odd size",
-        lambda c: c.vsx.create_image(
-            np.zeros((3, 48, 63), np.uint8), c.vsx.ImageFormat.RGB_PLANAR, 63, 48, 0
-        ),
-    ),
-    (
-        "another device",
-        lambda c: c.vsx.create_image(c.planes, c.vsx.ImageFormat.RGB_PLANAR, WIDTH, HEIGHT, 1),
-    ),
-    ("an image of another device", lambda c: c.on_other_die()),
-    ("run after close", lambda c: c.closed().run_sync([c.image()])),
-    ("run_async after close", lambda c: c.closed().run_async([c.image()])),
-    ("close twice", lambda c: c.closed().close_input()),
-    ("wait without close", lambda c: c.stream()[0].wait_until_done()),
-    ("asynchronous after synchronous", lambda c: c.used().run_async([c.image()])),
-    ("a model without set_device", lambda c: c.elsewhere(lambda: c.vsx.Model(str(c.prefix), 1))),
-    ("an image without set_device", lambda c: c.elsewhere(c.image)),
-    (
-        "a stream without set_device",
-        lambda c: (
-            lambda graph: c.elsewhere(lambda: c.vsx.Stream(graph, c.vsx.StreamBalanceMode.ONCE))
-        )(c.graph()[0]),
-    ),
-    (
-        "a run without set_device",
-        lambda c: (lambda stream, image: c.elsewhere(lambda: stream.run_sync([image])))(
-            c.stream()[0], c.image()
-        ),
-    ),
-]
-
-
-@pytest.mark.parametrize("mutation", [call for _, call in MUTATIONS], ids=[n for n, _ in MUTATIONS])
-def test_the_stand_in_refuses(
-    vaststreamx: ModuleType, prefix: Path, mutation: Callable[[_Card], Any]
-) -> None:
-    assert vaststreamx.set_device(0) == 0
-    card = _Card(vaststreamx, prefix)
-    stream, _ = card.stream()
-    assert len(stream.run_sync([card.image()])) == 1  # nothing else is wrong
-    # Its own words, which begin with the call.
-    with pytest.raises(
-        (RuntimeError, TypeError, ValueError), match=r"^(\w+: |Stream\.__init__\(\))"
-    ):
-        mutation(card)
 
 
 def test_a_stream_is_built_as_the_vendor_does_and_brought_to_its_end(
@@ -661,6 +500,8 @@ def test_the_seeds_command_line_works(
     source = shared / "data" / "coco_val" / "images"
     for name in ("000000000785.jpg", "000000001000.jpg"):
         write_picture(tmp_path / "in" / name, read_picture(source / name))
+    write_picture(tmp_path / "in" / "sub" / "c.png", noise(1)[0])
+    (tmp_path / "in" / "notes.md").write_text("no picture")
     for words in (["--device", "0"], ["--device_id", "1", "--batch", "4"]):
         out = tmp_path / words[1]
         line = [
@@ -672,9 +513,52 @@ def test_the_seeds_command_line_works(
         assert infer([str(word) for word in line]) == Exit.DONE
         assert "2 pictures" in capsys.readouterr().out
         for stem in ("000000000785", "000000001000"):
-            assert cv2.imread(str(out / f"{stem}_rendered.png")) is not None
+            drawn, plain = (cv2.imread(str(at / f"{stem}.jpg")) for at in (out, tmp_path / "in"))
+            assert drawn.shape == plain.shape
+            assert (drawn != plain).any()
             assert len(read_openpose(out / f"{stem}_keypoints.json")) > 0
             assert (out / f"{stem}.txt").read_text().count("body ") > 0
+        assert len(list(out.iterdir())) == 6  # no subfolder, nothing but pictures
+
+
+def test_the_scripts_rules_come_with_its_flags_and_ours_with_one_more(
+    vaststreamx: ModuleType, shared: Path, tmp_path: Path
+) -> None:
+    size, onnx = (256, 256), str(shared / "weights" / NETWORK)
+    body = compiled_networks.write(tmp_path / "mod", size, onnx=onnx, undo=True)
+    source = shared / "data" / "media" / "COCO_val2014_000000000294.jpg"
+    line = ["--file_path", source, "--body_prefix_path", body, "--write_json", tmp_path / "json"]
+    for words, mode in (([], "zoo"), (["--mode", "fast"], "fast")):
+        assert infer([str(word) for word in [*line, *words]]) == Exit.DONE
+        found = read_openpose(tmp_path / "json" / f"{source.stem}_keypoints.json").keypoints
+        with PoseEstimator(body, backend="vsx", mode=mode) as estimator:
+            expected = estimator(source).keypoints
+        seen = expected[..., 2] > 0.05
+        assert np.abs(found - expected)[seen].max() < 0.01
+
+
+def test_drawn_pictures_keep_the_names_of_inputs_that_share_a_stem(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.png", "b.bmp"):
+        write_picture(tmp_path / "in" / name, noise(1)[0])
+    line = ["--file_path", tmp_path / "in", "--save_dir", tmp_path / "out"]
+    assert infer([str(word) for word in line]) == Exit.DONE
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "a.jpg", "a.jpg.txt", "a.jpg_keypoints.json",
+        "a.png", "a.png.txt", "a.png_keypoints.json",
+        "b.bmp", "b.txt", "b_keypoints.json",
+    ]  # fmt: skip
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+    assert infer([str(word) for word in [*line, "--skip_existing"]]) == Exit.DONE
+    assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+
+
+def test_drawn_pictures_do_not_replace_the_inputs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(tmp_path / "a.png", noise(1)[0])
+    line = ["--file_path", str(tmp_path), "--save_dir", str(tmp_path)]
+    assert infer(line) == Exit.USAGE
+    assert "a.png would replace an input" in capsys.readouterr().err
 
 
 def test_pictures_share_the_runs_of_a_batch(vaststreamx: ModuleType, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Flags for a Vastai card, among them all of VastModelZoo's `openpose_vsx.py`, for `infer`.
 
 Whoever runs that script puts `python -m openpose_ext.infer` in its place and keeps the flags. They
-mean what they mean there, except that `--batch` is heeded.
+mean what they mean there: people are found by the script's rules (`--mode zoo`) and drawn pictures
+have the names of the inputs. Only `--batch` does more: it is heeded.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ def add_zoo_flags(parser: argparse.ArgumentParser) -> None:
         "on a Vastai card", "The flags of VastModelZoo's openpose_vsx.py."
     )
     add = group.add_argument
-    add("--body_prefix_path", metavar="PREFIX", help="Same as --backend vsx --body PREFIX")
+    add(
+        "--body_prefix_path",
+        metavar="PREFIX",
+        help="Same as --backend vsx --body PREFIX --mode zoo; add --mode fast to find more people",
+    )
     add(
         "--body_vdsp_info",
         metavar="JSON",
@@ -48,14 +53,17 @@ def add_zoo_flags(parser: argparse.ArgumentParser) -> None:
         help="Pictures, or hands, per run of the network (default 1)",
     )
     add("--device_id", metavar="DIES", help="Same as --device: 0, or several dies such as 0,1")
-    add("--file_path", metavar="PATH", help="Same as INPUT")
-    add("--save_dir", metavar="DIR", help="Same as -o")
+    add("--file_path", metavar="PATH", help="Same as INPUT, but skips subfolders")
+    add("--save_dir", metavar="DIR", help="Same as -o, but drawn pictures keep the inputs' names")
+    parser.set_defaults(mode=None)  # depends on these flags
 
 
 def translate_zoo_flags(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Set the options that these flags stand for. Raises UsageError where both are given."""
     if args.file_path:
         args.inputs = [*args.inputs, args.file_path]
+        args.flat = True
+    args.mode = args.mode or ("zoo" if args.body_prefix_path else "fast")
     if args.body_prefix_path or args.hand_prefix_path:
         if args.backend not in ("auto", "vsx"):
             raise UsageError(f"--backend {args.backend} runs no networks compiled for a card")

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from openpose_ext.outputs.pictures import can_write
 from openpose_ext.sources.listing import InputFile
 
-__all__ = ["output_names"]
+__all__ = ["drawn_names", "output_names"]
 
 
 def output_names(pictures: Sequence[InputFile]) -> list[Path]:
@@ -36,6 +37,29 @@ def output_names(pictures: Sequence[InputFile]) -> list[Path]:
             )
         for i in raised:
             level[i] += 1
+
+
+def drawn_names(named: Sequence[tuple[InputFile, Path]]) -> dict[Path, Path]:
+    """What drawn pictures are called that keep their inputs' names, by `output_names`.
+
+    The suffix says the format; a picture in one that cannot be written becomes `a.heic.png`.
+
+    Raises ValueError naming two pictures that would be drawn to the same file.
+    """
+    drawn: dict[Path, Path] = {}
+    users: dict[Path, InputFile] = {}
+    for picture, name in named:
+        own = picture.path.name
+        if not can_write(picture.path.suffix.removeprefix(".").lower()):
+            own += ".png"
+        drawn[name] = name.with_name(own)
+        other = users.setdefault(drawn[name], picture)
+        if other is not picture:
+            raise ValueError(
+                f"{other.path} and {picture.path} would be drawn to the same file "
+                f"({drawn[name]}); run them with different output folders"
+            )
+    return drawn
 
 
 def _name(picture: InputFile, level: int) -> Path:

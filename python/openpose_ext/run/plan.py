@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 from openpose_ext.errors import SourceError
 from openpose_ext.io.container import is_address
 from openpose_ext.run.books import is_whole
-from openpose_ext.run.names import output_names
+from openpose_ext.run.names import drawn_names, output_names
 from openpose_ext.run.results import Results
 from openpose_ext.sources import open_source
 from openpose_ext.sources.camera import webcam
@@ -138,6 +138,8 @@ def plan_camera(number: int, *, resolution: Size, results: Results, view: View) 
 def _pictures(named: Sequence[tuple[InputFile, Path]], results: Results, view: View) -> Planned:
     """Pictures, as one row: those that the view takes."""
     names = {os.fspath(file.path): name for file, name in named}
+    if results.drawn_as is not None:
+        results = replace(results, drawn_as=drawn_names(named))
     files = [file for file, _ in named]
     turned = View(rotate=view.rotate, flip=view.flip)
     return Planned(

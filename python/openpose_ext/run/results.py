@@ -139,6 +139,8 @@ class Results:
     candidates  whether JSON has all peaks, too
     video_rate  frames a second of videos, None for the source's
     threads     of the video's encoder
+    drawn_as    what drawn pictures are called instead of `<name>_rendered`, by name; the plan of a
+                run puts the inputs' own names in. None for all as usual
     """
 
     places: Mapping[str, Path]
@@ -150,6 +152,7 @@ class Results:
     candidates: bool = False
     video_rate: float | None = None
     threads: int = 1
+    drawn_as: Mapping[Path, Path] | None = None
 
     @property
     def needs_stages(self) -> bool:
@@ -181,7 +184,7 @@ class Results:
 
     def files(self, name: Path) -> dict[str, list[Path]]:
         """The files of one frame called `name`, by kind."""
-        return {
+        files = {
             kind: [
                 self.places[kind] / name.with_name(name.name + end.format_map(self.formats))
                 for end in ends
@@ -189,6 +192,10 @@ class Results:
             for kind, ends in _OF_A_FRAME.items()
             if kind in self.places
         }
+        drawn = (self.drawn_as or {}).get(name)
+        if drawn is not None and "images" in files:
+            files["images"] = [self.places["images"] / drawn]
+        return files
 
     def books(self, name: Path) -> dict[str, Path]:
         """The files of many frames of the input called `name`, by kind."""
