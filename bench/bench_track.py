@@ -26,7 +26,8 @@ from openpose_ext import PoseEstimator
 from openpose_ext.outputs import draw
 from openpose_ext.sources import open_source
 from openpose_ext.tracking.ids import Tracker
-from openpose_ext.tracking.smooth import OneEuro, TwoPass, smooth_tracks
+from openpose_ext.tracking.one_euro import OneEuro
+from openpose_ext.tracking.two_pass import TwoPass, smooth_tracks
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.poses import Poses
 

@@ -19,7 +19,8 @@ from openpose_ext.stages.decode import (
 )
 from openpose_ext.stages.estimator import PoseEstimator
 from openpose_ext.tracking.ids import Tracker
-from openpose_ext.tracking.smooth import OneEuro, TwoPass, smooth_tracks
+from openpose_ext.tracking.one_euro import OneEuro
+from openpose_ext.tracking.two_pass import TwoPass, smooth_tracks
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
 from openpose_ext.types.poses import Poses

@@ -11,12 +11,9 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import math
 import os
-import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ import numpy as np
 import yaml
 
 from openpose_ext.backends.engines import PRECISIONS
+from openpose_ext.cli import vamp_values
 from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
@@ -35,8 +33,9 @@ from openpose_ext.models.convert.formats import WEIGHTS, converted
 from openpose_ext.models.lookup import BODY_NETWORKS, HAND_NETWORKS, find_model
 from openpose_ext.run.load import Load, summary
 from openpose_ext.run.processes import Files, Job, Opened, Result, measure
+from openpose_ext.run.report import Report
 
-__all__ = ["Report", "main"]
+__all__ = ["main"]
 
 _EXAMPLES = """\
 examples:
@@ -75,88 +74,6 @@ _OF_CARDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code (see `cli.exit_codes.Exit`)."""
     return exit_code(lambda: _perf(sys.argv[1:] if argv is None else argv))
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was measured; latencies in whole microseconds: avg, min, max and percentiles.
-
-    opened         of each process: its id, engine, input and outputs
-    instances      on each device
-    devices        as they were given
-    batch          pictures a request
-    synchronous    one request after the other, or the next one always waiting
-    rate           requests that were due a second, or None where each answer let another be due
-    samples        pictures in all
-    seconds        from the first request to the last answer
-    e2e_latency    from the moment a request was due, waiting included
-    model_latency  from the moment an engine began with it
-    """
-
-    opened: tuple[Opened, ...]
-    instances: int
-    devices: tuple[int | str, ...]
-    batch: int
-    synchronous: bool
-    rate: float | None
-    samples: int
-    seconds: float
-    e2e_latency: dict[str, int]
-    model_latency: dict[str, int]
-
-    @property
-    def throughput(self) -> float:
-        """Pictures a second."""
-        return self.samples / self.seconds
-
-    def fields(self) -> dict[str, Any]:
-        """The report as JSON and YAML have it."""
-        info, (width, height) = self.opened[0].info, self.opened[0].size
-        return {
-            "model": os.fspath(info.model),
-            "engine": f"{info.engine} {info.version}",
-            "precision": info.precision,
-            "input": [3, height, width],
-            "outputs": {name: list(shape) for name, shape in self.opened[0].outputs.items()},
-            "instances": self.instances,
-            "devices": list(self.devices),
-            "batch_size": self.batch,
-            "forward_mode": int(self.synchronous),
-            "rate": self.rate,
-            "process_ids": [one.pid for one in self.opened],
-            "samples": self.samples,
-            "forward_time_s": round(self.seconds, 6),
-            "throughput_qps": round(self.throughput, 3),
-            "e2e_latency_us": self.e2e_latency,
-            "model_latency_us": self.model_latency,
-        }
-
-    def text(self) -> str:
-        """The report as vamp prints it, with vamp's spelling of the fields' names."""
-        info, (width, height) = self.opened[0].info, self.opened[0].size
-        outputs = self.opened[0].outputs.values()
-        title = f"{info.model.name} on {info.engine} {info.version} ({info.device})"
-        lines = [
-            "[input_count]: 1",
-            f"input[0]: [3,{height},{width}], dtype:u1",
-            f"[output_count]: {len(outputs)}",
-            *(
-                f"output[{k}]: [{','.join(map(str, shape))}], dtype:f4"
-                for k, shape in enumerate(outputs)
-            ),
-            f"{16 * '*'} {title} {16 * '*'}",
-            f"  - number of instances in each device: {self.instances}",
-            f"    devices: [{', '.join(map(str, self.devices))}]",
-            f"    process ids: [{', '.join(str(one.pid) for one in self.opened)}]",
-            f"    batch size: {self.batch}",
-            f"    samples: {self.samples}",
-            f"    forwad time (s): {self.seconds:.3f}",
-            f"    throughput (qps): {self.throughput:.2f}",
-        ]
-        for of_what, latency in (("e2e", self.e2e_latency), ("model", self.model_latency)):
-            lines.append(f"    {of_what} latency (us):")
-            lines += [f"      {name} latency: {value}" for name, value in latency.items()]
-        return "\n".join(lines)
 
 
 def _perf(argv: Sequence[str]) -> int:
@@ -446,7 +363,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "-d",
         "--device_id",
-        type=_devices,
+        type=vamp_values.devices,
         default=(0,),
         metavar="D",
         help="Dies as 0, 0:3 or [0,2], or a device as the engine names it (default 0; the CPU "
@@ -462,7 +379,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--force_batch_size",
-        type=_count,
+        type=vamp_values.count,
         default=0,
         metavar="0|1",
         help="1 refuses a network that would split the batch",
@@ -470,7 +387,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "-s",
         "--shape",
-        type=_shape,
+        type=vamp_values.shape,
         metavar="[3,H,W]",
         help="Input size (default: the network's own, or 368 x 368)",
     )
@@ -492,7 +409,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "-i",
         "--instance",
-        type=_instances,
+        type=vamp_values.instances,
         default=(1,),
         metavar="N|A:B",
         help="Instances of the network per device, or a range of numbers to measure one by one "
@@ -516,7 +433,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "-t",
         "--forward_time",
-        type=_seconds,
+        type=vamp_values.seconds,
         default=0.0,
         metavar="S",
         help="Run for this many seconds instead of --iterations",
@@ -531,13 +448,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--rate",
-        type=_rate,
+        type=vamp_values.rate,
         metavar="N",
         help="Send this many requests per second, however long each takes",
     )
     add(
         "--warm_up",
-        type=_count,
+        type=vamp_values.count,
         default=3,
         metavar="N",
         help="Requests per instance that are not measured (default 3)",
@@ -561,14 +478,14 @@ def _parser() -> argparse.ArgumentParser:
     add("-c", "--config", metavar="FILE", help="YAML file of options, by their long names")
     add(
         "--percentiles",
-        type=_percentiles,
+        type=vamp_values.percentiles,
         default=(50, 90, 95, 99),
         metavar="[P,...]",
         help="Percentiles of the latency to report (default [50,90,95,99])",
     )
     add(
         "--verbose",
-        type=_count,
+        type=vamp_values.count,
         nargs="?",
         default=0,
         const=1,
@@ -581,90 +498,8 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     parser.add_argument("-g", "--graph", help=argparse.SUPPRESS)
     for name in ("none_vaml", "producer_mode"):
-        parser.add_argument(f"--{name}", type=_count, default=0, help=argparse.SUPPRESS)
+        parser.add_argument(f"--{name}", type=vamp_values.count, default=0, help=argparse.SUPPRESS)
     return parser
-
-
-def _range(text: str) -> tuple[int, ...] | None:
-    """Numbers of "2" or "0:3"; None for anything else. Whether vamp counts the 3 is not known."""
-    match = re.fullmatch(r"(\d+)(?::(\d+))?", text)
-    if match is None:
-        return None
-    first, last = int(match[1]), int(match[2] or match[1])
-    return tuple(range(first, last + 1)) or None
-
-
-def _numbers(text: str) -> list[Any] | None:
-    """What "[0,2]" or "0,2" lists; None for anything else."""
-    try:
-        values = json.loads(text if text.startswith("[") else f"[{text}]")
-    except ValueError:
-        return None
-    return values if isinstance(values, list) and values else None
-
-
-def _devices(text: str) -> tuple[int | str, ...]:
-    dies = _range(text) or _numbers(text)
-    if dies is None:
-        return (text,)
-    if not all(type(die) is int and die >= 0 for die in dies) or len({*dies}) < len(dies):
-        raise argparse.ArgumentTypeError(f"{text!r} is not dies such as 0, 0:3 or [0,2]")
-    return tuple(dies)
-
-
-def _instances(text: str) -> tuple[int, ...]:
-    numbers = _range(text)
-    if numbers is None or 0 in numbers:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 2, or a range as 1:4")
-    return numbers
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    shape = _numbers(text)
-    if shape is not None and len(shape) == 1 and isinstance(shape[0], list):
-        shape = shape[0]  # a list of the shapes of each input
-    if (
-        shape is None
-        or len(shape) != 3
-        or not all(type(side) is int and side > 0 for side in shape)
-        or shape[0] != 3
-    ):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not [3,H,W]: a picture's channels, height and width, without the batch"
-        )
-    return shape[0], shape[1], shape[2]
-
-
-def _percentiles(text: str) -> tuple[float, ...]:
-    values = _numbers(text)
-    if values is None or not all(
-        type(value) in (int, float) and 0 <= value <= 100 for value in values
-    ):
-        raise argparse.ArgumentTypeError(f"{text!r} is not percentiles such as [50,90,95,99]")
-    return tuple(values)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return seconds
-
-
-def _rate(text: str) -> float:
-    rate = _seconds(text)
-    if rate == 0:
-        raise argparse.ArgumentTypeError("no requests a second are no load")
-    return rate
 
 
 if __name__ == "__main__":

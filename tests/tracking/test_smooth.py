@@ -12,7 +12,8 @@ import pytest
 import scipy.signal
 
 from motion import PICTURE, Moment, Walker, film, path, seen_poses
-from openpose_ext.tracking.smooth import OneEuro, TwoPass, smooth_tracks
+from openpose_ext.tracking.one_euro import OneEuro
+from openpose_ext.tracking.two_pass import TwoPass, smooth_tracks
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.scores import FILLED_SCORE
 from openpose_ext.types.topology import BODY_25, COCO_18, Topology

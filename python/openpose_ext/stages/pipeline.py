@@ -122,7 +122,8 @@ def followed(
             fills gaps; see `smooth`
     """
     from openpose_ext.tracking.ids import Clock, Tracker
-    from openpose_ext.tracking.smooth import OneEuro, TwoPass
+    from openpose_ext.tracking.one_euro import OneEuro
+    from openpose_ext.tracking.two_pass import TwoPass
 
     rate = rate or _RATE
     tracker, clock = Tracker(rate=rate), Clock(rate)

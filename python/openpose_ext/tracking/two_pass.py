@@ -1,12 +1,8 @@
-"""People without jitter: points follow the motion, sides stay, short gaps are filled.
+"""Smoothing of files: each frame is answered later, by what came before and after.
 
-OneEuro  for live sources: each frame is answered at once, by what came before
-TwoPass  for files: each frame is answered later, by what came before and after; it lags behind no
-         motion, and fills what was missing for a moment
-
-Both take people with ids (`ids.Tracker`), and treat body and hands alike. Both undo it when a
-network takes left for right for a moment: two parts, or two hands, change places if they are then
-much nearer to where they were expected.
+`TwoPass` lags behind no motion, and fills what was missing for a moment. As `one_euro.OneEuro`, it
+takes people with ids (`ids.Tracker`), treats body and hands alike, and undoes it when a network
+takes left for right for a moment (`sides`).
 """
 
 from __future__ import annotations
@@ -14,230 +10,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.tracking.ids import Clock, Rows, body_sizes, finite
+from openpose_ext.tracking.ids import Clock, body_sizes, finite
+from openpose_ext.tracking.points import HAND_POINTS, check_positive, ids_of, points_of, with_points
+from openpose_ext.tracking.sides import Motion, Sides
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.scores import FILLED_SCORE
-from openpose_ext.types.topology import HAND_21, Topology
 
-__all__ = ["OneEuro", "TwoPass", "smooth_tracks"]
+__all__ = ["TwoPass", "smooth_tracks"]
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-_HAND = len(HAND_21.parts)
-
-_SWAP = 0.2  # seconds: sides that stay exchanged for longer are believed
-_SWAP_NEARER = 0.5  # of the distance to where parts are expected, when exchanged
-# Sizes, and sizes a second since parts were seen, that they may be from where they are expected.
-_ASTRAY = 0.1
-_ASTRAY_SPEED = 2.0
-_PACE_CUTOFF = 5.0  # Hz, of the speed by which they are expected
-
-_SPEED_CUTOFF = 1.0  # Hz, of the one-euro filter's speed, as in the paper
-_HOLD = 0.5  # seconds for which the one-euro filter remembers a part that is missing
-_LEAST_TIME = 1e-6  # seconds: frames may share a time
-
 _SETTLED = 0.1  # seconds of frames after a gap, or a frame, until more hardly change it
 _MOST_FRAMES = 512  # are held back, if their times do not say when to let go
-
-
-class OneEuro:
-    """Smooths people frame by frame: the one-euro filter on each point.
-
-    min_cutoff  Hz, for points at rest: lower is calmer
-    beta        Hz more for each size of the person a second, a walk being 2: higher lags less
-    rate        frames a second, where frames come without times
-
-    What is missing stays missing. Scores are kept.
-
-    Raises ValueError if an option is not positive.
-    Source: Casiez et al., "1 Euro Filter"; x and y share the speed's length.
-    """
-
-    def __init__(self, *, min_cutoff: float = 1.5, beta: float = 2.5, rate: float = 30.0) -> None:
-        _check_positive(min_cutoff=min_cutoff, beta=beta)
-        self._min_cutoff = min_cutoff
-        self._beta = beta
-        self._clock = Clock(rate)
-        self._topology: Topology | None = None
-        # A row for each id, and a blank one at the end for those who are new.
-        self._ids = np.zeros(0, np.int64)
-        self._motion = _Motion.blank(1, 0, 0)
-        self._state = _Filtered.blank(1, 0)
-
-    def __call__(self, poses: Poses, time: float | None = None) -> Poses:
-        """The same people, smoothed.
-
-        time  seconds; None is one frame after the last. A time before the last one, or another
-              skeleton than before, begins anew.
-
-        Raises ValueError if people have no ids of their own, or the time is not finite.
-        """
-        ids = _ids(poses)
-        poses = finite(poses)
-        if self._clock.tick(time) < 0:
-            self._topology = None
-        if len(poses) == 0:
-            return poses
-        sides = _Sides.of(poses.topology, hands=True)
-        if self._topology != poses.topology:
-            self._topology = poses.topology
-            self._ids = np.zeros(0, np.int64)
-            self._motion = _Motion.blank(1, *sides.pairs.shape)
-            self._state = _Filtered.blank(1, len(sides.mirror))
-        now, size = self._clock.now, body_sizes(poses)
-        row_of = {int(i): row for row, i in enumerate(self._ids)}
-        rows = np.array([row_of.get(int(i), -1) for i in ids])
-        motion, points, believed = sides.settled(self._motion[rows], _points(poses), size, now)
-        state = self._filter(self._state[rows], points, believed, size)
-        others = np.flatnonzero(
-            ~np.isin(self._ids, ids) & (self._state.seen[:-1].max(axis=1) >= now - _HOLD)
-        )
-        self._ids = np.concatenate([ids, self._ids[others]])
-        self._motion = motion + self._motion[np.append(others, -1)]
-        self._state = state + self._state[np.append(others, -1)]
-        return _with_points(poses, np.concatenate([state.xy, points[..., 2:]], axis=2))
-
-    def _filter(self, before: _Filtered, points: Floats, believed: Mask, size: Floats) -> _Filtered:
-        """The filter's state after a frame of P people, with points (P, N, 3)."""
-        now = self._clock.now
-        xy, seen = points[..., :2], points[..., 2] > 0
-        fresh = (believed | (now - before.seen > _HOLD))[..., None]
-        elapsed = np.clip(now - before.seen, _LEAST_TIME, _HOLD)[..., None]
-        speed = before.speed + _share(_SPEED_CUTOFF, elapsed) * (
-            (xy - before.xy) / elapsed - before.speed
-        )
-        cutoff = self._min_cutoff + self._beta * np.hypot(*speed.T).T / size[:, None]
-        smooth = before.xy + _share(cutoff[..., None], elapsed) * (xy - before.xy)
-        kept = ~seen[..., None]
-        return _Filtered(
-            xy=np.where(kept, before.xy, np.where(fresh, xy, smooth)),
-            speed=np.where(kept, before.speed, np.where(fresh, 0.0, speed)),
-            seen=np.where(seen, now, before.seen),
-        )
-
-
-def _share(cutoff: float | Floats, elapsed: Floats) -> Floats:
-    """How much of a new value a low-pass filter takes: the paper's alpha."""
-    share: Floats = elapsed / (elapsed + 1 / (2 * math.pi * cutoff))
-    return share
-
-
-@dataclass(frozen=True, eq=False)
-class _Filtered(Rows):
-    """What the one-euro filter knows of I people with N points.
-
-    xy     (I, N, 2) pixels, and speed (I, N, 2) pixels a second
-    seen   (I, N): when each was seen last, -inf for never
-    """
-
-    xy: Floats
-    speed: Floats
-    seen: Floats
-
-    @classmethod
-    def blank(cls, people: int, points: int) -> _Filtered:
-        """Of people who were never seen."""
-        shape = (people, points)
-        return cls(np.zeros((*shape, 2)), np.zeros((*shape, 2)), np.full(shape, -np.inf))
-
-
-@dataclass(frozen=True, eq=False)
-class _Motion(Rows):
-    """How N points of I people, with G pairs of sides, move.
-
-    xy     (I, N, 2) pixels, and speed (I, N, 2) pixels a second
-    seen   (I, N): when each was seen last, -inf for never
-    since  (I, G): since when sides are exchanged, inf where they are not
-    """
-
-    xy: Floats
-    speed: Floats
-    seen: Floats
-    since: Floats
-
-    @classmethod
-    def blank(cls, people: int, points: int, pairs: int) -> _Motion:
-        """Of people who were never seen."""
-        return cls(
-            xy=np.zeros((people, points, 2)),
-            speed=np.zeros((people, points, 2)),
-            seen=np.full((people, points), -np.inf),
-            since=np.full((people, pairs), np.inf),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class _Sides:
-    """Which of N points, body and both hands, may have been taken for which others.
-
-    mirror  (N,): where each point goes when the sides change places
-    pairs   (N, G) 0 or 1: the points of each pair of parts, and of the pair of hands
-    """
-
-    mirror: npt.NDArray[np.intp]
-    pairs: Floats
-
-    @classmethod
-    @cache
-    def of(cls, topology: Topology, hands: bool) -> _Sides:
-        """The pairs of the topology's parts, then that of the hands."""
-        mirror = list(topology.mirror)
-        members = [[k, m] for k, m in enumerate(mirror) if k < m]
-        if hands:
-            left = len(mirror) + np.arange(_HAND)
-            members.append([*left, *(left + _HAND)])
-            mirror += [*(left + _HAND), *left]
-        pairs = np.zeros((len(mirror), len(members)))
-        for pair, points in enumerate(members):
-            pairs[points, pair] = 1
-        return cls(np.array(mirror, np.intp), pairs)
-
-    def settled(
-        self, before: _Motion, points: Floats, size: Floats, now: float
-    ) -> tuple[_Motion, Floats, Mask]:
-        """The sides that the motion of P people tells.
-
-        points  (P, N, 3) pixels and score, as they were found
-        size    (P,) pixels
-
-        Returns the motion after the frame, the points, and believed (P, N): those that were
-        exchanged for so long that they must be what they are said to be.
-        """
-        recent = now - before.seen <= _SWAP
-        elapsed = np.clip(now - before.seen, _LEAST_TIME, _SWAP)
-        expected = before.xy + before.speed * elapsed[..., None]
-        counts = (points[..., 2] > 0) & recent & recent[:, self.mirror]
-        straight = ((points[..., :2] - expected) ** 2).sum(axis=2)
-        crossed = ((points[..., :2] - expected[:, self.mirror]) ** 2).sum(axis=2)
-        astray = ((_ASTRAY + _ASTRAY_SPEED * elapsed) * size[:, None]) ** 2
-        straight, crossed, astray = (
-            np.where(counts, value, 0.0) @ self.pairs for value in (straight, crossed, astray)
-        )
-        exchanged = (crossed < _SWAP_NEARER**2 * straight) & (straight > astray)
-        since = np.where(exchanged, np.minimum(before.since, now), np.inf)
-        late = exchanged & (now - since > _SWAP)
-        since[late] = np.inf
-        back, believed = ((which @ self.pairs.T) > 0 for which in (exchanged & ~late, late))
-        points = np.where(back[..., None], points[:, self.mirror], points)
-
-        seen, xy = (points[..., 2] > 0)[..., None], points[..., :2]
-        pace = (xy - before.xy) / elapsed[..., None] - before.speed
-        speed = before.speed + _share(_PACE_CUTOFF, elapsed)[..., None] * pace
-        speed[~recent | believed] = 0
-        motion = _Motion(
-            xy=np.where(seen, xy, before.xy),
-            speed=np.where(seen, speed, before.speed),
-            seen=np.where(seen[..., 0], now, before.seen),
-            since=since,
-        )
-        return motion, points, believed
 
 
 class TwoPass:
@@ -261,7 +51,7 @@ class TwoPass:
     """
 
     def __init__(self, *, cutoff: float = 6.0, max_gap: float = 0.5, rate: float = 30.0) -> None:
-        _check_positive(cutoff=cutoff, max_gap=max_gap)
+        check_positive(cutoff=cutoff, max_gap=max_gap)
         self._cutoff = cutoff
         self._max_gap = max_gap
         self._rate = rate
@@ -281,7 +71,7 @@ class TwoPass:
         network did not look at the first frame.
         """
         if poses is not None:
-            _ids(poses)
+            ids_of(poses)
             poses = finite(poses)
         ready = []
         if self._clock.tick(time) < 0 or not self._continues(poses):
@@ -364,7 +154,7 @@ class _Window:
 
     frames: list[_Seen]
     ids: npt.NDArray[np.int64]
-    sides: _Sides
+    sides: Sides
     points: Floats
     sizes: Floats
     scores: Floats
@@ -375,14 +165,14 @@ class _Window:
         poses = [frame.poses for frame in frames]
         topology = next((p.topology for p in poses if len(p) > 0), poses[0].topology)
         poses = [p if p.topology == topology else Poses.empty(p.size, topology) for p in poses]
-        ids = np.unique(np.concatenate([_ids(p) for p in poses]))
-        sides = _Sides.of(topology, hands=any(p.hands is not None for p in poses))
+        ids = np.unique(np.concatenate([ids_of(p) for p in poses]))
+        sides = Sides.of(topology, hands=any(p.hands is not None for p in poses))
         table = (len(frames), len(ids))
         points = np.zeros((*table, len(sides.mirror), 3))
         sizes, scores = np.ones(table), np.full(table, np.nan)
         for frame, p in enumerate(poses):
-            rows = np.searchsorted(ids, _ids(p))
-            points[frame, rows] = _points(p)[:, : points.shape[2]]
+            rows = np.searchsorted(ids, ids_of(p))
+            points[frame, rows] = points_of(p)[:, : points.shape[2]]
             sizes[frame, rows] = body_sizes(p)
             scores[frame, rows] = p.scores
         frames = [frame._replace(poses=p) for frame, p in zip(frames, poses, strict=True)]
@@ -394,7 +184,7 @@ class _Window:
         points  (I, N, 3) and scores (I,) of all people; zeros, and NaN, where they are not there
         """
         poses = self.frames[frame].poses
-        seen = np.searchsorted(self.ids, _ids(poses))
+        seen = np.searchsorted(self.ids, ids_of(poses))
         filled = np.setdiff1d(np.flatnonzero(~np.isnan(scores)), seen)
         rows = np.concatenate([seen, filled[np.argsort(-scores[filled], kind="stable")]])
         template = replace(
@@ -402,10 +192,12 @@ class _Window:
             keypoints=np.zeros((len(rows), len(poses.topology.parts), 3), np.float32),
             scores=scores[rows].astype(np.float32),
             filled=np.zeros((len(rows), len(poses.topology.parts)), np.bool_),
-            hands=None if poses.hands is None else np.zeros((len(rows), 2, _HAND, 3), np.float32),
+            hands=None
+            if poses.hands is None
+            else np.zeros((len(rows), 2, HAND_POINTS, 3), np.float32),
             ids=self.ids[rows],
         )
-        return _with_points(template, points[rows])
+        return with_points(template, points[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -498,7 +290,7 @@ class _Forward:
         # Longer than a gap nothing is carried on.
         times = np.array([frame.time for frame in window.frames])
         elapsed = np.minimum(np.diff(times, prepend=times[0]), 2 * max_gap)
-        motion = _Motion.blank(len(window.ids), *window.sides.pairs.shape)
+        motion = Motion.blank(len(window.ids), *window.sides.pairs.shape)
         result = cls(
             np.empty_like(window.points), np.empty(window.points.shape[:3], bool), [], [], elapsed
         )
@@ -556,49 +348,3 @@ def _carried(values: Floats, nothing: float) -> Floats:
     last = np.maximum.accumulate(np.where(there, index, 0), axis=0)
     carried: Floats = np.take_along_axis(values, last, axis=0)
     return carried
-
-
-_NOBODY = np.zeros(0, np.int64)
-
-
-def _ids(poses: Poses) -> npt.NDArray[np.int64]:
-    """Whose the poses are, once it is certain that they tell it."""
-    if poses.ids is None:
-        if len(poses) == 0:
-            return _NOBODY
-        raise ValueError("smoothing follows people by their ids; let a Tracker give them first")
-    if len(np.unique(poses.ids)) < len(poses.ids):
-        raise ValueError(f"two people of a frame have the same id: {sorted(poses.ids.tolist())}")
-    return poses.ids
-
-
-def _points(poses: Poses) -> Floats:
-    """(P, N, 3): the body, the left hand, the right hand."""
-    parts = len(poses.topology.parts)
-    points = np.zeros((len(poses), parts + 2 * _HAND, 3))
-    points[:, :parts] = poses.keypoints
-    if poses.hands is not None:
-        points[:, parts:] = poses.hands.reshape(len(poses), 2 * _HAND, 3)
-    return points
-
-
-def _with_points(poses: Poses, points: Floats) -> Poses:
-    """The same people with other points (P, N, 3), kept in the picture."""
-    moved: npt.NDArray[np.float32] = points.astype(np.float32)
-    there = moved[..., 2] > 0
-    inside = np.clip(moved[..., :2], 0, np.subtract(poses.size, 1, dtype=np.float32))
-    moved[..., :2] = np.where(there[..., None], inside, 0)
-    parts = len(poses.topology.parts)
-    body, hands = moved[:, :parts], moved[:, parts:]
-    return replace(
-        poses,
-        keypoints=body,
-        filled=there[:, :parts] & (body[..., 2] <= np.float32(FILLED_SCORE)),
-        hands=None if poses.hands is None else hands.reshape(len(poses), 2, _HAND, 3),
-    )
-
-
-def _check_positive(**options: float) -> None:
-    for name, value in options.items():
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be positive, not {value!r}")

@@ -1,0 +1,65 @@
+"""All points of people, body and hands, as one array."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.types.poses import Poses
+from openpose_ext.types.scores import FILLED_SCORE
+from openpose_ext.types.topology import HAND_21
+
+__all__ = ["HAND_POINTS", "check_positive", "ids_of", "points_of", "with_points"]
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+HAND_POINTS = len(HAND_21.parts)
+
+NOBODY = np.zeros(0, np.int64)
+
+
+def ids_of(poses: Poses) -> npt.NDArray[np.int64]:
+    """Whose the poses are, once it is certain that they tell it."""
+    if poses.ids is None:
+        if len(poses) == 0:
+            return NOBODY
+        raise ValueError("smoothing follows people by their ids; let a Tracker give them first")
+    if len(np.unique(poses.ids)) < len(poses.ids):
+        raise ValueError(f"two people of a frame have the same id: {sorted(poses.ids.tolist())}")
+    return poses.ids
+
+
+def points_of(poses: Poses) -> Floats:
+    """(P, N, 3): the body, the left hand, the right hand."""
+    parts = len(poses.topology.parts)
+    points = np.zeros((len(poses), parts + 2 * HAND_POINTS, 3))
+    points[:, :parts] = poses.keypoints
+    if poses.hands is not None:
+        points[:, parts:] = poses.hands.reshape(len(poses), 2 * HAND_POINTS, 3)
+    return points
+
+
+def with_points(poses: Poses, points: Floats) -> Poses:
+    """The same people with other points (P, N, 3), kept in the picture."""
+    moved: npt.NDArray[np.float32] = points.astype(np.float32)
+    there = moved[..., 2] > 0
+    inside = np.clip(moved[..., :2], 0, np.subtract(poses.size, 1, dtype=np.float32))
+    moved[..., :2] = np.where(there[..., None], inside, 0)
+    parts = len(poses.topology.parts)
+    body, hands = moved[:, :parts], moved[:, parts:]
+    return replace(
+        poses,
+        keypoints=body,
+        filled=there[:, :parts] & (body[..., 2] <= np.float32(FILLED_SCORE)),
+        hands=None if poses.hands is None else hands.reshape(len(poses), 2, HAND_POINTS, 3),
+    )
+
+
+def check_positive(**options: float) -> None:
+    for name, value in options.items():
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be positive, not {value!r}")
