@@ -964,3 +964,11 @@ def test_the_console_script_lists_its_commands(capsys: pytest.CaptureFixture[str
     assert "did you mean infer?" in capsys.readouterr().err
     assert console.main(["--version"]) == 0
     assert capsys.readouterr().out.strip()[0].isdigit()
+
+
+def test_after_two_dashes_names_may_begin_with_a_minus(tmp_path: Path) -> None:
+    cv2.imwrite(os.fspath(tmp_path / "-name.png"), np.zeros((32, 32, 3), np.uint8))
+    words = ("--write_json", "out", "--height", "64", "--", "-name.png")
+    run = command(*words, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "out" / "-name_keypoints.json").is_file()

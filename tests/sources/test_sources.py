@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -11,10 +14,12 @@ import cv2
 import numpy as np
 import pytest
 
-from openpose_ext.errors import SourceError
+from openpose_ext.errors import SourceError, SourceWarning
 from openpose_ext.io.resize import at_size, resized
+from openpose_ext.io.whole import make_folder
 from openpose_ext.outputs.openpose_json import write_openpose
 from openpose_ext.sources import open_source
+from openpose_ext.sources.files import Files
 from openpose_ext.sources.listing import find_inputs
 from openpose_ext.sources.openpose_files import OpenPoseFiles
 from openpose_ext.sources.source import View
@@ -117,7 +122,8 @@ def test_each_picture_comes_once(tree: Path) -> None:
 )
 def test_an_input_that_matches_nothing_is_named(tree: Path, given: str) -> None:
     Path("empty").mkdir()
-    with pytest.raises(ValueError, match="nothing matches") as caught:
+    reason = "holds no pictures or videos" if given == "empty" else "nothing matches"
+    with pytest.raises(ValueError, match=reason) as caught:
         find_inputs(["album", given])
     assert given in str(caught.value)
 
@@ -368,3 +374,91 @@ def test_pictures_beside_openpose_files_are_the_source(jsons: Path) -> None:
     picture(jsons / "a.png", 9)
     with open_source(jsons) as source:
         assert [brightness(frame) for frame in source] == [9]
+
+
+# Odd entries of folders -------------------------------------------------------------------------
+
+
+def read(*given: str | Path) -> tuple[list[str], list[str]]:
+    """The names of the pictures that inputs give, and what goes wrong."""
+    files = find_inputs([os.fspath(one) for one in given]).files
+    with Files(files) as source:
+        found = [Path(frame.source).name for frame in source]
+    return found, [str(error) for error in source.errors]
+
+
+def test_each_odd_entry_of_a_folder_is_one_failed_input(tmp_path: Path) -> None:
+    for name in ("a.png", "z.png"):
+        picture(tmp_path / name)
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    (tmp_path / "through.png").symlink_to("a.png/inside.png")
+    (tmp_path / "folder.png").mkdir()
+    found, errors = read(tmp_path)
+    assert found == ["a.png", "z.png"]
+    assert [Path(error.partition(": ")[0]).name for error in errors] == [
+        "gone.png",
+        "loop.png",
+        "through.png",
+    ]
+
+
+def test_a_folder_that_may_not_be_entered_is_one_failed_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "locked").mkdir()
+    scandir = os.scandir
+
+    def refusing(path: str | Path) -> Iterator[os.DirEntry[str]]:  # root may enter any folder
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found, errors = read(tmp_path)
+    assert found == ["a.png"]
+    assert errors == [f"{tmp_path / 'locked'}: Permission denied"]
+
+
+def test_pipes_are_left_out_with_a_word_and_fail_where_they_are_named(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.warns(SourceWarning, match=r"pipe\.jpg is left out: it is no regular file"):
+        assert read(tmp_path) == (["a.png"], [])
+    _, errors = read(tmp_path / "pipe.jpg", tmp_path / "a.png")
+    assert errors == [f"{tmp_path / 'pipe.jpg'}: it is no regular file"]
+
+
+def test_folders_within_folders_without_end_are_read_as_far_as_names_reach(tmp_path: Path) -> None:
+    inner = tmp_path
+    for _ in range(1100):
+        inner = inner / "d"
+        inner.mkdir()
+    picture(inner / "deep.png")
+    picture(tmp_path / "flat.png")
+    assert read(tmp_path) == (["deep.png", "flat.png"], [])
+    make_folder(tmp_path / "out" / inner.relative_to(tmp_path))
+    for top in ("d", "out"):  # shutil.rmtree of CPython 3.11 recurses
+        subprocess.run(["rm", "-rf", tmp_path / top], check=True)
+
+
+def test_names_past_the_limits_are_one_failed_input(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    long = "n" * 300 + ".png"
+    found, errors = read(tmp_path / "a.png", tmp_path / long)
+    assert found == ["a.png"]
+    assert len(errors) == 1
+    assert "File name too long" in errors[0]
+
+
+def test_a_picture_that_vanishes_before_its_turn_is_one_failed_input(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        picture(tmp_path / name)
+    with open_source(tmp_path) as source:
+        assert Path(next(source).source).name == "a.png"
+        (tmp_path / "b.png").unlink()
+        assert [Path(frame.source).name for frame in source] == ["c.png"]
+    assert [str(error) for error in source.errors] == [
+        f"{tmp_path / 'b.png'}: No such file or directory"
+    ]

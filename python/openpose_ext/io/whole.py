@@ -66,8 +66,14 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it where they are missing; OutputError if that fails."""
+    missing = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        while not os.path.isdir(folder) and folder != folder.parent:
+            missing.append(folder)
+            folder = folder.parent
+        while missing:
+            folder = missing.pop()
+            folder.mkdir(exist_ok=True)
     except OSError as error:
         reason = "a file of that name is in the way" if folder.exists() else error.strerror
         raise OutputError(f"the folder {folder} cannot be made: {reason}") from error

@@ -31,6 +31,7 @@ def open_source(
     Raises ValueError if nothing matches, SourceError if a single input cannot be opened. One of
     several that cannot be is among the source's `errors`.
     """
+    from openpose_ext.errors import SourceError
     from openpose_ext.io.container import is_address
     from openpose_ext.sources.camera import open_address, webcam
     from openpose_ext.sources.files import Files
@@ -50,6 +51,8 @@ def open_source(
     files = find_inputs(inputs).files
     if len(files) > 1:
         return Files(files, view=view, threads=threads, report=report)
+    if files[0].error:
+        raise SourceError(f"{files[0].path}: {files[0].error}")
     match files[0].kind:
         case "video":
             return Video(files[0].path, view=view, threads=threads, report=report)

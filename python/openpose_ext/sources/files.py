@@ -59,6 +59,8 @@ class Files(Source):
             if not self._files:
                 return
             try:
+                if file.error:
+                    raise SourceError(f"{file.path}: {file.error}")
                 if file.kind != "picture":
                     yield from self._of(file)
                 elif self._view.takes(next(numbers)):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
+from warnings import warn
+
+from openpose_ext.errors import SourceWarning
 
 __all__ = ["PICTURES", "VIDEOS", "Found", "InputFile", "Kind", "each_input", "find_inputs"]
 
@@ -40,11 +45,14 @@ class InputFile:
     path  as it can be opened
     root  the folder that was searched, or the one that holds a file which was named itself
     kind  "picture", "video", or "poses": a folder of OpenPose's JSON files
+    error why it cannot be read, where that is known without trying: such as a folder that may not
+          be entered, which takes the place of all that may be in it
     """
 
     path: Path
     root: Path
     kind: Kind = "picture"
+    error: str = ""
 
     @property
     def relative(self) -> Path:
@@ -73,6 +81,9 @@ def find_inputs(
 ) -> Found:
     """The pictures and videos that files, folders, glob patterns and lists stand for.
 
+    What cannot be entered is among the files, with its `error`. A pipe or device found in a folder
+    is left out with a warning (`SourceWarning`).
+
     inputs     A file is taken whatever its name, a folder with all below it, without hidden
                entries. A glob pattern (`**` included) gives the files and folders it matches. A
                file `.txt` is a list: one path a line, relative to the list. A folder without
@@ -82,10 +93,10 @@ def find_inputs(
     videos     False looks for pictures only
     recursive  False takes of a folder what lies in it, and nothing below
 
-    Raises ValueError if an input matches nothing or cannot be listed.
+    Raises ValueError if an input matches nothing, or a list cannot be read.
     """
     real_folder = cache(os.path.realpath)
-    search = _Search(PICTURES | VIDEOS if videos else PICTURES, recursive, _refuse)
+    search = _Search(PICTURES | VIDEOS if videos else PICTURES, recursive, None)
     outputs = {os.path.realpath(folder) for folder in exclude}
     found: dict[str, InputFile] = {}
     skipped: set[str] = set()
@@ -101,6 +112,9 @@ def find_inputs(
                 matched = True
         if not matched:
             hint = f" ({len(skipped)} files skipped as outputs)" if skipped else ""
+            if os.path.isdir(given):
+                what = "pictures or videos" if videos else "pictures"
+                raise ValueError(f"the folder {os.fspath(given)!r} holds no {what}{hint}")
             raise ValueError(f"nothing matches the input {os.fspath(given)!r}{hint}")
     return Found(tuple(found.values()), len(skipped - found.keys()))
 
@@ -116,47 +130,90 @@ def each_input(given: str, unlisted: Callable[[OSError], None]) -> Iterator[Inpu
     return (file for file, _ in search.expand(Path(given)))
 
 
-def _refuse(error: OSError) -> None:
-    raise ValueError(f"{error.filename}: {error.strerror}") from error
-
-
 @dataclass(frozen=True)
 class _Search:
+    """What is looked for. `unlisted` is told of what cannot be entered; None makes it a file with
+    an error."""
+
     suffixes: frozenset[str]
     recursive: bool
-    unlisted: Callable[[OSError], None]
+    unlisted: Callable[[OSError], None] | None
 
     def expand(self, given: Path) -> Iterator[tuple[InputFile, bool]]:
         """The files one input stands for, each with whether it was named itself."""
-        if given.is_dir():
+        try:
+            named = self._named_kind(given)
+        except OSError as error:
+            yield from ((file, True) for file in self._failed(given, given.parent, error))
+            return
+        if named == "folder":
             empty = True
             for file in self._in_folder(given, given):
                 empty = False
                 yield file, False
             if empty and next(given.glob(f"*{_KEYPOINTS}"), None):
                 yield InputFile(given, given.parent, "poses"), True
-        elif given.suffix.lower() == ".txt" and given.is_file():
+        elif named == "list":
             yield from ((file, True) for file in self._in_list(given))
-        elif os.path.lexists(given):
+        elif named == "file":
             yield self._named(given, given.parent), True
         elif glob.has_magic(os.fspath(given)):
             yield from ((file, False) for file in self._in_pattern(given))
 
-    def _in_folder(self, folder: Path, root: Path) -> Iterator[InputFile]:
-        """What lies in a folder and below, a folder at a time, in the order of sorted paths."""
+    def _named_kind(self, given: Path) -> str:
+        """What an input is: "folder", "list", "file", or "" if it is not there. Raises OSError."""
         try:
-            with os.scandir(folder) as listed:
-                entries = sorted(listed, key=lambda entry: entry.name)
+            mode = given.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return "file" if os.path.lexists(given) else ""
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG and glob.has_magic(os.fspath(given)):
+                return ""
+            raise
+        if stat.S_ISDIR(mode):
+            return "folder"
+        return "list" if given.suffix.lower() == ".txt" and stat.S_ISREG(mode) else "file"
+
+    def _failed(self, path: Path, root: Path, error: OSError) -> Iterator[InputFile]:
+        if self.unlisted is not None:
             self.unlisted(error)
-            return
-        for entry in entries:
-            if entry.is_dir():
-                hidden = entry.name.startswith(".")
-                if self.recursive and not hidden and not entry.is_symlink():
-                    yield from self._in_folder(folder / entry.name, root)
-            elif self._looks_for(entry.name):
-                yield self._named(folder / entry.name, root)
+        else:
+            yield InputFile(path, root, error=error.strerror or str(error))
+
+    def _in_folder(self, top: Path, root: Path) -> Iterator[InputFile]:
+        """What lies in a folder and below, a folder at a time, in the order of sorted paths."""
+        waiting: list[Iterator[tuple[Path, os.DirEntry[str] | None]]] = [iter([(top, None)])]
+        while waiting:
+            path, entry = next(waiting[-1], (None, None))
+            if path is None:
+                waiting.pop()
+                continue
+            try:
+                if entry is None or self._enters(entry):
+                    with os.scandir(path) as listed:
+                        entries = sorted(listed, key=lambda entry: entry.name)
+                    waiting.append(iter([(path / entry.name, entry) for entry in entries]))
+                elif self._takes(path, entry):
+                    yield self._named(path, root)
+            except OSError as error:
+                if entry is None or entry.is_dir(follow_symlinks=False) or self._looks_for(path):
+                    yield from self._failed(path, root, error)
+
+    def _enters(self, entry: os.DirEntry[str]) -> bool:
+        """Whether an entry is a folder to look into. Raises OSError if nobody can tell."""
+        hidden = entry.name.startswith(".")
+        return not hidden and self.recursive and entry.is_dir(follow_symlinks=False)
+
+    def _takes(self, path: Path, entry: os.DirEntry[str]) -> bool:
+        """Whether an entry is a file to read; a link to nowhere is, too: whoever reads it tells.
+
+        Raises OSError if nobody can tell."""
+        if not self._looks_for(path) or entry.is_dir():
+            return False
+        if entry.is_file() or (entry.is_symlink() and not os.path.exists(path)):
+            return True
+        warn(f"{path} is left out: it is no regular file", SourceWarning, stacklevel=2)
+        return False
 
     def _in_pattern(self, pattern: Path) -> Iterator[InputFile]:
         fixed = list(pattern.parts)
@@ -172,9 +229,9 @@ class _Search:
                     yield file
 
     def _of_match(self, match: Path, root: Path) -> Iterator[InputFile]:
-        if match.is_dir():
+        if os.path.isdir(match):
             yield from self._in_folder(match, root)
-        elif self._looks_for(match.name):
+        elif self._looks_for(match):
             yield self._named(match, root)
 
     def _in_list(self, file: Path) -> Iterator[InputFile]:
@@ -188,8 +245,8 @@ class _Search:
                 below = path.is_relative_to(file.parent) and ".." not in path.parts
                 yield self._named(path, file.parent if below else path.parent)
 
-    def _looks_for(self, name: str) -> bool:
-        return not name.startswith(".") and os.path.splitext(name)[1].lower() in self.suffixes
+    def _looks_for(self, path: Path) -> bool:
+        return not path.name.startswith(".") and path.suffix.lower() in self.suffixes
 
     def _named(self, path: Path, root: Path) -> InputFile:
         suffix = path.suffix.lower()
@@ -200,7 +257,7 @@ class _Search:
 
 def _holds_video(path: Path) -> bool:
     """Whether a file whose name does not tell is a video."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return False
     import cv2
 

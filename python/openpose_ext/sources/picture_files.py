@@ -10,6 +10,9 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+import av
+import av.error
+
 __all__ = ["avif_orientation", "depth", "exif_orientation", "format_of", "mended", "unusual_tiff"]
 
 _SIGNATURES = (
@@ -148,23 +151,30 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at = end
 
 
-def mended(data: bytes, kind: str | None) -> tuple[bytes, bytes] | None:
-    """A JPEG or PNG that lacks its last bytes, with them.
-
-    Returns two files whose pixels are the same if, and only if, nothing but the end is missing; or
-    None where that cannot be.
-    """
+def mended(data: bytes, kind: str | None) -> bytes | None:
+    """A JPEG or PNG that lacks only its last bytes, with them; None if pixels are missing."""
     if kind == "JPEG" and not data.endswith(_JPEG_END):
-        cut = data.removesuffix(b"\xff")
-        return cut + _JPEG_END, cut + _JPEG_FILL + _JPEG_END
+        cut = data.removesuffix(_JPEG_END[:1])
+        # What follows coded data that is all there has no part in the pixels.
+        one, other = (_jpeg_planes(cut + fill + _JPEG_END) for fill in (b"", _JPEG_FILL))
+        return cut + _JPEG_END if one and one == other else None
     if kind == "PNG":
-        whole = _png_without_end(data)
-        return None if whole is None else (whole + _PNG_END,) * 2
+        return _png_without_end(data)
     return None
 
 
+def _jpeg_planes(data: bytes) -> list[bytes]:
+    """The planes of a JPEG, by FFmpeg, which unlike libjpeg keeps its remarks to itself; empty if
+    it cannot decode it."""
+    try:
+        frames = av.CodecContext.create("mjpeg", "r").decode(av.Packet(data))
+    except av.error.FFmpegError:
+        return []
+    return [bytes(plane) for frame in frames for plane in frame.planes]
+
+
 def _png_without_end(data: bytes) -> bytes | None:
-    """The chunks of a PNG that breaks off in the last one; None if pixels are missing."""
+    """A PNG that breaks off in its last chunk, with all of it; None if pixels are missing."""
     at = len(_SIGNATURES[1][2])
     pixels = zlib.decompressobj()
     while at + 12 <= len(data):
@@ -180,7 +190,7 @@ def _png_without_end(data: bytes) -> bytes | None:
             except zlib.error:
                 return None
         at += 12 + size
-    return data[:at] if pixels.eof and _PNG_END.startswith(data[at:]) else None
+    return data[:at] + _PNG_END if pixels.eof and _PNG_END.startswith(data[at:]) else None
 
 
 def unusual_tiff(data: bytes) -> str | None:

@@ -18,6 +18,7 @@ OpenCV decodes; what it leaves open is decided here:
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable
 from os import PathLike
@@ -66,9 +67,13 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     truncated or damaged, or is no picture.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+            raise SourceError(f"{path}: it is no regular file")  # a pipe may never end
         data = Path(path).read_bytes()
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
+    except ValueError as error:  # a null character
+        raise SourceError(f"{path}: {error}") from error
     return decode_picture(data, os.fspath(path))
 
 
@@ -131,11 +136,10 @@ def _without_end(data: bytes, kind: str | None) -> tuple[npt.NDArray[Any], bytes
     unusual = unusual_tiff(data) if kind == "TIFF" else None
     if unusual is not None:
         raise ValueError(unusual)
-    files = mended(data, kind)
-    if files is not None:
-        (image, exif), (again, _) = (_opened(file, kind) for file in files)
-        if image is not None and again is not None and np.array_equal(image, again):
-            return image, exif
+    whole = mended(data, kind)
+    image, exif = (None, b"") if whole is None else _opened(whole, kind)
+    if image is not None:
+        return image, exif
     raise ValueError(f"truncated or damaged {kind}")
 
 
