@@ -17,11 +17,13 @@ import pytest
 
 import tiny_networks
 from openpose_ext.backends import engines
+from openpose_ext.backends import openvino as openvino_backend
 from openpose_ext.backends.engines import ENGINES, describe, open_backend
 from openpose_ext.backends.protocol import Backend, InputFormat
 from openpose_ext.errors import BackendError, ModelError
 from openpose_ext.io import cache
 from openpose_ext.io.cache import BlobCache, user_cache, user_folder
+from openpose_ext.io.cpus import cpu_flags
 
 pytest.importorskip("onnx")
 
@@ -388,6 +390,57 @@ def test_a_precision_is_had_or_refused(engine: str, tiny: Path, precision: str) 
         assert backend.info.precision == precision
         found, expected = backend.run(batch)["maps"], tiny_networks.answer(batch, 5)
         assert np.abs(found - expected).max() <= 0.02 * np.abs(expected).max()
+
+
+_AVX2 = frozenset(("sse4_1", "avx", "avx2", "fma"))
+_AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512_vnni"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "cap", "precision"),
+    [
+        (_AVX2, "", "f32"),
+        (_AVX512, "", "f32"),
+        (_AVX512 | {"avx512_bf16"}, "", "f32"),  # Zen 4 and Cooper Lake: the type, but no tiles
+        (_AVX512 | {"avx512_bf16", "amx_tile", "amx_bf16"}, "", "bf16"),
+        (_AVX512 | {"avx512_bf16", "amx_tile", "amx_bf16"}, "ALL", "bf16"),
+        (_AVX512 | {"avx512_bf16", "amx_tile", "amx_bf16"}, "avx512_core_amx", "bf16"),
+        (_AVX512 | {"avx512_bf16", "amx_tile", "amx_bf16"}, "AVX512_CORE_BF16", "f32"),
+        (_AVX512 | {"avx512_bf16", "amx_tile", "amx_bf16"}, "AVX512_CORE_VNNI", "f32"),
+        (_AVX512 | {"avx512_bf16", "amx_tile", "amx_bf16"}, "AVX2", "f32"),
+    ],
+)
+def test_auto_takes_bf16_only_where_tiles_multiply_it(
+    flags: frozenset[str], cap: str, precision: str
+) -> None:
+    assert openvino_backend._auto(flags, cap) == precision
+
+
+@pytest.mark.parametrize("cap", ["", "AVX2", "SSE41"])
+def test_auto_is_right_and_says_what_it_chose_under_a_cap(
+    cap: str, tiny: Path, tmp_path: Path
+) -> None:
+    batch = noise(1, 64, 64, 3)
+    np.save(tmp_path / "batch.npy", batch)
+    script = (
+        "import sys, numpy as np\n"
+        "from openpose_ext.backends.engines import open_backend\n"
+        "with open_backend(sys.argv[1], 'openvino') as backend:\n"
+        "    np.save(sys.argv[3], backend.run(np.load(sys.argv[2]))['maps'])\n"
+        "    print(backend.info.precision)\n"
+    )
+    files = [os.fspath(tmp_path / name) for name in ("batch.npy", "maps.npy")]
+    run = subprocess.run(
+        [sys.executable, "-c", script, os.fspath(tiny), *files],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": cap, "OPENPOSE_EXT_CACHE": "off"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    wanted = openvino_backend._auto(cpu_flags(), cap)
+    assert run.stdout.strip() == (wanted if cpu_flags() else run.stdout.strip())
+    found, expected = np.load(files[1]), tiny_networks.answer(batch, 5)
+    assert np.abs(found - expected).max() <= 0.02 * np.abs(expected).max()
 
 
 class TestDescribe:

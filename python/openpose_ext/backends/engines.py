@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from openpose_ext.backends.protocol import Backend, Graph, InputFormat, WeightsReader, reason
 from openpose_ext.errors import BackendError, ModelError
+from openpose_ext.io.cpus import limited, own_cores
 
 __all__ = ["ENGINES", "PRECISIONS", "describe", "exists", "open_backend"]
 
@@ -101,7 +102,8 @@ def open_backend(
     input_format  what the network's input expects
     device        in the engine's own words: "cpu", "GPU", "cuda:0", dies "0,1"
     precision     "auto" (the engine's choice, see `info`), "f32", "bf16" or "f16"
-    threads       bound on the engine's threads; None is the engine's choice
+    threads       bound on the engine's threads; None is the engine's choice, within what this
+                  process may use
     streams       requests in flight at most; "vsx" takes as many as keep the card busy
     vdsp_params   for "vsx" only: the JSON of its preprocessing, None for the one beside the network
     batch         for "vsx" only: pictures a run, which the others take as they come; None is 1
@@ -123,6 +125,8 @@ def open_backend(
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, not {count!r}")
     file = Path(model_file)
+    if threads is None and limited():
+        threads = own_cores()
 
     def opened(adapter: ModuleType, engine: _Engine) -> Backend:
         own: dict[str, Any] = {}

@@ -8,6 +8,7 @@ the whole model before it finds that it has it.
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from openpose_ext.backends.protocol import (
 )
 from openpose_ext.errors import BackendError
 from openpose_ext.io.cache import digest, file_digest, user_cache, weight_files
+from openpose_ext.io.cpus import cpu_flags
 
 __all__ = ["describe", "open_engine"]
 
@@ -63,6 +65,20 @@ ov = _import_openvino()
 # first at once wait for each other for ever: one for the lock of Python, one for the preparation.
 # So the first comes here: one thread imports a module.
 _ = ov.Tensor(np.zeros(1, np.uint8), shared_memory=True).data
+
+# What "auto" means on an x86 processor, the first line that fits. OpenVINO's own choice is bf16
+# wherever the processor knows the type, and it looks neither at how fast that is nor at
+# ONEDNN_MAX_CPU_ISA, which caps what oneDNN uses. Only tiles (AMX) multiply bf16 faster than f32;
+# without them the values are converted back and forth, or, below what a cap allows, by kernels
+# that are slow or give maps of no size.
+#
+# processor's flag   allowed by a cap of these, or none                        precision
+_AUTO = (
+    ("amx_bf16", ("AVX512_CORE_AMX", "AVX512_CORE_AMX_FP16", "AVX10_1_512_AMX",
+                  "AVX10_1_512_AMX_FP16", "AVX10_2_512_AMX_2", "ALL", "DEFAULT", ""), "bf16"),
+    ("", None, "f32"),
+)  # fmt: skip
+
 
 # The capability a device must have for each.
 _PRECISIONS = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
@@ -156,6 +172,8 @@ def _config(
     streams: int,
 ) -> dict[str, Any]:
     config: dict[str, Any] = {}
+    if precision == "auto" and device.startswith("CPU") and cpu_flags():
+        precision = _auto(cpu_flags(), os.environ.get("ONEDNN_MAX_CPU_ISA", ""))
     if precision != "auto":
         if _PRECISIONS[precision] not in capabilities:
             has = [name for name, capability in _PRECISIONS.items() if capability in capabilities]
@@ -172,6 +190,15 @@ def _config(
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
     return config
+
+
+def _auto(flags: frozenset[str], cap: str) -> str:
+    """The precision that is fastest, and right, by the processor's flags and oneDNN's cap alone."""
+    return next(
+        precision
+        for flag, caps, precision in _AUTO
+        if (not flag or flag in flags) and (caps is None or cap.upper() in caps)
+    )
 
 
 def _compiled(
