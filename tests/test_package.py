@@ -88,7 +88,7 @@ def test_the_archives_hold_what_they_should(archives: dict[str, Path]) -> None:
         "py.typed",
         "_core.pyi",
         "models/registry.toml",
-        "formats/schemas/openpose.json",
+        "schemas/openpose.json",
         "models/embedded/lite_body.onnx",
         "models/embedded/lite_hand.onnx",
     )

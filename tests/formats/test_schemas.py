@@ -23,7 +23,7 @@ from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25, COCO_18, Topology
 from random_people import frames, people
 
-FOLDER = resources.files("openpose_ext") / "formats" / "schemas"
+FOLDER = resources.files("openpose_ext") / "schemas"
 SCHEMAS = {
     file.name.removesuffix(".json"): json.loads(file.read_text()) for file in FOLDER.iterdir()
 }

@@ -253,7 +253,7 @@ def test_a_video_is_shown_while_it_is_looked_at_and_then_given(start: Start) -> 
     with av.open(io.BytesIO(drawn)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 6
     _, written = server.ask("GET", f"/{last['files']['jsonl']}")
-    schema = json.loads((files("openpose_ext") / "formats/schemas/json_lines.json").read_text())
+    schema = json.loads((files("openpose_ext") / "schemas/json_lines.json").read_text())
     listed = [json.loads(line) for line in written.splitlines()]
     for number, line in enumerate(listed):
         jsonschema.validate(line, schema)

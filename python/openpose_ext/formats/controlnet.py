@@ -3,7 +3,7 @@
 A file holds a list with one frame: `people`, `canvas_height` and `canvas_width`. People are
 COCO_18, x, y, 1.0 a point in pixels of the canvas, and 0, 0, 0 where one is missing: its readers
 take every confidence below 1 for a missing point, so a score has no place. The hand's and face's
-lists are null where there is none. The schema is `formats/schemas/controlnet.json`.
+lists are null where there is none. The schema is `schemas/controlnet.json`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A file of results is a list of objects, one a person; see `formats.coco`. It knows pictures by
 number alone, so a file `<stem>_images.json` stands beside it: `{"images": [{"id", "file_name",
 "width", "height"}, ...]}`, as in COCO's annotations; frames of a video have `frame` and `time`,
-too. The schemas are `formats/schemas/coco_results.json` and `formats/schemas/coco_images.json`.
+too. The schemas are `schemas/coco_results.json` and `schemas/coco_images.json`.
 """
 
 from __future__ import annotations

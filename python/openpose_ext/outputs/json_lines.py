@@ -5,7 +5,7 @@
 `frame` is the frame's number in its source, `time` its seconds, or null for a picture, `size` the
 width and height of the picture, `topology` the skeleton that gives the parts their order. `people`
 are objects as in OpenPose's own files; see `formats.openpose_json`. The schema is
-`formats/schemas/json_lines.json`.
+`schemas/json_lines.json`.
 """
 
 from __future__ import annotations
