@@ -36,8 +36,7 @@ def submitted(prefix: Path, instances: int, device: str, batch: int) -> float:
         "vsx",
         input_format=read_manifest(prefix).input,
         device=device,
-        instances=instances,
-        batch=batch,
+        engine_options={"instances": instances, "batch": batch},
     ) as backend:
         backend.submit(pictures, len).result()
         start = time.perf_counter()

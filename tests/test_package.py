@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -36,6 +37,43 @@ def test_the_public_names_are_sorted_and_there() -> None:
     )
     for name in openpose_ext.__all__:
         assert getattr(openpose_ext, name).__doc__, name
+
+
+def test_what_is_not_public_is_said_so_by_every_module() -> None:
+    for file in (ROOT / "python" / "openpose_ext").rglob("*.py"):
+        if file.name == "__main__.py" and file.parent.name in ("serve", "batch"):
+            continue  # a call, and nothing else
+        tree = ast.parse(file.read_text())
+        listed = [
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        ]
+        assert len(listed) == 1 or not tree.body[1:], file
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert openpose_ext.__version__ == importlib.metadata.version("openpose_ext")
+    for words in (["-m", "openpose_ext", "--version"], ["-m", "openpose_ext"]):
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+        if words[-1] == "--version":
+            assert (done.returncode, done.stdout.strip()) == (0, openpose_ext.__version__)
+        else:
+            assert done.returncode == 2
+            assert "usage: openpose-ext COMMAND" in done.stderr
+
+
+def test_names_that_are_not_there_are_attribute_errors_and_all_others_are_listed() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'PoseEstimater'"):
+        _ = openpose_ext.PoseEstimater
+    assert {*openpose_ext.__all__, "__version__"} <= {*dir(openpose_ext)}
+
+
+def test_importing_it_brings_no_engine_and_nothing_that_not_everybody_needs() -> None:
+    heavy = ("openvino", "av", "pandas", "pyarrow", "pycocotools", "importlib.metadata", "yaml")
+    code = f"import sys, openpose_ext; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def stub_parameters(function: ast.FunctionDef) -> list[str]:

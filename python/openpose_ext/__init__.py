@@ -5,11 +5,18 @@ import openpose_ext as op
 with op.PoseEstimator() as estimator:
     poses = estimator("people.jpg")
 poses.keypoints  # (people, 18, 3) float32: x, y in the picture, score
+
+What is not in `__all__` here is the package's own and may change.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from openpose_ext.errors import BackendError, ModelError, OpenPoseExtError, OutputError, SourceError
 from openpose_ext.outputs.draw import draw
+from openpose_ext.sources import open_source
 from openpose_ext.sources.openpose_json import read_openpose
+from openpose_ext.sources.source import Source, View
 from openpose_ext.stages.decode import (
     DecodeOptions,
     decode_bodies,
@@ -26,29 +33,82 @@ from openpose_ext.types.geometry import Geometry
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
 
+if TYPE_CHECKING:
+    from openpose_ext.outputs.coco_json import CocoWriter
+    from openpose_ext.outputs.csv import CsvWriter
+    from openpose_ext.outputs.json_lines import JsonLinesWriter
+    from openpose_ext.outputs.parquet import ParquetWriter
+    from openpose_ext.outputs.video import VideoWriter
+    from openpose_ext.outputs.writer import FrameWriter
+    from openpose_ext.run.coco_eval import Annotations, Evaluation, Scores, evaluate
+
+    __version__: str
+
 __all__ = [
     "BODY_25",
     "COCO_18",
     "HAND_21",
+    "Annotations",
     "BackendError",
+    "CocoWriter",
+    "CsvWriter",
     "DecodeOptions",
+    "Evaluation",
     "Frame",
+    "FrameWriter",
     "Geometry",
+    "JsonLinesWriter",
     "ModelError",
     "OneEuro",
     "OpenPoseExtError",
     "OutputError",
+    "ParquetWriter",
     "PoseEstimator",
     "Poses",
+    "Scores",
+    "Source",
     "SourceError",
     "Topology",
     "Tracker",
     "TwoPass",
+    "VideoWriter",
+    "View",
     "decode_bodies",
     "decode_body",
     "decode_hand",
     "decode_reference",
     "draw",
+    "evaluate",
+    "open_source",
     "read_openpose",
     "smooth_tracks",
 ]
+
+# Imported when they are first asked for: with them `import openpose_ext` would take longer.
+_LATER = {
+    "Annotations": "openpose_ext.run.coco_eval",
+    "CocoWriter": "openpose_ext.outputs.coco_json",
+    "CsvWriter": "openpose_ext.outputs.csv",
+    "Evaluation": "openpose_ext.run.coco_eval",
+    "FrameWriter": "openpose_ext.outputs.writer",
+    "JsonLinesWriter": "openpose_ext.outputs.json_lines",
+    "ParquetWriter": "openpose_ext.outputs.parquet",
+    "Scores": "openpose_ext.run.coco_eval",
+    "VideoWriter": "openpose_ext.outputs.video",
+    "evaluate": "openpose_ext.run.coco_eval",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        value = getattr(import_module(_LATER[name]), name)
+    elif name == "__version__":
+        value = import_module("importlib.metadata").version("openpose_ext")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER, "__version__"})

@@ -124,9 +124,11 @@ def _jobs(
             "backend": args.backend,
             "precision": args.precision,
             "threads": args.threads or cores,
-            "vdsp_params": args.vdsp_params,
-            "hw_config": args.hwconfig,
-            "batch": args.batch_size,
+            "engine_options": {
+                "vdsp_params": args.vdsp_params,
+                "hw_config": args.hwconfig,
+                "batch": args.batch_size,
+            },
         }
         ahead = 1
         if _is_for_cards(args, model):

@@ -312,6 +312,9 @@ def test_an_engine_that_does_not_load_is_told_apart(
         ({"threads": "2"}, "threads must be a whole number"),
         ({"streams": 0}, "streams must be"),
         ({"streams": None}, "streams must be"),
+        ({"engine_options": {"batch": 0}}, "batch must be a whole number of at least 1"),
+        ({"engine_options": {"instances": "2"}}, "instances must be a whole number"),
+        ({"engine_options": {"bach": 4}}, r"no engine has an option 'bach'; there are .*batch"),
     ],
 )
 def test_arguments_out_of_range_are_refused(

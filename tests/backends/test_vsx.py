@@ -24,7 +24,7 @@ import pytest
 import compiled_networks
 import tiny_networks
 from openpose_ext import PoseEstimator
-from openpose_ext.backends.engines import describe, exists, open_backend
+from openpose_ext.backends.engines import ENGINES, describe, exists, open_backend
 from openpose_ext.backends.protocol import Backend, InputFormat
 from openpose_ext.cli.exit_codes import Exit
 from openpose_ext.errors import BackendError, ModelError
@@ -61,9 +61,14 @@ def prefix(vaststreamx: ModuleType, tmp_path: Path) -> Path:
 
 
 def opened(prefix: Path, **options: Any) -> Backend:
+    own = {name: options.pop(name) for name in [*options] if name in ENGINES["vsx"].options}
     size = json.loads(prefix.with_name(f"{prefix.name}.json").read_text())["input"][:0:-1]
     return open_backend(
-        prefix, "vsx", input_format=replace(ORIGINAL_RANGE, size=tuple(size)), **options
+        prefix,
+        "vsx",
+        input_format=replace(ORIGINAL_RANGE, size=tuple(size)),
+        engine_options=own,
+        **options,
     )
 
 
@@ -316,7 +321,7 @@ def test_only_prefixes_run_on_a_card(prefix: Path, tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"vsx reads networks compiled by vamc"):
         open_backend(file, "vsx")
     with pytest.raises(BackendError, match=r"is for networks compiled by vamc"):
-        open_backend(file, "openvino", vdsp_params=file)
+        open_backend(file, "openvino", engine_options={"vdsp_params": file})
     with pytest.raises(ModelError, match="there is no network file"):
         open_backend(tmp_path / "none", "vsx")
     with pytest.raises(ValueError, match="batch must be a whole number"):
@@ -455,7 +460,8 @@ def test_people_are_those_of_the_default_engine(
     pictures = [read_picture(picture) for picture in sorted(folder.iterdir())[:12]]
     with PoseEstimator(file, precision="f32", fit=fit) as estimator:
         expected = estimator.batch(pictures)
-    with PoseEstimator(prefix, backend="vsx", device="0,1", fit=fit, device_batch=2) as estimator:
+    card: dict[str, Any] = {"backend": "vsx", "device": "0,1", "engine_options": {"batch": 2}}
+    with PoseEstimator(prefix, fit=fit, **card) as estimator:
         found = estimator.batch(pictures)
     share, count = agreement(found, expected)
     assert count >= 500
@@ -477,7 +483,7 @@ def test_hands_go_in_batches_beside_the_body(
         tmp_path / "body" / "mod", (256, 256), onnx=str(shared / "weights" / NETWORK), undo=True
     )
     picture = read_picture(shared / "data" / "coco_val" / "images" / "000000000785.jpg")
-    with PoseEstimator(body, hand=hand_network(tmp_path), device_batch=2) as estimator:
+    with PoseEstimator(body, hand=hand_network(tmp_path), engine_options={"batch": 2}) as estimator:
         people = estimator(picture)
         assert estimator.hand_info is not None
         assert estimator.hand_info.engine == "vsx"
@@ -485,6 +491,26 @@ def test_hands_go_in_batches_beside_the_body(
         before = vaststreamx.batches()
         estimator.hands(picture, np.array([[10.0, 10, 60, 60]] * 6), ["right"] * 6)
         assert vaststreamx.batches() - before == 3
+
+
+def test_each_network_has_its_own_files_and_the_old_argument_works_for_one_release(
+    vaststreamx: ModuleType, tmp_path: Path
+) -> None:
+    body, hand = compiled_networks.write(tmp_path / "body" / "mod"), hand_network(tmp_path)
+    files = {}
+    for name, prefix in (("body", body), ("hand", hand)):
+        files[name] = tmp_path / f"{name}.json"
+        prefix.with_name(f"{prefix.name}.vdsp_params.json").rename(files[name])
+    own = {name: {"vdsp_params": str(file)} for name, file in files.items()}
+    with PoseEstimator(body, hand=hand, engine_options={"batch": 2, **own}) as estimator:
+        assert estimator.info.engine == "vsx"
+    with pytest.raises(BackendError, match=r"there is no .*mod\.vdsp_params\.json"):
+        PoseEstimator(body, hand=hand, engine_options={"body": own["body"]})
+    with (
+        pytest.warns(DeprecationWarning, match="engine_options="),
+        PoseEstimator(body, backend="vsx", vdsp_params=files["body"]) as estimator,
+    ):
+        assert estimator.info.engine == "vsx"
 
 
 def test_the_seeds_command_line_works(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -125,6 +126,11 @@ def test_points_far_outside_do_no_harm() -> None:
 def test_what_is_no_bgr_picture_is_refused(picture: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"picture must be \(H, W, 3\) uint8 BGR"):
         draw(picture, Poses.empty(SIZE))
+
+
+def test_a_file_that_opencv_cannot_read_is_told_as_the_reason() -> None:
+    with pytest.raises(ValueError, match=r"cv2\.imread gives None for a file it cannot read"):
+        draw(cv2.imread("gone.jpg"), Poses.empty(SIZE))
 
 
 def test_an_unknown_style_is_refused() -> None:

@@ -264,6 +264,10 @@ def test_a_network_of_fixed_size_gets_its_size(cache: None, tmp_path: Path) -> N
         ({"body": "heavy"}, ModelError, "lite, mobilenet"),
         ({"body": None}, ValueError, "a body network, a hand network, or both"),
         ({"body": 3}, TypeError, "not int"),
+        ({"engine_options": "fast"}, TypeError, "engine_options must be a mapping, not str"),
+        ({"engine_options": {"body": 4}}, TypeError, "engine_options must be a mapping, not int"),
+        ({"engine_options": {"bach": 4}}, ValueError, "no engine has an option 'bach'"),
+        ({"engine_options": {"hand": {"batch": 0}}}, ValueError, "batch must be a whole number"),
     ],
 )
 def test_arguments_out_of_range_are_refused_before_any_picture(

@@ -89,7 +89,7 @@ def test_a_batch_on_two_dies_changes_nobody(
     pictures = [read_picture(shared / "data" / "media" / name) for name in PICTURES]
     one = estimator.batch(pictures)
     with PoseEstimator(
-        body, hand=hand, backend="vsx", mode="zoo", device="0,1", device_batch=4
+        body, hand=hand, backend="vsx", mode="zoo", device="0,1", engine_options={"batch": 4}
     ) as made:
         for ours, expected in zip(made.batch(pictures), one, strict=True):
             assert ours.allclose(expected, pixels=0, score=0)

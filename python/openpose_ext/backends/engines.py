@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike
@@ -15,12 +15,21 @@ from openpose_ext.backends.protocol import Backend, Graph, InputFormat, WeightsR
 from openpose_ext.errors import BackendError, ModelError
 from openpose_ext.io.cpus import limited, own_cores
 
-__all__ = ["ENGINES", "PRECISIONS", "describe", "exists", "open_backend"]
+__all__ = [
+    "ENGINES",
+    "PRECISIONS",
+    "check_engine_options",
+    "describe",
+    "exists",
+    "open_backend",
+]
 
 T = TypeVar("T")
 
 # What a network takes if nothing more is known: pixels, 0 to 255.
 _PIXELS = InputFormat()
+
+_COUNTS = ("batch", "instances")  # of the engines' options
 
 PRECISIONS = ("auto", "f32", "bf16", "f16")
 
@@ -35,6 +44,7 @@ class _Engine:
     parts     what is added to the name of a compiled network, its prefix, in the files of which it
               consists; such an engine reads no others
     reads_weights  whether some of those files hold weights alone
+    options   of `engine_options`, what it understands, and what is taken for None
     """
 
     packages: tuple[str, ...]
@@ -42,6 +52,7 @@ class _Engine:
     suffixes: tuple[str, ...]
     parts: tuple[str, ...] = ()
     reads_weights: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[str]:
@@ -76,6 +87,7 @@ ENGINES: Mapping[str, _Engine] = {
         "vendor's developer site, behind a login; install the one that fits your driver",
         (),
         (".so", ".json", ".params"),
+        options={"vdsp_params": None, "batch": 1, "instances": 1, "hw_config": None},
     ),
 }
 
@@ -89,10 +101,7 @@ def open_backend(
     precision: str = "auto",
     threads: int | None = None,
     streams: int = 1,
-    vdsp_params: str | PathLike[str] | None = None,
-    batch: int | None = None,
-    instances: int = 1,
-    hw_config: str | None = None,
+    engine_options: Mapping[str, Any] | None = None,
     weights: WeightsReader | None = None,
 ) -> Backend:
     """Open a network on an engine.
@@ -105,10 +114,11 @@ def open_backend(
     threads       bound on the engine's threads; None is the engine's choice, within what this
                   process may use
     streams       requests in flight at most; "vsx" takes as many as keep the card busy
-    vdsp_params   for "vsx" only: the JSON of its preprocessing, None for the one beside the network
-    batch         for "vsx" only: pictures a run, which the others take as they come; None is 1
-    instances     for "vsx" only: copies of the network on each die
-    hw_config     for "vsx" only: the hardware configuration that its runtime takes with a network
+    engine_options  what only some engines understand, by name; the others leave it out. "vsx" has
+        vdsp_params  the JSON file of its preprocessing, None for the one beside the network
+        batch        pictures a run, which the other engines take as they come; None is 1
+        instances    copies of the network on each die, 1
+        hw_config    the hardware configuration that its runtime takes with a network, or None
     weights       for "torch" only: makes the network of a file that holds weights alone
 
     Raises ValueError for an unknown name or a number out of range, ModelError if there is no such
@@ -119,28 +129,23 @@ def open_backend(
     for name, count in (
         ("threads", 1 if threads is None else threads),
         ("streams", streams),
-        ("batch", 1 if batch is None else batch),
-        ("instances", instances),
     ):
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, not {count!r}")
+    options = check_engine_options(engine_options)
     file = Path(model_file)
     if threads is None and limited():
         threads = own_cores()
 
     def opened(adapter: ModuleType, engine: _Engine) -> Backend:
-        own: dict[str, Any] = {}
-        if engine.parts:
-            own = {
-                "vdsp_params": vdsp_params and Path(vdsp_params),
-                "batch": batch or 1,
-                "instances": instances,
-                "hw_config": hw_config,
-            }
-        elif engine.reads_weights:
-            own = {"weights": weights}
-        if vdsp_params is not None and not engine.parts:
-            raise BackendError(f"{vdsp_params} is for networks compiled by vamc, not for {file}")
+        own: dict[str, Any] = {
+            name: options.get(name) or default for name, default in engine.options.items()
+        }
+        if engine.reads_weights:
+            own["weights"] = weights
+        params = options.get("vdsp_params")
+        if params is not None and "vdsp_params" not in engine.options:
+            raise BackendError(f"{params} is for networks compiled by vamc, not for {file}")
         result: Backend = adapter.open_engine(
             file,
             input_format=input_format,
@@ -153,6 +158,28 @@ def open_backend(
         return result
 
     return _first_that_can(opened, file, backend)
+
+
+def check_engine_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The same options, of which files are paths; see `open_backend`.
+
+    Raises TypeError or ValueError for what no engine takes.
+    """
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"engine_options must be a mapping, not {type(options).__name__}")
+    checked = dict(options or {})
+    known = {name: engine for engine, one in ENGINES.items() for name in one.options}
+    for name, value in checked.items():
+        if name not in known:
+            all_known = ", ".join(f"{option} ({engine})" for option, engine in known.items())
+            raise ValueError(f"no engine has an option {name!r}; there are {all_known}")
+        if value is None:
+            continue
+        if name in _COUNTS and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if name == "vdsp_params":
+            checked[name] = Path(value)
+    return checked
 
 
 def describe(

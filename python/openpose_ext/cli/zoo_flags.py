@@ -80,7 +80,9 @@ def translate_zoo_flags(args: argparse.Namespace, parser: argparse.ArgumentParse
 def card_options(args: argparse.Namespace) -> dict[str, Any]:
     """What they ask of `PoseEstimator` besides."""
     return {
-        "vdsp_params": args.body_vdsp_info,
-        "hand_vdsp_params": args.hand_vdsp_info,
-        "device_batch": args.batch,
+        "engine_options": {
+            "batch": args.batch,
+            "body": {"vdsp_params": args.body_vdsp_info},
+            "hand": {"vdsp_params": args.hand_vdsp_info},
+        }
     }

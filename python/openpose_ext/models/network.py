@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from os import PathLike
-from typing import ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -85,8 +85,7 @@ class _Network:
         precision: str = "auto",
         threads: int | None = None,
         streams: int = 1,
-        vdsp_params: str | PathLike[str] | None = None,
-        batch: int | None = None,
+        engine_options: Mapping[str, Any] | None = None,
         normalise: tuple[float, float] | None = None,
     ) -> Self:
         """Find, describe and open a network by its name or file.
@@ -111,8 +110,7 @@ class _Network:
             precision=precision,
             threads=threads,
             streams=streams,
-            vdsp_params=vdsp_params,
-            batch=batch,
+            engine_options=engine_options,
         )
         try:
             return cls(opened, manifest)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,7 +61,7 @@ _HUES: tuple[Colour, ...] = (
 
 
 def draw(
-    picture: Picture,
+    picture: npt.NDArray[Any] | None,
     poses: Poses,
     style: str = "openpose",
     *,
@@ -69,7 +70,7 @@ def draw(
 ) -> Picture:
     """A copy of the picture with the people drawn on it, in their order.
 
-    picture    (H, W, 3) uint8 BGR; not changed
+    picture    (H, W, 3) uint8 BGR, as `cv2.imread` gives it; not changed
     poses      in the picture's frame
     style      one of `STYLES`. "controlnet" takes only the picture's size; it is BGR as all
                pictures here. "seed" exchanges red and blue, as the original does. Both draw
@@ -81,6 +82,8 @@ def draw(
     """
     if style not in STYLES:
         raise ValueError(f"style must be one of {', '.join(STYLES)}, not {style!r}")
+    if picture is None:
+        raise ValueError("there is no picture: cv2.imread gives None for a file it cannot read")
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise ValueError(
             f"picture must be (H, W, 3) uint8 BGR, not {picture.shape} {picture.dtype}"

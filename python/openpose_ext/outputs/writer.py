@@ -18,6 +18,10 @@ __all__ = ["FrameWriter"]
 class FrameWriter(ABC):
     """Writes the people of many frames, in order, into one file.
 
+        with CsvWriter(path) as sink:
+            for frame, poses in estimator.stream(source):
+                sink.write(frame, poses)
+
     A context manager: `close` at the end of the block, `discard` if it is left by an exception.
     The file appears under its name when it is closed; until then, and whatever interrupts,
     nothing stands there, or what stood there before. One thread at a time; no call may be cut

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PictureLike", "as_picture", "decode_picture", "read_picture"]
 
-PictureLike: TypeAlias = "Picture | str | PathLike[str] | Image"
+# None is what cv2.imread gives for a file that it cannot read; it is refused, with this reason.
+PictureLike: TypeAlias = "npt.NDArray[Any] | str | PathLike[str] | Image | None"
 
 _TURNS: dict[int, Callable[[Any], Any]] = {
     2: lambda picture: cv2.flip(picture, 1),
@@ -184,6 +185,8 @@ def as_picture(source: PictureLike) -> Picture:
         return _checked_array(source)
     if isinstance(source, (str, PathLike)):
         return read_picture(source)
+    if source is None:
+        raise TypeError("there is no picture: cv2.imread gives None for a file it cannot read")
     if _is_pil(source):
         return _from_pil(source)
     raise TypeError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from openpose_ext.backends.engines import check_engine_options
 from openpose_ext.backends.protocol import BackendInfo
 from openpose_ext.errors import SourceError
 from openpose_ext.io.cpus import own_cores
@@ -96,14 +97,15 @@ class PoseEstimator:
     streams     pictures that are worked on at once, sharing the threads. None is the fastest for
                 each use: one in calls, and as many as there are threads in `stream` and `batch`,
                 which then open networks of their own
-    vdsp_params, hand_vdsp_params  of compiled networks: the JSON of their preprocessing, None for
-                the one beside the network
-    device_batch  of compiled networks: pictures, or hands, a run; what is looked at at the same
-                time shares runs. None is 1
+    engine_options  what only some engines understand, see `backends.engines.open_backend`; what
+                holds for one network only stands under "body" or "hand": {"batch": 4, "body":
+                {"vdsp_params": "body.json"}}. In batches, what is looked at at the same time shares
+                runs
     mode        "fast"; "reference": pytorch-openpose's rules on the same maps of the body; "zoo":
                 all rules of VastModelZoo's OpenPose script, for bodies and hands (see
                 `stages.zoo`), whatever `height`, `fit` and `max_pixels` say
     options     `DecodeOptions`, None for the mode's own
+    vdsp_params  deprecated: engine_options={"body": {"vdsp_params": ...}}
 
     Pictures are (H, W, 3) uint8 BGR arrays, paths or PIL images, of any size. Calls are
     thread-safe. Close it when done, or use it as a context manager.
@@ -130,11 +132,10 @@ class PoseEstimator:
         hand_scales: Sequence[float] = (1.0,),
         max_batch: int | None = None,
         streams: int | None = None,
-        vdsp_params: str | PathLike[str] | None = None,
-        hand_vdsp_params: str | PathLike[str] | None = None,
-        device_batch: int | None = None,
+        engine_options: Mapping[str, Any] | None = None,
         mode: Mode = "fast",
         options: DecodeOptions | None = None,
+        vdsp_params: str | PathLike[str] | None = None,
     ) -> None:
         if options is not None and not isinstance(options, DecodeOptions):
             raise TypeError(f"options must be DecodeOptions or None, not {type(options).__name__}")
@@ -152,13 +153,12 @@ class PoseEstimator:
         self._decode(*_NO_MAPS)  # what it refuses shall be refused here, not at the first picture
 
         self._hand_options: dict[str, Any] = {"scales": hand_scales, "max_batch": max_batch}
-        self._vdsp_params = vdsp_params, hand_vdsp_params
+        self._engine_options = _by_network(engine_options, vdsp_params)
         self._engine: dict[str, Any] = {
             "backend": backend,
             "device": device,
             "precision": precision,
             "threads": threads,
-            "batch": device_batch,
         }
         self._files = body, hand
         self._normalise = normalise
@@ -289,7 +289,6 @@ class PoseEstimator:
     def _open(self, streams: int) -> _Networks:
         """The networks, with this many requests in flight; closed with the estimator."""
         body, hand = self._files
-        body_params, hand_params = self._vdsp_params
         with ExitStack() as opened:
             hands = None
             if hand is not None:
@@ -297,7 +296,7 @@ class PoseEstimator:
                 hands = finder.open(
                     hand,
                     streams=streams,
-                    vdsp_params=hand_params,
+                    engine_options=self._engine_options["hand"],
                     **self._hand_options,
                     **self._engine,
                 )
@@ -308,7 +307,7 @@ class PoseEstimator:
                     body,
                     normalise=self._normalise,
                     streams=streams,
-                    vdsp_params=body_params,
+                    engine_options=self._engine_options["body"],
                     **self._engine,
                 )
                 opened.enter_context(network)
@@ -443,6 +442,25 @@ def _passes(views: list[list[_View]], body: BodyNetwork) -> list[Pass]:
 def _chosen(network: str | PathLike[str] | None) -> str | PathLike[str] | None:
     """A network, or None where none is wanted."""
     return None if network == "none" else network
+
+
+def _by_network(
+    options: Mapping[str, Any] | None, vdsp_params: str | PathLike[str] | None
+) -> dict[str, dict[str, Any]]:
+    """The engine's options of the body network and of the hand network."""
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"engine_options must be a mapping, not {type(options).__name__}")
+    shared = dict(options or {})
+    own = {name: shared.pop(name, None) for name in ("body", "hand")}
+    if vdsp_params is not None:
+        warnings.warn(
+            'vdsp_params is deprecated; give engine_options={"body": {"vdsp_params": ...}}',
+            DeprecationWarning,
+            stacklevel=3,
+        )
+        own["body"] = {"vdsp_params": vdsp_params, **check_engine_options(own["body"])}
+    common = check_engine_options(shared)
+    return {name: common | check_engine_options(one) for name, one in own.items()}
 
 
 def _for_network(preprocessings: list[Preprocessing], network: BodyNetwork) -> list[Preprocessing]:
