@@ -10,9 +10,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-import av
-import av.error
-
 __all__ = ["avif_orientation", "depth", "exif_orientation", "format_of", "mended", "unusual_tiff"]
 
 _SIGNATURES = (
@@ -166,6 +163,9 @@ def mended(data: bytes, kind: str | None) -> bytes | None:
 def _jpeg_planes(data: bytes) -> list[bytes]:
     """The planes of a JPEG, by FFmpeg, which unlike libjpeg keeps its remarks to itself; empty if
     it cannot decode it."""
+    import av  # rarely needed: it would make the import of the package longer
+    import av.error
+
     try:
         frames = av.CodecContext.create("mjpeg", "r").decode(av.Packet(data))
     except av.error.FFmpegError:
