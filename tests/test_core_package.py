@@ -123,6 +123,7 @@ int main() {
             std::printf("%d,%d,%d,%d,%d,%.2f ", limb.a, limb.b, limb.paf_x, limb.paf_y,
                         limb.redundant, limb.length);
         for (const int foot : one.feet) std::printf("%d ", foot);
+        for (const float sigma : one.sigmas) std::printf("%.3f ", sigma);
         std::printf("\\n");
     }
 }
@@ -144,7 +145,8 @@ def test_the_skeletons_are_those_of_python(prefix: Path, tmp_path: Path) -> None
             f"{a},{b},{x},{y},{int(limb in topology.redundant)},{lengths[limb]:.2f}"
             for limb, ((a, b), (x, y)) in enumerate(zip(topology.limbs, channels, strict=True))
         ]
-        assert line.split() == [*topology.parts, *limbs, *map(str, topology.feet)]
+        sigmas = [f"{sigma:.3f}" for sigma in topology.sigmas]
+        assert line.split() == [*topology.parts, *limbs, *map(str, topology.feet), *sigmas]
 
 
 def test_programs_of_the_old_names_still_build(prefix: Path, tmp_path: Path) -> None:

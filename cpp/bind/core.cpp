@@ -25,10 +25,11 @@ using Pair = std::pair<int, int>;
 Topology make_topology(int parts, const std::vector<Pair>& limbs,
                        const std::optional<std::vector<Pair>>& paf_channels,
                        const std::vector<int>& redundant, const std::vector<int>& feet,
-                       const std::vector<float>& lengths) {
+                       const std::vector<float>& lengths, const std::vector<float>& sigmas) {
     Topology topology;
     topology.parts = parts;
     topology.feet = feet;
+    topology.sigmas = sigmas;
     // Without fields nothing can be joined, whatever the limbs.
     if (paf_channels) {
         if (paf_channels->size() != limbs.size()) {
@@ -98,6 +99,27 @@ py::tuple to_python(const People& people) {
     std::copy(people.filled.begin(), people.filled.end(), filled.mutable_data());
     return py::make_tuple(as_array(people.keypoints, {count, parts, 3}),
                           as_array(people.scores, {count}), filled);
+}
+
+// The people that `to_python` wrote. Throws ValueError for other shapes.
+using Table = py::array_t<float, py::array::c_style | py::array::forcecast>;
+using PeopleArguments =
+    std::tuple<Table, Table, py::array_t<bool, py::array::c_style | py::array::forcecast>>;
+
+People as_people(const PeopleArguments& arguments) {
+    const auto& [keypoints, scores, filled] = arguments;
+    if (keypoints.ndim() != 3 || keypoints.shape(2) != 3 || scores.ndim() != 1 ||
+        filled.ndim() != 2 || filled.shape(1) != keypoints.shape(1) ||
+        scores.shape(0) != keypoints.shape(0) || filled.shape(0) != keypoints.shape(0)) {
+        throw py::value_error("people must be keypoints (P, K, 3), scores (P,) and filled (P, K)");
+    }
+    People people;
+    people.count = static_cast<int>(keypoints.shape(0));
+    people.parts = static_cast<int>(keypoints.shape(1));
+    people.keypoints.assign(keypoints.data(), keypoints.data() + keypoints.size());
+    people.scores.assign(scores.data(), scores.data() + scores.size());
+    people.filled.assign(filled.data(), filled.data() + filled.size());
+    return people;
 }
 
 py::tuple decode(const py::array& heat, const py::array& paf, const Topology& topology,
@@ -336,9 +358,55 @@ py::array_t<double> decode_hand_reference(const py::array& heat) {
                              : decode_hand_reference_as<double>(heat);
 }
 
+// Each region as ((left, top, width, height), (network width, height), (content width, height),
+// [people]).
+py::list find_regions_of(const PeopleArguments& arguments, const Topology& topology,
+                         const Size& size, double stature, double pixels, int step,
+                         const std::optional<Size>& fixed_size) {
+    const People people = as_people(arguments);
+    RegionOptions options;
+    options.stature = stature;
+    options.pixels = pixels;
+    options.step = step;
+    if (fixed_size) std::tie(options.fixed_width, options.fixed_height) = *fixed_size;
+    std::vector<Region> regions;
+    {
+        const py::gil_scoped_release release;
+        regions = find_regions(people, topology, size.first, size.second, options);
+    }
+    py::list result;
+    for (const Region& region : regions) {
+        result.append(py::make_tuple(
+            py::make_tuple(region.left, region.top, region.width, region.height),
+            py::make_tuple(region.network_width, region.network_height),
+            py::make_tuple(region.content_width, region.content_height), region.people));
+    }
+    return result;
+}
+
+py::tuple unite_looks(const PeopleArguments& first,
+                      const std::vector<std::pair<PeopleArguments, std::vector<int>>>& closer,
+                      const Topology& topology, std::optional<int> max_people) {
+    const People known = as_people(first);
+    std::vector<Closer> looks;
+    for (const auto& [people, whom] : closer) looks.push_back({as_people(people), whom});
+    People united;
+    {
+        const py::gil_scoped_release release;
+        united = unite(known, looks, topology, max_people.value_or(0));
+    }
+    return to_python(united);
+}
+
 using PassArguments = std::tuple<py::array, Affine, std::vector<int>, std::vector<float>>;
 
-py::array_t<float> merge_passes(const std::vector<PassArguments>& arguments, const Size& size) {
+py::array_t<float> merge_passes(const std::vector<PassArguments>& arguments, const Size& size,
+                                const std::vector<double>& weights) {
+    if (!weights.empty() && weights.size() != arguments.size()) {
+        throw py::value_error(std::to_string(arguments.size()) +
+                              " passes need as many weights, not " +
+                              std::to_string(weights.size()));
+    }
     std::vector<Held<MapView>> held;
     std::vector<Pass> passes;
     for (const auto& [array, affine, channel, sign] : arguments) {
@@ -346,6 +414,7 @@ py::array_t<float> merge_passes(const std::vector<PassArguments>& arguments, con
         passes.push_back({held.back().view, std::get<0>(affine), std::get<1>(affine),
                           std::get<2>(affine), std::get<3>(affine), channel, sign});
     }
+    for (std::size_t i = 0; i < weights.size(); ++i) passes[i].weight = weights[i];
     if (passes.empty() || size.first < 1 || size.second < 1) {
         throw py::value_error("at least one pass and one cell are needed");
     }
@@ -368,7 +437,7 @@ PYBIND11_MODULE(_core, module) {
     py::class_<Topology>(module, "Topology")
         .def(py::init(&make_topology), py::arg("parts"), py::arg("limbs"), py::arg("paf_channels"),
              py::arg("redundant"), py::arg("feet") = std::vector<int>{},
-             py::arg("lengths") = std::vector<float>{});
+             py::arg("lengths") = std::vector<float>{}, py::arg("sigmas") = std::vector<float>{});
 
     py::class_<DecodeOptions>(module, "DecodeOptions")
         .def(py::init(&make_options), py::kw_only(), py::arg("peak_threshold"),
@@ -385,7 +454,13 @@ PYBIND11_MODULE(_core, module) {
     module.def("connect", &connect, py::arg("peaks"), py::arg("paf"), py::arg("topology"),
                py::arg("options"));
     module.def("solve_assignment", &solve_assignment_of, py::arg("cost"));
-    module.def("merge", &merge_passes, py::arg("passes"), py::arg("size"));
+    module.def("merge", &merge_passes, py::arg("passes"), py::arg("size"),
+               py::arg("weights") = std::vector<double>{});
+    module.def("find_regions", &find_regions_of, py::arg("people"), py::arg("topology"),
+               py::arg("size"), py::kw_only(), py::arg("stature"), py::arg("pixels"),
+               py::arg("step"), py::arg("fixed_size") = py::none());
+    module.def("unite", &unite_looks, py::arg("first"), py::arg("closer"), py::arg("topology"),
+               py::arg("max_people") = py::none());
     module.def("decode_hand", &decode_hand_of, py::arg("heat"), py::arg("affine"), py::arg("size"));
     module.def("decode_hand_reference", &decode_hand_reference, py::arg("heat"));
     module.def("decode_reference", &decode_reference, py::arg("heat"), py::arg("paf"),

@@ -1,5 +1,6 @@
 #include "checks.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -47,6 +48,23 @@ void check_pairs(int count_a, int count_b, const std::vector<Connection>& connec
                                     std::to_string(pair.score) + " does not join one of " +
                                     std::to_string(count_a) + " peaks to one of " +
                                     std::to_string(count_b) + " with a positive score");
+    }
+}
+
+void check_people(const People& people, int parts) {
+    const auto cells = static_cast<std::size_t>(people.count) * static_cast<std::size_t>(parts);
+    if (people.parts != parts || people.keypoints.size() != 3 * cells ||
+        people.filled.size() != cells ||
+        people.scores.size() != static_cast<std::size_t>(people.count)) {
+        throw std::invalid_argument("people of " + std::to_string(people.parts) +
+                                    " parts in tables for " + std::to_string(people.count) +
+                                    " do not fit a topology of " + std::to_string(parts) +
+                                    " parts, or their tables disagree");
+    }
+    const auto finite = [](float value) { return std::isfinite(value); };
+    if (!std::all_of(people.keypoints.begin(), people.keypoints.end(), finite) ||
+        !std::all_of(people.scores.begin(), people.scores.end(), finite)) {
+        throw std::invalid_argument("people have a number that is not finite");
     }
 }
 

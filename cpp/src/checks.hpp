@@ -6,6 +6,7 @@
 
 #include "openpose_ext/limbs.hpp"
 #include "openpose_ext/maps.hpp"
+#include "openpose_ext/people.hpp"
 #include "openpose_ext/topology.hpp"
 
 namespace openpose_ext {
@@ -18,5 +19,8 @@ void check_limb(const Limb& limb, int parts);
 
 /// Pairs of one out of count_a and one out of count_b peaks, scores positive and finite.
 void check_pairs(int count_a, int count_b, const std::vector<Connection>& connections);
+
+/// People of so many parts, in tables that agree, of finite numbers.
+void check_people(const People& people, int parts);
 
 }  // namespace openpose_ext

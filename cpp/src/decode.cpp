@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "rows.hpp"
 #include "stages.hpp"
 
 namespace openpose_ext {
@@ -57,7 +58,7 @@ void place(const Peak& peak, const Placement& placement, float score, float* key
 
 // Fills the result table, best person first.
 void write_people(const Peaks& peaks, const Assembly& assembly, const Filled& filled,
-                  const Placement& placement, int most, std::vector<int>& order, People& people) {
+                  const Placement& placement, std::vector<int>& order, People& people) {
     const int parts = assembly.parts;
     order.resize(assembly.people);
     std::iota(order.begin(), order.end(), 0);
@@ -67,7 +68,6 @@ void write_people(const Peaks& peaks, const Assembly& assembly, const Filled& fi
         }
         return one < other;
     });
-    if (most > 0 && static_cast<int>(order.size()) > most) order.resize(most);
 
     people.count = static_cast<int>(order.size());
     people.parts = parts;
@@ -149,7 +149,9 @@ struct Decoder::State {
         } else {
             filled.at.assign(static_cast<std::size_t>(assembly.people) * topology.parts, Peak{});
         }
-        write_people(peaks, assembly, filled, placement, options.max_people, memory.order, people);
+        write_people(peaks, assembly, filled, placement, memory.order, people);
+        unchecked::drop_doubles(people, topology, memory.doubles);
+        keep_best(people, options.max_people);
     }
 };
 

@@ -60,10 +60,17 @@ struct AssembleScratch {
     std::vector<float> both;
 };
 
+struct DoublesScratch {
+    std::vector<float> stature;
+    std::vector<float> told;  // statures that one person's limbs tell
+    std::vector<int> kept;
+};
+
 struct Workspace::Memory {
     PeakScratch peaks;
     ConnectScratch connect;
     AssembleScratch assemble;
+    DoublesScratch doubles;
     std::vector<int> order;        // of the people, by score
     std::vector<float> heat, paf;  // maps that had to be packed
 };

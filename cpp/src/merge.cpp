@@ -81,6 +81,10 @@ void check(const Pass& pass, int channels) {
     for (const double value : {pass.scale_x, pass.shift_x, pass.scale_y, pass.shift_y}) {
         if (!std::isfinite(value)) throw std::invalid_argument("a placement is not finite");
     }
+    if (!(pass.weight > 0) || !std::isfinite(pass.weight)) {
+        throw std::invalid_argument("the weight " + std::to_string(pass.weight) +
+                                    " of a pass is not positive");
+    }
 }
 
 }  // namespace
@@ -98,11 +102,13 @@ void merge(const std::vector<Pass>& passes, int channels, int height, int width,
     choose_isa();
 
     std::fill(merged.begin(), merged.end(), 0.0f);
-    const float share = 1.0f / static_cast<float>(passes.size());
+    double total = 0;
+    for (const Pass& pass : passes) total += pass.weight;
     std::vector<float> across;  // source rows, resampled to the merged columns
     std::vector<float> memory;
     for (const Pass& pass : passes) {
         const MapView maps = pass.maps.has_adjacent_rows() ? pass.maps : pack(pass.maps, memory);
+        const auto share = static_cast<float>(pass.weight / total);
         const auto columns = find_taps(width, pass.scale_x, pass.shift_x, maps.width());
         const auto rows = find_taps(height, pass.scale_y, pass.shift_y, maps.height());
         across.resize(static_cast<std::size_t>(maps.height()) * width);

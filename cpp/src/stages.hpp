@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "memory.hpp"
+#include "openpose_ext/people.hpp"
 #include "openpose_ext/stages.hpp"
 
 namespace openpose_ext::unchecked {
@@ -44,5 +45,7 @@ void assemble(const Peaks& peaks, const Topology& topology,
 template <class T>
 void fill(const Maps<T>& heat, const Maps<T>& paf, const Peaks& peaks, const Topology& topology,
           const Assembly& assembly, Filled& filled);
+
+void drop_doubles(People& people, const Topology& topology, DoublesScratch& scratch);
 
 }  // namespace openpose_ext::unchecked

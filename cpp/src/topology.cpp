@@ -48,6 +48,14 @@ void Topology::check() const {
         throw std::invalid_argument("foot " + std::to_string(foot) + " is none of " +
                                     std::to_string(parts) + " parts");
     }
+    if (!sigmas.empty() && sigmas.size() != static_cast<std::size_t>(parts)) {
+        throw std::invalid_argument("there are " + std::to_string(sigmas.size()) + " sigmas for " +
+                                    std::to_string(parts) + " parts");
+    }
+    for (const float sigma : sigmas) {
+        if (sigma > 0 && std::isfinite(sigma)) continue;
+        throw std::invalid_argument("the sigma " + std::to_string(sigma) + " is not positive");
+    }
 }
 
 // Part and limb order of OpenPose's networks (Cao et al.); python/openpose_ext has the same.
@@ -76,7 +84,9 @@ const Topology& coco_18() {
          {5, 17, 26, 27, true, 0.38f}},
         {},
         {"Nose", "Neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist", "RHip",
-         "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar"}};
+         "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar"},
+        {0.026f, 0.079f, 0.079f, 0.072f, 0.062f, 0.079f, 0.072f, 0.062f, 0.107f, 0.087f, 0.089f,
+         0.107f, 0.087f, 0.089f, 0.025f, 0.025f, 0.035f, 0.035f}};
     return topology;
 }
 
@@ -100,7 +110,10 @@ const Topology& body_25() {
         {"Nose",   "Neck",    "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow",
          "LWrist", "MidHip",  "RHip",      "RKnee",  "RAnkle", "LHip",      "LKnee",
          "LAnkle", "REye",    "LEye",      "REar",   "LEar",   "LBigToe",   "LSmallToe",
-         "LHeel",  "RBigToe", "RSmallToe", "RHeel"}};
+         "LHeel",  "RBigToe", "RSmallToe", "RHeel"},
+        {0.026f, 0.079f, 0.079f, 0.072f, 0.062f, 0.079f, 0.072f, 0.062f, 0.107f,
+         0.107f, 0.087f, 0.089f, 0.107f, 0.087f, 0.089f, 0.025f, 0.025f, 0.035f,
+         0.035f, 0.068f, 0.066f, 0.066f, 0.092f, 0.094f, 0.094f}};
     return topology;
 }
 

@@ -61,6 +61,20 @@ TEST(Merge, WeighsAllPassesEqually) {
     }
 }
 
+TEST(Merge, WeighsPassesAsAsked) {
+    Canvas ones(1, 4, 5, 1.0f);
+    Canvas zeros(1, 6, 7, 0.0f);
+    Pass light = plain(zeros.view());
+    light.weight = 1;
+    Pass heavy = plain(ones.view());
+    heavy.weight = 3;
+    for (const float cell : merged({light, heavy}, 1, 4, 5)) EXPECT_NEAR(cell, 0.75, 1e-6);
+    for (const double wrong : {0.0, -1.0, std::nan(""), HUGE_VAL}) {
+        light.weight = wrong;
+        EXPECT_THROW(merged({light, heavy}, 1, 4, 5), std::invalid_argument) << wrong;
+    }
+}
+
 TEST(Merge, ReadsAMirroredPassBackwardsWithExchangedChannels) {
     Canvas maps = noise(2, 6, 8, 2);
     Pass mirrored = plain(maps.view());

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 _Floats = npt.NDArray[np.floating]
+People = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]]
 
 class Topology:
     def __init__(
@@ -16,6 +17,7 @@ class Topology:
         redundant: Sequence[int],
         feet: Sequence[int] = ...,
         lengths: Sequence[float] = ...,
+        sigmas: Sequence[float] = ...,
     ) -> None: ...
 
 class DecodeOptions:
@@ -62,7 +64,24 @@ def merge(
         tuple[_Floats, tuple[float, float, float, float], Sequence[int], Sequence[float]]
     ],
     size: tuple[int, int],
+    weights: Sequence[float] = ...,
 ) -> npt.NDArray[np.float32]: ...
+def find_regions(
+    people: People,
+    topology: Topology,
+    size: tuple[int, int],
+    *,
+    stature: float,
+    pixels: float,
+    step: int,
+    fixed_size: tuple[int, int] | None = None,
+) -> list[tuple[tuple[int, int, int, int], tuple[int, int], tuple[int, int], list[int]]]: ...
+def unite(
+    first: People,
+    closer: Sequence[tuple[People, Sequence[int]]],
+    topology: Topology,
+    max_people: int | None = None,
+) -> People: ...
 def decode_reference(
     heat: _Floats,
     paf: _Floats,

@@ -120,6 +120,8 @@ def test_skeletons_are_values(topology: op.Topology) -> None:
         ({"feet": (18,)}, "feet names a part that is not there"),
         ({"feet": (-1,)}, "feet names"),
         ({"lengths": (1.0, 2.0)}, "19 limbs but 2 lengths"),
+        ({"sigmas": (0.1, 0.1)}, "18 parts but 2 sigmas"),
+        ({"sigmas": (*op.COCO_18.sigmas[1:], 0.0)}, "sigmas must be above 0"),
         ({"lengths": (*op.COCO_18.lengths[1:], -0.1)}, "lengths must be 0 or more"),
         ({"lengths": (*op.COCO_18.lengths[1:], float("nan"))}, "lengths must be 0 or more"),
     ],

@@ -20,14 +20,16 @@ struct Pass {
     double shift_y = 0;
     std::vector<int> channel;
     std::vector<float> sign;
+    double weight = 1;  ///< its share in the mean, over the sum of all passes' weights
 };
 
-/// Mean of the passes, all weighing the same: channels x height x width into `merged`.
+/// Weighted mean of the passes: channels x height x width into `merged`.
 ///
 /// Between cells the maps are interpolated with the cubic kernel of a = -0.75 (OpenCV's); cells
 /// beyond the edge repeat it. Values that are not finite count as zero.
 /// Throws std::invalid_argument if there is no pass, `merged` is not of that size, or a pass has no
-/// cells, other than `channels` channels, a channel out of range or a placement that is not finite.
+/// cells, other than `channels` channels, a channel out of range, a placement that is not finite
+/// or a weight that is not positive.
 OPENPOSE_EXT_API void merge(const std::vector<Pass>& passes, int channels, int height, int width,
                             std::span<float> merged);
 

@@ -15,10 +15,13 @@
 
 #include "openpose_ext/decode.hpp"
 #include "openpose_ext/decode_many.hpp"
+#include "openpose_ext/doubles.hpp"
 #include "openpose_ext/hand.hpp"
 #include "openpose_ext/maps.hpp"
 #include "openpose_ext/merge.hpp"
 #include "openpose_ext/options.hpp"
 #include "openpose_ext/people.hpp"
+#include "openpose_ext/regions.hpp"
 #include "openpose_ext/topology.hpp"
+#include "openpose_ext/unite.hpp"
 #include "openpose_ext/version.hpp"

@@ -29,12 +29,16 @@ struct Topology {
     std::vector<Limb> limbs;
     std::vector<int> feet{};                ///< parts beyond the ankles: they make nobody a person
     std::vector<std::string_view> names{};  ///< of the parts, or none
+    /// Parts: by how much careful people differ in putting each, as a share of the square root of a
+    /// person's area (COCO's sigmas). Empty where that is not known.
+    std::vector<float> sigmas{};
 
     /// Number of PAF channels that the limbs read: one more than the highest.
     [[nodiscard]] OPENPOSE_EXT_API int paf_channels() const;
 
     /// Throws std::invalid_argument naming the first limb with a part or channel out of range or
-    /// a length that is negative or not finite, or the first foot that is no part.
+    /// a length that is negative or not finite, the first foot that is no part, or sigmas that are
+    /// not one a part and positive.
     OPENPOSE_EXT_API void check() const;
 };
 

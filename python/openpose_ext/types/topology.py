@@ -33,6 +33,8 @@ class Topology:
     feet          indices of parts beyond the ankles: they make nobody a person
     lengths       L usual lengths of the limbs as shares of one of them, 0 where not known: limbs
                   far longer than the person's others say are dropped; empty for no such rule
+    sigmas        K shares of the square root of a person's area by which careful people differ in
+                  putting each part (COCO's sigmas); empty where they are not known
 
     Raises ValueError if an index is out of range or the lengths disagree.
     """
@@ -46,6 +48,7 @@ class Topology:
     colours: tuple[Colour, ...]
     feet: tuple[int, ...] = ()
     lengths: tuple[float, ...] = ()
+    sigmas: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         parts = range(len(self.parts))
@@ -70,6 +73,12 @@ class Topology:
             raise ValueError(
                 f"topology {self.name!r}: lengths must be 0 or more, not {self.lengths}"
             )
+        if self.sigmas and len(self.sigmas) != len(self.parts):
+            raise ValueError(
+                f"topology {self.name!r}: {len(self.parts)} parts but {len(self.sigmas)} sigmas"
+            )
+        if not all(0 < sigma < math.inf for sigma in self.sigmas):
+            raise ValueError(f"topology {self.name!r}: sigmas must be above 0, not {self.sigmas}")
         channels = sorted(c for pair in self.paf_channels for c in pair)
         if channels != list(range(len(channels))):
             raise ValueError(
@@ -102,6 +111,7 @@ class Topology:
             self.redundant,
             self.feet,
             self.lengths,
+            self.sigmas,
         )
 
     def __reduce__(self) -> tuple[type[Topology], tuple[object, ...]]:
@@ -116,6 +126,7 @@ class Topology:
             self.colours,
             self.feet,
             self.lengths,
+            self.sigmas,
         )
 
 
@@ -125,6 +136,8 @@ def _pairs(first_channels: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
 
 # Lengths: medians over 3,295 people labelled in COCO and in Leeds Sports Pose Extended, as shares
 # of neck to hip. Nobody labelled the feet that were used.
+# Sigmas: COCO's, and COCO-WholeBody's of the feet; the neck has that of a shoulder, the middle of
+# the hips that of a hip.
 COCO_18 = Topology(
     name="coco_18",
     parts=(
@@ -148,6 +161,10 @@ COCO_18 = Topology(
     lengths=(
         0.30, 0.30, 0.55, 0.48, 0.55, 0.48, 1.0, 0.73, 0.75, 1.0, 0.73, 0.75, 0.35, 0.10, 0.16,
         0.10, 0.16, 0.38, 0.38,
+    ),
+    sigmas=(
+        0.026, 0.079, 0.079, 0.072, 0.062, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089, 0.107, 0.087,
+        0.089, 0.025, 0.025, 0.035, 0.035,
     ),
 )  # fmt: skip
 
@@ -184,6 +201,10 @@ BODY_25 = Topology(
     lengths=(
         0.97, 0.30, 0.30, 0.55, 0.48, 0.55, 0.48, 0.23, 0.73, 0.75, 0.23, 0.73, 0.75, 0.35, 0.10,
         0.16, 0.10, 0.16, 0.38, 0.38, 0, 0, 0, 0, 0, 0,
+    ),
+    sigmas=(
+        0.026, 0.079, 0.079, 0.072, 0.062, 0.079, 0.072, 0.062, 0.107, 0.107, 0.087, 0.089, 0.107,
+        0.087, 0.089, 0.025, 0.025, 0.035, 0.035, 0.068, 0.066, 0.066, 0.092, 0.094, 0.094,
     ),
 )  # fmt: skip
 
