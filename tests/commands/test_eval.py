@@ -669,6 +669,10 @@ def test_pictures_without_annotated_people_have_no_scores(
         ([], {"body": "lite", "height": 368, "threads": None, "mode": "fast", "fit": "pad"}),
         (["--body", "net.onnx", "--height", "256"], {"body": "net.onnx", "height": 256}),
         (["--mode", "reference", "--fit", "stretch"], {"mode": "reference", "fit": "stretch"}),
+        ([], {"refine": False}),
+        (["--refine", "--threads=2"], {"refine": True, "threads": 2}),
+        (["--refine", "240"], {"refine": 240}),
+        (["--refine=false"], {"refine": False}),
         (["--scales", "0.5,1", "--mirror"], {"scales": (0.5, 1.0), "mirror": True}),
         (
             ["--backend", "onnxruntime", "--device=cuda:0", "--precision", "f16", "--threads=2"],

@@ -8,6 +8,7 @@ import pytest
 
 import openpose_ext as op
 from openpose_ext.stages.merge import Pass, merge
+from openpose_ext.types.geometry import Geometry
 
 RNG_SEED = 7
 
@@ -41,6 +42,27 @@ def test_all_passes_weigh_the_same_whatever_their_order() -> None:
         assert finest == geometry(20, 24)
         np.testing.assert_allclose(heat, 0.5, atol=1e-6)
         np.testing.assert_allclose(paf, 0.5, atol=1e-6)
+
+
+def test_passes_weigh_as_asked() -> None:
+    heat, paf = np.zeros((19, 4, 5), np.float32), np.zeros((38, 4, 5), np.float32)
+    geometry = Geometry.of_maps(5, 4)
+    light = Pass(heat, paf, geometry)
+    heavy = Pass(heat + 1, paf + 1, geometry, weight=3.0)
+    for mean in merge([light, heavy])[:2]:
+        np.testing.assert_allclose(mean, 0.75)
+
+
+def test_a_grid_may_be_a_part_of_the_picture() -> None:
+    rng = np.random.default_rng(1)
+    heat = rng.normal(size=(19, 8, 10)).astype(np.float32)
+    paf = rng.normal(size=(38, 8, 10)).astype(np.float32)
+    # Cells 2 to 5 across and 1 to 3 down.
+    grid = Geometry((80, 64), (32, 24), (32, 24), (1.0, 1.0), region=(16, 8, 32, 24))
+    part_heat, part_paf, geometry = merge([Pass(heat, paf, Geometry.of_maps(10, 8))], grid=grid)
+    assert geometry is grid
+    np.testing.assert_allclose(part_heat, heat[:, 1:4, 2:6], atol=1e-6)
+    np.testing.assert_allclose(part_paf, paf[:, 1:4, 2:6], atol=1e-6)
 
 
 def test_a_single_pass_is_returned_as_it_is() -> None:

@@ -54,6 +54,21 @@ def test_a_cell_is_centred_in_its_square_of_network_pixels(
     assert np.allclose(geometry.from_maps(cell), centre, atol=1e-6)
 
 
+def test_a_region_lies_where_it_was_cut_out() -> None:
+    # 40 x 20 pixels from (100, 50) on, seen twice as large.
+    geometry = Geometry((640, 480), (96, 64), (80, 40), (2.0, 2.0), region=(100, 50, 40, 20))
+    corners = np.array([(99.5, 49.5), (139.5, 69.5)])
+    np.testing.assert_allclose(geometry.to_network(corners), [(-0.5, -0.5), (79.5, 39.5)])
+    np.testing.assert_allclose(geometry.to_picture(geometry.to_network(corners)), corners)
+    np.testing.assert_allclose(geometry.from_maps(np.zeros((1, 2))), [(101.5, 51.5)])
+
+
+@pytest.mark.parametrize("region", [(-1, 0, 5, 5), (0, 0, 0, 5), (639, 0, 2, 5), (0, 476, 5, 5)])
+def test_regions_outside_the_picture_are_refused(region: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="region"):
+        Geometry((640, 480), (8, 8), (8, 8), (1.0, 1.0), region=region)
+
+
 def test_of_maps_puts_the_first_cell_at_three_and_a_half() -> None:
     geometry = Geometry.of_maps(46, 23)
     assert geometry.picture == (368, 184)

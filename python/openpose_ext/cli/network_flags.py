@@ -13,6 +13,7 @@ from typing import Any
 from openpose_ext.cli.values import FALSE, TRUE, positive
 from openpose_ext.models.lookup import HAND_NETWORKS
 from openpose_ext.stages.preprocess import HEIGHT
+from openpose_ext.stages.refine import STATURE
 
 __all__ = [
     "DEFAULT_BODY",
@@ -30,7 +31,8 @@ DEFAULT_HAND = "lite"  # of a bare --hand
 
 # Flags that `PoseEstimator` takes as they are. Not body and height, which have other names too.
 _NETWORK_FLAGS = (
-    "backend", "device", "precision", "threads", "normalise", "fit", "scales", "mirror", "mode",
+    "backend", "device", "precision", "threads", "normalise", "fit", "scales", "mirror", "refine",
+    "mode",
 )  # fmt: skip
 # Those of them without a value.
 NETWORK_BOOLEANS = ("mirror",)
@@ -95,6 +97,16 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
         "--mirror",
         action="store_true",
         help="Also run the network on the mirrored picture and average the maps",
+    )
+    add(
+        "--refine",
+        nargs="?",
+        const=True,
+        default=False,
+        type=_refinement,
+        metavar="T",
+        help="look again, closer, where people are: finds more of small people, for up to three "
+        f"times the time. T is how tall people are then, in network pixels (alone: {STATURE})",
     )
     add(
         "--mode",
@@ -163,6 +175,12 @@ def _normalisation(text: str) -> tuple[float, float]:
     if not math.isfinite(mean) or not math.isfinite(divisor) or divisor == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a mean and a divisor such as 128,256")
     return mean, divisor
+
+
+def _refinement(text: str) -> bool | int:
+    if text.lower() in (*TRUE, *FALSE):
+        return text.lower() in TRUE
+    return positive(text)
 
 
 def _scales(text: str) -> tuple[float, ...]:

@@ -81,8 +81,13 @@ def _normalised(argv: Sequence[str], booleans: Collection[str]) -> list[str]:
             continue
         if name == "nohand":
             name, equals, value = "hand", "=", "none"
+        if name == "norefine":
+            name, equals, value = "refine", "=", "false"
         if name == "hand" and not equals:
             takes = bool(words) and not words[0].startswith("-") and _names_a_hand_network(words[0])
+            equals, value = "=", words.pop(0) if takes else "true"
+        if name == "refine" and not equals:
+            takes = bool(words) and _names_a_height(words[0])
             equals, value = "=", words.pop(0) if takes else "true"
         if name in booleans and not equals and words and words[0] in ("true", "false"):
             equals, value = "=", words.pop(0)
@@ -94,6 +99,11 @@ def _normalised(argv: Sequence[str], booleans: Collection[str]) -> list[str]:
             equals, value = "=", words.pop(0)
         normal.append(f"--{name}{equals}{value}")
     return normal
+
+
+def _names_a_height(word: str) -> bool:
+    """Whether a word after `--refine` is its value, and not an input."""
+    return word.lower() in (*TRUE, *FALSE) or word.isdecimal()
 
 
 def _names_a_hand_network(word: str) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from openpose_ext.types.arrays import Picture, Size
 from openpose_ext.types.frame import Frame
 
-__all__ = ["at_size", "resized", "resized_cubic"]
+__all__ = ["at_size", "part_at_size", "resized", "resized_cubic"]
 
 
 def at_size(frame: Frame, size: Size) -> Picture:
@@ -19,6 +19,15 @@ def at_size(frame: Frame, size: Size) -> Picture:
     if isinstance(frame.pixels, np.ndarray):
         return resized(frame.pixels, size)
     return frame.pixels.at_size(*size)
+
+
+def part_at_size(frame: Frame, box: tuple[int, int, int, int], size: Size) -> Picture:
+    """A part of the frame's picture at another (width, height): (height, width, 3) uint8 BGR.
+
+    box  (x, y, width, height) of the part, whole pixels inside the picture
+    """
+    x, y, width, height = box
+    return resized(frame.image[y : y + height, x : x + width], size)
 
 
 def resized(picture: Picture, size: Size) -> Picture:

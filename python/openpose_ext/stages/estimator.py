@@ -26,9 +26,11 @@ from openpose_ext.sources.pictures import PictureLike, as_picture
 from openpose_ext.stages.decode import DecodeOptions, connect, decode_body, find_peaks
 from openpose_ext.stages.hands import HandFinder, Side
 from openpose_ext.stages.inputs import Given, Inputs, Unread
+from openpose_ext.stages.look import NetworkInput, passes
 from openpose_ext.stages.merge import Pass, merge
 from openpose_ext.stages.pipeline import overlapped, workers_for
 from openpose_ext.stages.preprocess import HEIGHT, LONGEST, Fit, Preprocessing
+from openpose_ext.stages.refine import REFINE_PIXELS, STATURE, Refiner
 from openpose_ext.stages.zoo import ZooHands, zoo_preprocessing
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame
@@ -91,6 +93,11 @@ class PoseEstimator:
     scales      the network is run on the picture at each of these multiples of `height`, and the
                 maps are averaged: more accurate, and slower with the sum of their squares
     mirror      it is run on the mirrored picture too, at each scale: twice the time
+    refine      look again, closer, where people are: True, or how tall in network pixels they
+                shall be then; more accurate, most so for small people. With `scales` and `mirror`
+                the second look has them, too
+    refine_pixels  bound of the second look's network pixels, over those of the first: in a crowd
+                people are seen smaller, and the smallest and weakest not again
     hand_scales  each hand is looked at this many times as large, and what is seen is averaged
     max_batch   hands a run of their network at most; None takes as many as eight of 368 x 368
                 pixels, which bounds the memory
@@ -129,6 +136,8 @@ class PoseEstimator:
         max_pixels: int | None = None,
         scales: Sequence[float] = (1.0,),
         mirror: bool = False,
+        refine: bool | float = False,
+        refine_pixels: float = REFINE_PIXELS,
         hand_scales: Sequence[float] = (1.0,),
         max_batch: int | None = None,
         streams: int | None = None,
@@ -150,6 +159,7 @@ class PoseEstimator:
         if mode == "zoo" and (len(preprocessings) > 1 or mirror):
             raise ValueError('mode "zoo" looks at a picture once: leave scales and mirror out')
         self._mirror = mirror
+        self._refiner = _refiner(refine, refine_pixels, scales, mirror, mode, options)
         self._decode(*_NO_MAPS)  # what it refuses shall be refused here, not at the first picture
 
         self._hand_options: dict[str, Any] = {"scales": hand_scales, "max_batch": max_batch}
@@ -198,7 +208,7 @@ class PoseEstimator:
         """The people of one picture, best first, in its own pixels.
 
         `timings` holds the seconds of "preprocess" (reading included), "network" and "decode", and
-        of "hands" where they are looked for. A frame whose people are known keeps them.
+        of "refine" and "hands" where they are asked for. A frame whose people are known keeps them.
         Raises TypeError, ValueError or SourceError for what is no picture, BackendError if the
         engine fails.
         """
@@ -365,11 +375,11 @@ class PoseEstimator:
         """The order of the stages for one picture."""
         start = perf_counter()
         body = networks.need_body()
-        views = self._views(frame)
+        inputs = self._inputs(frame)
         seen = perf_counter()
-        passes = _passes(views, body)
+        answers = passes(inputs, body)
         answered = perf_counter()
-        heat, paf, geometry = merge(passes, body.topology)
+        heat, paf, geometry = merge(answers, body.topology)
         people = self._decode(heat, paf, topology=body.topology, geometry=geometry)
         decoded = perf_counter()
         timings = {
@@ -377,19 +387,24 @@ class PoseEstimator:
             "network": answered - seen,
             "decode": decoded - answered,
         }
+        if self._refiner is not None:
+            pixels = sum(math.prod(one.geometry.network) for one in inputs)
+            people = self._refiner(frame, people, Pass(heat, paf, geometry), pixels, body)
+            timings["refine"] = perf_counter() - decoded
+        refined = perf_counter()
         if networks.hands is not None:
             people = replace(people, hands=networks.hands.of_people(frame.image, people))
-            timings["hands"] = perf_counter() - decoded
+            timings["hands"] = perf_counter() - refined
         people = replace(people, timings=timings)
-        return _Look(views[0][0].image, geometry, heat, paf, people)
+        return _Look(inputs[0].image, geometry, heat, paf, people)
 
-    def _views(self, frame: Frame) -> list[list[_View]]:
+    def _inputs(self, frame: Frame) -> list[NetworkInput]:
         """The network's inputs of a picture: by scale, each straight and perhaps mirrored."""
-        views = [[_View(*preprocess(frame))] for preprocess in self._preprocessings]
-        if self._mirror:
-            for of_scale in views:
-                of_scale.append(of_scale[0].mirror_image())
-        return views
+        inputs = []
+        for preprocess in self._preprocessings:
+            straight = NetworkInput(*preprocess(frame))
+            inputs += [straight, straight.mirror_image()] if self._mirror else [straight]
+        return inputs
 
 
 class _Look(NamedTuple):
@@ -428,17 +443,6 @@ def _as_frame(picture: PictureLike | Frame, index: int = 0) -> Frame:
     return Frame(as_picture(picture), index=index)
 
 
-def _passes(views: list[list[_View]], body: BodyNetwork) -> list[Pass]:
-    """The network's answers to all views of a picture: one run a scale."""
-    return [
-        Pass(heat, paf, view.geometry, view.mirrored)
-        for of_scale in views
-        for heat, paf, view in zip(
-            *body.run(np.stack([view.image for view in of_scale])), of_scale, strict=True
-        )
-    ]
-
-
 def _chosen(network: str | PathLike[str] | None) -> str | PathLike[str] | None:
     """A network, or None where none is wanted."""
     return None if network == "none" else network
@@ -474,6 +478,26 @@ def _for_network(preprocessings: list[Preprocessing], network: BodyNetwork) -> l
     return [replace(one, stride=network.stride, fixed_size=size) for one in preprocessings]
 
 
+def _refiner(
+    refine: bool | float,
+    pixels: float,
+    scales: Sequence[float],
+    mirror: bool,
+    mode: str,
+    options: DecodeOptions | None,
+) -> Refiner | None:
+    """The second look that is asked for. Raises ValueError for one that there is not."""
+    stature = STATURE if refine is True else refine
+    refiner = Refiner(stature or STATURE, pixels, tuple(scales), mirror, options or DecodeOptions())
+    if refine is False:
+        return None
+    if not stature > 0:
+        raise ValueError(f"refine must be True, False or a height in pixels, not {refine!r}")
+    if mode != "fast":
+        raise ValueError(f'mode "{mode}" knows no second look: refine needs mode="fast"')
+    return refiner
+
+
 def _at_scales(
     height: int, fit: Fit, max_pixels: int | None, scales: Sequence[float]
 ) -> list[Preprocessing]:
@@ -492,19 +516,3 @@ def _at_scales(
         )
         for scale in scales
     ]
-
-
-@dataclass(frozen=True, eq=False)
-class _View:
-    """A network input, how it lies in the picture (or its mirror image), and which it is."""
-
-    image: Picture
-    geometry: Geometry
-    mirrored: bool = False
-
-    def mirror_image(self) -> _View:
-        """The input of the picture's mirror image: the padding stays where it is."""
-        width, height = self.geometry.content
-        image = self.image.copy()
-        image[:height, :width] = self.image[:height, :width][:, ::-1]
-        return _View(image, self.geometry, mirrored=not self.mirrored)

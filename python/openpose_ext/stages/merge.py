@@ -1,7 +1,8 @@
 """Maps of several passes over one picture -> one set of maps.
 
-A pass is the network run at one scale, perhaps on the mirrored picture. All passes weigh the same
-(the seed's own averaging does not: its first scale counts 2^(M-1) times as much as its last).
+A pass is the network run at one scale, perhaps on the mirrored picture. Scales and mirror images
+weigh the same (the seed's own averaging does not: its first scale counts 2^(M-1) times as much as
+its last).
 """
 
 from __future__ import annotations
@@ -31,19 +32,26 @@ class Pass:
     paf       (2 L, h, w), alike
     geometry  how these maps lie in the picture, which for a mirrored pass is the mirrored one
     mirrored  whether the picture was mirrored left to right
+    weight    in the mean
     """
 
     heat: Floats
     paf: Floats
     geometry: Geometry
     mirrored: bool = False
+    weight: float = 1.0
 
 
-def merge(passes: Sequence[Pass], topology: Topology = COCO_18) -> tuple[Floats, Floats, Geometry]:
-    """The mean of all passes, on the grid of the finest pass that is not mirrored.
+def merge(
+    passes: Sequence[Pass], topology: Topology = COCO_18, *, grid: Geometry | None = None
+) -> tuple[Floats, Floats, Geometry]:
+    """The weighted mean of all passes, on one grid of cells.
+
+    grid  how the merged maps lie in the picture; None takes the finest pass that is not mirrored
 
     Parts and limbs of mirrored passes are exchanged and their fields' x turned round. Passes are
-    resampled with the cubic kernel of `cv2.resize`. A single pass is returned as it is.
+    resampled with the cubic kernel of `cv2.resize`. A single pass is returned as it is unless a
+    grid is given.
 
     Returns (heat, paf, geometry). Raises ValueError if there is no pass that is not mirrored, the
     passes are of different pictures, or a mirrored pass's topology has no mirror image.
@@ -54,11 +62,12 @@ def merge(passes: Sequence[Pass], topology: Topology = COCO_18) -> tuple[Floats,
     if any(one.geometry.picture != passes[0].geometry.picture for one in passes):
         raise ValueError("the passes are of pictures of different sizes")
     finest = max(straight, key=lambda one: one.geometry.factor[1])
-    if len(passes) == 1:
+    if len(passes) == 1 and grid is None:
         return finest.heat, finest.paf, finest.geometry
-    heat = _mean(passes, "heat", finest.geometry, topology)
-    paf = _mean(passes, "paf", finest.geometry, topology)
-    return heat, paf, finest.geometry
+    grid = grid or finest.geometry
+    heat = _mean(passes, "heat", grid, topology)
+    paf = _mean(passes, "paf", grid, topology)
+    return heat, paf, grid
 
 
 def _mean(
@@ -75,7 +84,7 @@ def _mean(
             )
         affine = _cells_to_cells(geometry, one.geometry, one.mirrored)
         arguments.append((getattr(one, name), affine, channels, signs))
-    return _core.merge(arguments, (width, height))
+    return _core.merge(arguments, (width, height), [one.weight for one in passes])
 
 
 def _cells_to_cells(
@@ -85,7 +94,8 @@ def _cells_to_cells(
     to_x, shift_x, to_y, shift_y = merged.maps_to_picture
     from_x, back_x, from_y, back_y = source.maps_to_picture
     if mirrored:
-        to_x, shift_x = -to_x, merged.picture[0] - 1 - shift_x
+        first, _, count, _ = source.shown
+        to_x, shift_x = -to_x, 2 * first + count - 1 - shift_x
     return to_x / from_x, (shift_x - back_x) / from_x, to_y / from_y, (shift_y - back_y) / from_y
 
 

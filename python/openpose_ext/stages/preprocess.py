@@ -21,7 +21,7 @@ from openpose_ext.types.geometry import Geometry
 if TYPE_CHECKING:
     pass
 
-__all__ = ["HEIGHT", "LONGEST", "PADDING", "Fit", "Picture", "Preprocessing", "Resize"]
+__all__ = ["HEIGHT", "LONGEST", "PADDING", "Fit", "Picture", "Preprocessing", "Resize", "padded"]
 
 Fit = Literal["pad", "stretch"]
 Resize = Literal["area", "seed", "cubic"]
@@ -107,7 +107,7 @@ class Preprocessing:
             factor=factor,
             stride=self.stride,
         )
-        return _padded(image, network), geometry
+        return padded(image, network), geometry
 
     def _content_size(self, picture: Size) -> Size:
         """(width, height) of the picture's image in the input."""
@@ -151,7 +151,8 @@ def _resized_as_seed(picture: Picture, content: Size) -> tuple[Picture, tuple[fl
     return np.asarray(image, np.uint8), (factor, factor)
 
 
-def _padded(image: Picture, network: Size) -> Picture:
+def padded(image: Picture, network: Size) -> Picture:
+    """The image top-left in an input of (width, height); the rest is grey."""
     width, height = network
     padded = np.empty((height, width, 3), np.uint8)
     rows, columns = image.shape[:2]

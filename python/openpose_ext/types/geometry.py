@@ -33,8 +33,11 @@ class Geometry:
               (x + 0.5) * f - 0.5, as cv2.resize does
     offset    (x, y) of the content's first pixel in the input
     stride    network pixels a map cell
+    region    (x, y, width, height) of the part of the picture that the content shows, pixels;
+              None for all of it
 
-    Raises ValueError if a size or factor is not positive or the content leaves the input.
+    Raises ValueError if a size or factor is not positive, the content leaves the input, or the
+    region the picture.
     """
 
     picture: tuple[int, int]
@@ -43,6 +46,7 @@ class Geometry:
     factor: tuple[float, float]
     offset: tuple[int, int] = (0, 0)
     stride: int = 8
+    region: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
         sizes = (*self.picture, *self.network, *self.content, *self.factor, self.stride)
@@ -51,6 +55,14 @@ class Geometry:
         for axis in range(2):
             if self.offset[axis] < 0 or self.offset[axis] + self.content[axis] > self.network[axis]:
                 raise ValueError(f"the content does not lie inside the network input: {self}")
+            first, length = self.shown[axis], self.shown[axis + 2]
+            if first < 0 or length < 1 or first + length > self.picture[axis]:
+                raise ValueError(f"the region does not lie inside the picture: {self}")
+
+    @property
+    def shown(self) -> tuple[int, int, int, int]:
+        """(x, y, width, height) of the part of the picture that the content shows."""
+        return self.region or (0, 0, *self.picture)
 
     @classmethod
     def of_maps(cls, width: int, height: int, stride: int = 8) -> Geometry:
@@ -65,19 +77,19 @@ class Geometry:
     def maps_to_picture(self) -> tuple[float, float, float, float]:
         """(scale_x, shift_x, scale_y, shift_y): x_picture = scale_x * x_map + shift_x, y alike."""
         affine: list[float] = []
-        for factor, offset in zip(self.factor, self.offset, strict=True):
-            affine += [self.stride / factor, (0.5 * self.stride - offset) / factor - 0.5]
+        for factor, offset, first in zip(self.factor, self.offset, self.shown[:2], strict=True):
+            affine += [self.stride / factor, (0.5 * self.stride - offset) / factor - 0.5 + first]
         return affine[0], affine[1], affine[2], affine[3]
 
     def to_network(self, points: Floats) -> Floats:
         """Picture frame -> network frame. points: (..., 2 or more), x and y first; a copy."""
-        factor, offset = np.asarray(self.factor), np.asarray(self.offset)
-        return _moved(points, factor, 0.5 * factor - 0.5 + offset)
+        factor, offset, first = map(np.asarray, (self.factor, self.offset, self.shown[:2]))
+        return _moved(points, factor, 0.5 * factor - 0.5 + offset - factor * first)
 
     def to_picture(self, points: Floats) -> Floats:
         """Network frame -> picture frame, the inverse of `to_network`."""
-        factor, offset = np.asarray(self.factor), np.asarray(self.offset)
-        return _moved(points, 1.0 / factor, (0.5 - offset) / factor - 0.5)
+        factor, offset, first = map(np.asarray, (self.factor, self.offset, self.shown[:2]))
+        return _moved(points, 1.0 / factor, (0.5 - offset) / factor - 0.5 + first)
 
     def from_maps(self, points: Floats) -> Floats:
         """Map cells -> picture frame. points: (..., 2 or more), x and y first; a copy."""
