@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from openpose_ext.stages.preprocess import PADDING
 from openpose_ext.types.arrays import Picture
+from openpose_ext.types.geometry import moved
 
 __all__ = ["View"]
 
@@ -51,12 +52,12 @@ class View:
 
     def to_picture(self, points: Floats) -> Floats:
         """Network frame -> picture frame. points: (..., 2 or more), x and y first; a copy."""
-        return _moved(points, self.matrix)
+        return _turned(points, self.matrix)
 
     def to_network(self, points: Floats) -> Floats:
         """Picture frame -> network frame, the inverse of `to_picture`."""
         linear = np.linalg.inv(self.matrix[:, :2])
-        return _moved(points, np.column_stack([linear, -linear @ self.matrix[:, 2]]))
+        return _turned(points, np.column_stack([linear, -linear @ self.matrix[:, 2]]))
 
     def cut(self, picture: Picture) -> Picture:
         """The input (size, size, 3): what the square shows, grey outside the picture.
@@ -95,12 +96,8 @@ class View:
         return np.asarray(warped, np.uint8)
 
 
-def _moved(points: Floats, matrix: npt.NDArray[np.float64]) -> Floats:
-    source = np.asarray(points)
-    dtype = source.dtype if np.issubdtype(source.dtype, np.floating) else np.float64
-    moved = source.astype(dtype, copy=True)
-    moved[..., :2] = source[..., :2] @ matrix[:, :2].T + matrix[:, 2]
-    return moved
+def _turned(points: Floats, matrix: npt.NDArray[np.float64]) -> Floats:
+    return moved(points, lambda xy: xy @ matrix[:, :2].T + matrix[:, 2])
 
 
 def _shrunk(region: Picture, halvings: int, before: npt.NDArray[np.intp]) -> Picture:

@@ -11,13 +11,14 @@ network frames; map cell (column j, row i) is centred on network pixel
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Geometry"]
+__all__ = ["Geometry", "moved"]
 
 Floats = npt.NDArray[np.floating]
 
@@ -84,25 +85,33 @@ class Geometry:
     def to_network(self, points: Floats) -> Floats:
         """Picture frame -> network frame. points: (..., 2 or more), x and y first; a copy."""
         factor, offset, first = map(np.asarray, (self.factor, self.offset, self.shown[:2]))
-        return _moved(points, factor, 0.5 * factor - 0.5 + offset - factor * first)
+        return _scaled(points, factor, 0.5 * factor - 0.5 + offset - factor * first)
 
     def to_picture(self, points: Floats) -> Floats:
         """Network frame -> picture frame, the inverse of `to_network`."""
         factor, offset, first = map(np.asarray, (self.factor, self.offset, self.shown[:2]))
-        return _moved(points, 1.0 / factor, (0.5 - offset) / factor - 0.5 + first)
+        return _scaled(points, 1.0 / factor, (0.5 - offset) / factor - 0.5 + first)
 
     def from_maps(self, points: Floats) -> Floats:
         """Map cells -> picture frame. points: (..., 2 or more), x and y first; a copy."""
         scale_x, shift_x, scale_y, shift_y = self.maps_to_picture
-        return _moved(points, np.array([scale_x, scale_y]), np.array([shift_x, shift_y]))
+        return _scaled(points, np.array([scale_x, scale_y]), np.array([shift_x, shift_y]))
 
 
-def _moved(points: Floats, scale: Floats, shift: Floats) -> Floats:
-    """x and y scaled and shifted in double precision; further columns are copied."""
+def moved(points: Floats, move: Callable[[Floats], Floats]) -> Floats:
+    """The points (..., 2 or more) with x and y as `move` gives them; further columns are copied.
+
+    Of whole numbers come float64, of others their own type.
+    """
     source = np.asarray(points)
     if source.ndim == 0 or source.shape[-1] < 2:
         raise ValueError(f"points must be (..., 2 or more) with x, y first, not {source.shape}")
     dtype = source.dtype if np.issubdtype(source.dtype, np.floating) else np.float64
-    moved = source.astype(dtype, copy=True)
-    moved[..., :2] = source[..., :2] * scale + shift
-    return moved
+    copy = source.astype(dtype, copy=True)
+    copy[..., :2] = move(source[..., :2])
+    return copy
+
+
+def _scaled(points: Floats, scale: Floats, shift: Floats) -> Floats:
+    """x and y scaled and shifted, in double precision."""
+    return moved(points, lambda xy: xy * scale + shift)
