@@ -3,8 +3,9 @@
     python training/export.py body --weights RUN/ema.pt --out OUT
 
 writes OUT/lite_body.onnx, from which `python -m openpose_ext.export body --format int8` makes the
-INT8 one, and OUT/lite_body_fp16.onnx, half as large, which is shipped and which `train.py --init`
-goes on from. Batch norms are folded into their convolutions. Each has its manifest beside it.
+INT8 one, and OUT/lite_body_fp16.onnx, half as large, which lies in `training/` and which
+`train.py --init` goes on from. Batch norms are folded into their convolutions. Each has its
+manifest beside it.
 """
 
 from __future__ import annotations

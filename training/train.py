@@ -1,6 +1,6 @@
 """Train a student, on a schedule of steps, with checkpoints it can be taken up from.
 
-    python training/train.py body --data DATA --out RUN --minutes 120 [--init lite_body_fp16.onnx]
+    python training/train.py body --data DATA --out RUN --minutes 120 [--init NETWORK]
     python training/train.py hand --data DATA --out RUN --steps 4000
 
 The schedule ends after so many steps or minutes, whichever is first. Run again with the same
