@@ -7,15 +7,12 @@ registry by the file's hash; only what neither says is read from the graph itsel
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import tempfile
 import tomllib
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from openpose_ext.backends.engines import exists
 from openpose_ext.backends.protocol import Graph, InputFormat
 from openpose_ext.errors import ModelError
 from openpose_ext.io.cache import file_digest
+from openpose_ext.io.whole import write_whole
 from openpose_ext.models.engines import describe_network
 from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
 
@@ -223,16 +221,12 @@ def _manifest_of(model_file: Path, backend: str, device: str) -> tuple[Manifest,
 
 
 def write_manifest(manifest: Manifest, model_file: Path) -> Path:
-    """Write `<file>.toml` for a network, whole or not at all; returns its path."""
+    """Write `<file>.toml` for a network, whole or not at all; returns its path.
+
+    Raises OutputError if it cannot be written.
+    """
     target = manifest_file(model_file)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(_to_toml(manifest))
-        os.replace(temporary, target)
-    except OSError:
-        os.unlink(temporary)
-        raise
+    write_whole(target, _to_toml(manifest).encode())
     return target
 
 
@@ -380,22 +374,13 @@ def _three(values: Any) -> tuple[float, ...]:
 
 
 def _to_toml(manifest: Manifest) -> str:
-    # JSON's strings, numbers and lists are TOML's, too.
-    text = partial(json.dumps, ensure_ascii=False)
+    import tomli_w  # whoever reads needs none of it
+
     source = manifest.input
-    lines = [
-        _FIRST_LINE,
-        *(
-            f"{key} = {text(value)}"
-            for key in _PLAIN_KEYS
-            if (value := getattr(manifest, key)) is not None
-        ),
-        "",
-        "[input]",
-        *(f"{key} = {text(getattr(source, key))}" for key in _INPUT_KEYS),
-        *([] if source.size is None else [f"size = {text(source.size)}"]),
-        "",
-        "[outputs]",
-        *(f"{text(name)} = {text(role)}" for name, role in manifest.outputs.items()),
-    ]
-    return "\n".join(lines) + "\n"
+    told = {key: getattr(manifest, key) for key in _PLAIN_KEYS}
+    table: dict[str, Any] = {key: value for key, value in told.items() if value is not None}
+    table["input"] = {key: getattr(source, key) for key in _INPUT_KEYS}
+    if source.size is not None:
+        table["input"]["size"] = source.size
+    table["outputs"] = dict(manifest.outputs)
+    return f"{_FIRST_LINE}\n{tomli_w.dumps(table)}"

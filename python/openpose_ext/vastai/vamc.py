@@ -12,11 +12,12 @@ The keys are those of the vendor's own configurations of OpenPose; `vastai/` has
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from openpose_ext.backends.vdsp import beside, vdsp_params
 from openpose_ext.errors import ModelError
@@ -195,42 +196,11 @@ def compiled_manifest(onnx_file: Path, manifest: Manifest) -> Manifest:
 
 
 def to_yaml(config: Mapping[str, Any]) -> str:
-    """A mapping of mappings, lists and plain values as YAML."""
-    return "".join(f"{line}\n" for line in _yaml_lines(config))
-
-
-def _yaml_lines(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping) and value:
-        for key, of_key in value.items():
-            if _is_plain(of_key):
-                yield f"{_key(key)}: {_plain(of_key)}"
-            else:
-                yield f"{_key(key)}:"
-                yield from (f"  {line}" for line in _yaml_lines(of_key))
-    elif not _is_plain(value):
-        for entry in value:
-            first, *others = _yaml_lines(entry)
-            yield f"- {first}"
-            yield from (f"  {line}" for line in others)
-    else:
-        yield _plain(value)
-
-
-def _key(key: str) -> str:
-    # "no", "on", "null" and some others mean something else to YAML.
-    return key if re.fullmatch(r"(?!true$|false$|null$)[a-z]\w{3,}", key, re.ASCII) else _plain(key)
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether it goes on one line: a scalar, or a list of scalars."""
-    if isinstance(value, Mapping):
-        return not value
-    return not isinstance(value, list) or not any(isinstance(e, (list, Mapping)) for e in value)
-
-
-def _plain(value: Any) -> str:
-    # JSON is YAML.
-    return json.dumps(value, ensure_ascii=False)
+    """A mapping of mappings, lists and plain values as YAML, in its order."""
+    text: str = yaml.safe_dump(
+        config, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
+    )
+    return text
 
 
 def _readme(kind: str, files: Vamc, manifest: Manifest) -> str:
