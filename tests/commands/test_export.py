@@ -442,7 +442,7 @@ def test_pictures_that_cannot_be_read_do_not_calibrate(
         (["--weights", "b.npy"], Exit.USAGE, "a file .pth, .pt, .caffemodel or .onnx is needed"),
         (["--weights", "b.caffemodel"], Exit.MODEL, "before the first layer, it has no weights"),
         (["--weights", "c.pth"], Exit.MODEL, "there is no network file c.pth"),
-        (["--weights", "empty.pth"], Exit.MODEL, "cannot be read as torch weights"),
+        (["--weights", "empty.pth"], Exit.MODEL, "empty.pth is empty"),
         (["hand"], Exit.MODEL, "holds the body network, not hand"),
         (["-o", "empty.pth"], Exit.OUTPUT, "a file of that name is in the way"),
     ],

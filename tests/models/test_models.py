@@ -157,6 +157,23 @@ def test_a_manifest_is_read_as_it_was_written(
     assert [file.name for file in network.parent.iterdir()] == ["network.onnx.toml"]
 
 
+def test_a_manifest_is_made_with_the_users_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        file = write_manifest(Manifest("body", "coco_18", {"maps": "heat+paf"}), tmp_path / "a")
+    finally:
+        os.umask(before)
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("content", ["a = " + "[" * 100000, "licence = 1979-05-27"])
+def test_hostile_manifests_are_broken(tmp_path: Path, content: str) -> None:
+    rest = 'kind = "body"\ntopology = "coco_18"\n[outputs]\nmaps = "heat+paf"\n'
+    manifest_file(tmp_path / "a.onnx").write_text(f"{content}\n{rest}")
+    with pytest.raises(ModelError, match=r"a\.onnx\.toml is broken"):
+        read_manifest(tmp_path / "a.onnx")
+
+
 def test_one_number_stands_for_all_channels(tmp_path: Path) -> None:
     network = tmp_path / "a.onnx"
     manifest_file(network).write_text(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -208,24 +210,96 @@ def test_a_file_of_the_other_network_is_refused(body: Path) -> None:
         load_hand(body)
 
 
+def safetensors(entries: dict[str, tuple[int, list[int], int] | None]) -> bytes:
+    """A file of tensors of type F32: how many bytes each has, its shape, how many it says."""
+    places = {
+        name: entry and {"dtype": "F32", "shape": entry[1], "data_offsets": [0, entry[2]]}
+        for name, entry in entries.items()
+    }
+    head = json.dumps(places).encode()
+    return struct.pack("<Q", len(head)) + head + bytes(sum(e[0] for e in entries.values() if e))
+
+
 class Unwanted:
     """Something that only a file that runs code can hold."""
 
 
-@pytest.mark.parametrize("content", [b"", b"no network", b"PK\x03\x04 cut short"])
-def test_what_is_no_file_of_weights_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"no network", "cannot be read as torch weights"),
+        (b"PK\x03\x04 cut short", "cannot be read as torch weights"),
+        (b"\n<!DOCTYPE html><html>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "is a pointer of Git LFS"),
+        (b"\x40\0\0\0\0\0\0\0{}", "cut off within its head"),
+        (safetensors({"a": (4, [2], 8)}), "does not fit its place"),
+        (safetensors({"a": (4, [1 << 60, 1 << 60], 8)}), "does not fit its place"),
+        (safetensors({"a": None}), "the place of a is not told"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
     file = tmp_path / "a.pth"
     with pytest.raises(ModelError, match="there is no network file"):
         load_body(file)
     file.write_bytes(content)
-    with pytest.raises(ModelError, match=r"a\.pth cannot be read as torch weights"):
+    with pytest.raises(ModelError, match=rf"a\.pth .*{reason}"):
+        load_body(file)
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "net", "params", "weights"])
+def test_weights_are_found_in_what_programs_wrap_them_in(body: Path, wrapper: str) -> None:
+    content = torch.load(body, weights_only=True)
+    torch.save({"epoch": 3, wrapper: content}, body)
+    found = load_body(body).state_dict()
+    assert all(any(torch.equal(value, one) for one in found.values()) for value in content.values())
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pth"])
+@pytest.mark.parametrize("dtype", ["F32", "F16"])
+def test_safetensors_are_read_under_any_name(
+    tmp_path: Path, body: Path, name: str, dtype: str
+) -> None:
+    content = torch.load(body, weights_only=True)
+    kind = {"F32": np.float32, "F16": np.float16}[dtype]
+    arrays = {key: value.numpy().astype(kind) for key, value in content.items()}
+    places, data = {"__metadata__": {"format": "pt"}}, b""
+    for key, array in arrays.items():
+        end = len(data) + array.nbytes
+        places[key] = {
+            "dtype": dtype,
+            "shape": [*array.shape],
+            "data_offsets": [len(data), end],
+        }
+        data += array.tobytes()
+    head = json.dumps(places).encode()
+    file = tmp_path / name
+    file.write_bytes(struct.pack("<Q", len(head)) + head + data)
+    first = load_body(file).get_submodule("model0")[0].weight.numpy()
+    np.testing.assert_array_equal(first, arrays["conv1_1.weight"].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (lambda: torch.empty(1 << 30, 1 << 30, device="meta"), "no values"),
+        (lambda: torch.sparse_coo_tensor(size=(1 << 20, 1 << 20), check_invariants=True), "sparse"),
+        (lambda: torch.zeros(1).expand(1 << 40), "made of fewer values"),
+    ],
+)
+def test_tensors_that_are_larger_than_their_file_are_refused_by_name(
+    body: Path, odd: Callable[[], object], reason: str
+) -> None:
+    file = changed(body, lambda weights: weights.update({"conv1_1.weight": odd()}))
+    with pytest.raises(ModelError, match=rf"conv1_1\.weight .*{reason}"):
         load_body(file)
 
 
 def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
     torch.save({"conv1_1.weight": Unwanted()}, tmp_path / "a.pth")
-    with pytest.raises(ModelError, match="cannot be read as torch weights"):
+    with pytest.raises(ModelError, match="it holds Python objects") as caught:
         load_body(tmp_path / "a.pth")
+    assert "weights_only" not in str(caught.value)
 
 
 def test_convolutions_are_numpys(body: Path) -> None:

@@ -198,6 +198,12 @@ def test_json_of_other_versions_is_read(
         ('{"people":[{"pose_keypoints_2d":[1,2,3]}]}', "1 parts; 18"),
         ('{"people":[{"hand_left_keypoints_2d":[1,2,3]}]}', "hand"),
         ("[" * 100000, "not OpenPose JSON"),
+        ('{"people":[{"person_id":[' + "9" * 30 + "]}]}", "more than 64 bits"),
+        ('{"people":[{"pose_keypoints_2d":[' + "9" * 400 + ",2,3]}]}", "numbers"),
+        (
+            '{"people":[],"canvas_width":99999999,"canvas_height":99999999}',
+            "its canvas is 99999999",
+        ),
     ],
 )
 def test_what_is_not_openpose_json_is_refused(tmp_path: Path, text: str, reason: str) -> None:
@@ -467,7 +473,7 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(OutputError, match=r"out cannot be made: a file of that name"):
         write_whole(tmp_path / "out/a.json", b"")
-    with pytest.raises(OutputError, match="Not a directory"):
+    with pytest.raises(OutputError, match=r"out cannot be made: a file of that name"):
         write_whole(tmp_path / "out/b/a.json", b"")
     (tmp_path / "folder.json").mkdir()
     with pytest.raises(OutputError, match="directory"):

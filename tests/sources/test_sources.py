@@ -350,6 +350,16 @@ def test_a_damaged_openpose_file_is_reported_and_the_others_kept(jsons: Path) ->
     assert "not OpenPose JSON" in str(error)
 
 
+def test_points_farther_than_any_picture_are_one_damaged_file(jsons: Path) -> None:
+    write_openpose(jsons / "walk_000000000003_keypoints.json", poses(person(1e9, 1e9)))
+    with open_source(jsons) as source:
+        assert source.size == (102, 52)
+        assert [frame.index for frame in source] == [0, 2, 10]
+    assert [str(error).partition(": ")[2] for error in source.errors] == [
+        "its points reach as far as 1000000000, 1000000000"
+    ]
+
+
 def test_openpose_files_of_pictures_and_of_several_videos(tmp_path: Path) -> None:
     for stem in ("b_000000000000", "b_000000000001", "a_000000000007", "photo", "12"):
         write_openpose(tmp_path / f"{stem}_keypoints.json", poses(person(1, 1)))

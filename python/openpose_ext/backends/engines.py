@@ -78,7 +78,7 @@ ENGINES: Mapping[str, _Engine] = {
     "torch": _Engine(
         ("torch",),
         'pip install "openpose_ext[torch]"',
-        (".pth", ".pt", ".caffemodel"),
+        (".pth", ".pt", ".safetensors", ".caffemodel"),
         reads_weights=True,
     ),
     "vsx": _Engine(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from openpose_ext.types.arrays import Floats, Size
 from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21
 
-__all__ = ["Decoded", "decode", "encode"]
+__all__ = ["LARGEST", "Decoded", "decode", "encode"]
 
 _BODY = "pose_keypoints_2d"
 _HANDS = ("hand_left_keypoints_2d", "hand_right_keypoints_2d")
@@ -27,7 +27,8 @@ _ALWAYS_EMPTY = (
 )
 _VERSION = 1.3
 _NO_ID = -1
-_LARGEST_SIDE = 1 << 24  # pixels; whole pixels are exact in float32 up to here
+# Pixels of a picture that people are drawn on: 800 MB. A file may come from a stranger.
+LARGEST = 1 << 28
 
 # The number of parts tells the skeleton; files do not name it.
 _KNOWN = (len(COCO_18.parts), len(BODY_25.parts))
@@ -131,9 +132,10 @@ def _canvas(content: Mapping[str, Any]) -> tuple[int, int] | None:
     told = content.get("canvas_width"), content.get("canvas_height")
     if told == (None, None):
         return None
-    sides = [s for s in told if isinstance(s, int) and 0 < s < _LARGEST_SIDE]
-    if len(sides) < 2:
-        raise ValueError(f"its canvas is {told[0]} x {told[1]}")
+    sides = [s for s in told if isinstance(s, int) and 0 < s <= LARGEST]
+    if len(sides) < 2 or sides[0] * sides[1] > LARGEST:
+        width, height = (repr(side)[:20] for side in told)
+        raise ValueError(f"its canvas is {width} x {height}")
     return sides[0], sides[1]
 
 
@@ -157,7 +159,7 @@ def _points(
     listed = person.get(key, person.get(key.removesuffix("_2d"))) or []
     try:
         points = np.asarray(listed, np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{key} is not a list of numbers") from error
     if points.ndim != 1 or points.size % 3 or not np.isfinite(points).all():
         raise ValueError(f"{key} is not a flat list x, y, score, ... of finite numbers")
@@ -193,4 +195,6 @@ def _person_id(person: Mapping[str, Any]) -> int:
     value = listed[0] if isinstance(listed, list) and listed else listed
     if isinstance(value, bool) or not isinstance(value, int):
         return _NO_ID
+    if not -(1 << 63) <= value < 1 << 63:
+        raise ValueError("a person_id has more than 64 bits")
     return value

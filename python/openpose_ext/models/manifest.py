@@ -103,6 +103,8 @@ class Manifest:
                 raise ValueError(
                     f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
                 )
+        if not isinstance(self.licence, str):
+            raise ValueError(f"licence must be a text, not {self.licence!r}")
         if not isinstance(self.stride, int) or self.stride < 1:
             raise ValueError(f"stride must be a whole number of pixels, not {self.stride!r}")
         if self.crop is not None and (
@@ -243,7 +245,7 @@ def registry(file: Path = _REGISTRY) -> tuple[Registered, ...]:
         _refuse_unknown(dict.fromkeys(p for entry in entries for p in entry.parts), files)
     except OSError as error:
         raise ModelError(f"the registry {file} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"the registry {file} is broken: {error}") from error
     return entries
 
@@ -325,7 +327,7 @@ def _registered(model_file: Path) -> Manifest | None:
 def _parsed_file(file: Path) -> Manifest:
     try:
         return _from_table(tomllib.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"the manifest {file} is broken: {error}") from error
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.errors import SourceError
+from openpose_ext.formats.openpose_json import LARGEST
 from openpose_ext.sources.openpose_json import read_openpose
 from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
 from openpose_ext.types.arrays import Picture
@@ -69,6 +70,7 @@ class OpenPoseFiles(Source):
         for file in self._files:
             try:
                 poses = read_openpose(file.path, size=self.size, topology=self._topology)
+                _refuse_far(file.path, _farthest(poses))
             except SourceError as error:
                 self._note(error)
                 continue
@@ -84,10 +86,12 @@ class OpenPoseFiles(Source):
         for file in self._files:
             try:
                 poses = read_openpose(file.path)
+                reach = _farthest(poses)
+                _refuse_far(file.path, reach)
             except SourceError as error:
                 damaged = error
                 continue
-            far = np.maximum(far, _farthest(poses))
+            far = np.maximum(far, reach)
             if topology is None or len(poses):
                 topology = poses.topology
             if size is not None and len(poses):
@@ -96,6 +100,7 @@ class OpenPoseFiles(Source):
             raise damaged or SourceError(
                 f"{self.name}: it has no files *_keypoints.json among the frames asked for"
             )
+        _refuse_far(Path(self.name), far)
         width, height = (2 * math.floor(coordinate / 2 + 1) for coordinate in far)
         return size or (width, height), topology
 
@@ -139,6 +144,12 @@ def _farthest(poses: Poses) -> npt.NDArray[np.float32]:
     points = np.concatenate([poses.keypoints.reshape(-1, 3), hands])
     farthest: npt.NDArray[np.float32] = points[:, :2].max(axis=0, initial=0)
     return farthest
+
+
+def _refuse_far(path: Path, reach: npt.NDArray[np.float32]) -> None:
+    """Raise SourceError if a picture that holds the points would be too large for any memory."""
+    if max(1.0, float(reach[0])) * max(1.0, float(reach[1])) > LARGEST:
+        raise SourceError(f"{path}: its points reach as far as {reach[0]:.0f}, {reach[1]:.0f}")
 
 
 @dataclass(frozen=True)

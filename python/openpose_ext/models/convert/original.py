@@ -7,6 +7,7 @@ three times in all. So any input whose sides are multiples of 8 gives maps of an
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from openpose_ext.errors import ModelError
 from openpose_ext.models.convert.caffemodel import read_caffemodel
+from openpose_ext.models.convert.safetensors import is_safetensors, read_safetensors
 
 __all__ = [
     "OUTPUTS",
@@ -337,11 +339,16 @@ _OTHERS = {
 }
 
 
+# What training programs put the weights under.
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params", "weights")
+
+
 def load_body(path: str | PathLike[str], *, relu_heat: bool = False) -> BodyNet:
     """The COCO body network with the weights of a file such as `body_pose_model.pth`, on the CPU.
 
     A .caffemodel is read as Caffe's, all else as torch's: there keys with and without a prefix
-    (`model0.conv1_1.weight`) are understood, also inside of "state_dict" or "model". A file of a
+    (`model0.conv1_1.weight`) are understood, also inside of "state_dict", "model", "params" and the
+    like, and safetensors are, under any name. A file of a
     thinner network (see `BodyNet`) gives that one. Everything becomes float32.
 
     Warns of layers with weights that a .caffemodel has beside the network's.
@@ -388,14 +395,12 @@ def _read(file: Path) -> dict[str, Tensor]:
         raise ModelError(f"there is no network file {file}")
     if _is_caffe(file):
         return {key: torch.from_numpy(values) for key, values in read_caffemodel(file).items()}
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{file} cannot be read as torch weights: {reason}") from error
-    for entry in ("state_dict", "model"):  # as training programs wrap them
-        if isinstance(content, Mapping) and isinstance(content.get(entry), Mapping):
-            content = content[entry]
+    content = _loaded(file)
+    while isinstance(content, Mapping):  # as training programs wrap them
+        inner = [content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)]
+        if not inner:
+            break
+        content = inner[0]
     if not isinstance(content, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
     ):
@@ -403,12 +408,68 @@ def _read(file: Path) -> dict[str, Tensor]:
             f"{file} holds {type(content).__name__}, not tensors by name; the public files are "
             'flat: "conv1_1.weight", ...'
         )
+    for key, value in content.items():
+        odd = _oddity(value)
+        if odd:
+            raise ModelError(f"{file} is no file of weights: {key} {odd}")
     weights: dict[str, Tensor] = {}
     for key, value in content.items():
         if _short(key) in weights:
             raise ModelError(f"{file} has {_short(key)} twice, under {key} and another prefix")
         weights[_short(key)] = value
     return weights
+
+
+def _loaded(file: Path) -> object:
+    """What a file of torch's, or of safetensors, holds. Nothing in it is executed."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(512)
+        if is_safetensors(head):
+            return read_safetensors(file)
+        other = _other_kind(head)
+        if other:
+            raise ModelError(f"{file} {other}")
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
+    except OSError as error:
+        raise ModelError(f"{file}: {error.strerror or error}") from error
+    except Exception as error:  # an unpickler raises whatever damaged bytes lead to
+        objects = re.search(r"GLOBAL (\S+)", str(error))
+        if objects:
+            reason = (
+                f"it holds Python objects ({objects[1]}), which may run anything and are not "
+                "loaded; save the network's state_dict alone"
+            )
+        elif isinstance(error, pickle.UnpicklingError):
+            reason = "it is damaged, or was not written by torch.save"
+        else:
+            reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{file} cannot be read as torch weights: {reason}") from error
+
+
+def _other_kind(head: bytes) -> str:
+    """What a file is that is no file of weights, by its first bytes; "" if that is not plain."""
+    if not head:
+        return "is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself; fetch that with `git lfs pull`"
+    text = head.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        return "is a web page, not the file it offers; download it again"
+    return ""
+
+
+def _oddity(value: Tensor) -> str:
+    """Why a tensor is not taken, such as one that is larger than what the file holds of it."""
+    if value.is_meta:
+        return "has a shape, and no values"
+    if value.layout != torch.strided or value.is_quantized:
+        return "is sparse or quantised; dense tensors are needed"
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        return f"is {tuple(value.shape)} made of fewer values"
+    return ""
 
 
 def _is_caffe(file: Path) -> bool:
