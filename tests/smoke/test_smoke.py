@@ -76,24 +76,20 @@ def test_a_video_gives_as_many_drawn_frames_as_it_has(clip: Path, tmp_path: Path
 def test_the_page_answers_for_a_picture_and_a_video(clip: Path) -> None:
     for module in ("starlette", "uvicorn"):
         pytest.importorskip(module, reason="the extra `serve` is not installed")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "openpose_ext.serve", "--port", "0"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert server.stdout is not None
-        address = server.stdout.readline().split()[2].rstrip("/")
-        for file, frames in ((DEMO, 1), (clip, FRAMES)):
-            request = urllib.request.Request(
-                f"{address}/api/people?name={file.name}", file.read_bytes(), method="POST"
-            )
-            with urllib.request.urlopen(request, timeout=120) as answer:
-                lines = [json.loads(line) for line in answer]
-            assert sum(bool(line.get("people")) for line in lines) == frames, lines
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(60)
+    command = [sys.executable, "-m", "openpose_ext.serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().split()[2].rstrip("/")
+            for file, frames in ((DEMO, 1), (clip, FRAMES)):
+                url = f"{address}/api/people?name={file.name}"
+                request = urllib.request.Request(url, file.read_bytes(), method="POST")
+                with urllib.request.urlopen(request, timeout=120) as answer:
+                    *_, last = map(json.loads, answer)
+                assert (last["state"], last["frames"], last["problems"]) == ("done", frames, [])
+                assert last["frame"]["people"]
+        finally:
+            server.send_signal(signal.SIGINT)
 
 
 def test_a_batch_gives_the_same_people_as_rows(clip: Path, tmp_path: Path) -> None:
