@@ -263,9 +263,10 @@ def _input_size(job: Job, manifest: Manifest, info: BackendInfo) -> Size:
     """(width, height) of the inputs. ValueError where the network takes none such."""
     if info.fixed_size is not None:
         if job.size not in (None, info.fixed_size):
+            width, height = info.fixed_size
             raise ValueError(
-                f"{info.model.name} takes pictures of {info.fixed_size[0]} x {info.fixed_size[1]} "
-                f"only, not of {job.size[0]} x {job.size[1]}"
+                f"{info.model.name} takes pictures of {width} x {height} only, not of "
+                f"{job.size[0]} x {job.size[1]}: give -s [3,{height},{width}]"
             )
         return info.fixed_size
     if job.size is None:
