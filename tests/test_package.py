@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import openpose_ext
+from openpose_ext import __main__ as console
 from openpose_ext import _core
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,6 +62,14 @@ def test_the_version_is_the_package_s() -> None:
         else:
             assert done.returncode == 2
             assert "usage: openpose-ext COMMAND" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["infer", "eval", "export", "weights", "perf", "datalist"])
+def test_every_command_is_a_word_behind_the_package(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert console.main([command, "--help"]) == 0
+    assert "usage: " in capsys.readouterr().out
 
 
 def test_names_that_are_not_there_are_attribute_errors_and_all_others_are_listed() -> None:

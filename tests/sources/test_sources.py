@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -266,6 +267,30 @@ def test_frames_of_arrays_are_pictures_too() -> None:
     assert np.array_equal(at_size(frame, (30, 20)), resized(noise, (30, 20)))
     assert frame.poses is None
     assert repr(frame) == "Frame('a', 3, 0.500 s, 60x40)"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"step": 1.5}, "step must be a whole number, not 1.5"),
+        ({"first": "2"}, "first must be a whole number, not '2'"),
+        ({"last": 2.5}, "last must be a whole number, not 2.5"),
+        ({"first": None}, "first must be a whole number, not None"),
+    ],
+)
+def test_a_view_counts_in_whole_numbers(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        View(**options)
+
+
+def test_what_is_no_input_is_refused() -> None:
+    for wrong in (3.5, None, {"a.png"}):
+        with pytest.raises(TypeError, match=f"not {type(wrong).__name__}"):
+            open_source(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="the list of inputs is empty"):
+        open_source([])
+    with pytest.raises(TypeError, match="view must be a View or None, not str"):
+        open_source("a.png", view="every second")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -640,6 +640,12 @@ def test_options_of_another_type_are_refused_where_they_are_given(
         op.DecodeOptions(**changed)
 
 
+def test_options_are_no_dict() -> None:
+    for use in (op.decode_body, lambda *maps, options: decode_bodies([maps], options=options)):
+        with pytest.raises(TypeError, match="options must be DecodeOptions or None, not dict"):
+            use(*empty_maps(4, 5), options={"fill": True})
+
+
 def test_options_may_be_numpy_s_numbers() -> None:
     options = op.DecodeOptions(
         peak_threshold=np.float32(0.5), min_parts=np.int64(2), fill=np.bool_(False)

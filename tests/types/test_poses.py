@@ -225,5 +225,14 @@ def test_arrays_that_do_not_fit_are_named(name: str, wrong: np.ndarray[Any, Any]
         replace(some_people(), **changed)
 
 
+def test_lists_are_no_arrays_and_nobody_is_chosen_less_than_none() -> None:
+    with pytest.raises(TypeError, match="keypoints must be a NumPy array, not list"):
+        replace(some_people(1), keypoints=[[0, 0, 0]] * 18)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="scores must be a NumPy array, not NoneType"):
+        replace(some_people(1), scores=None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="count must be 0 or more, not -1"):
+        some_people().most_prominent(-1)
+
+
 def test_repr_is_a_line() -> None:
     assert repr(some_people()) == "Poses(4 people, coco_18, 640x480)"

@@ -37,9 +37,16 @@ def open_source(
     from openpose_ext.sources.files import Files
     from openpose_ext.sources.listing import find_inputs
     from openpose_ext.sources.openpose_files import OpenPoseFiles
-    from openpose_ext.sources.source import AS_IT_IS
+    from openpose_ext.sources.source import AS_IT_IS, View
     from openpose_ext.sources.video import Video
 
+    if not isinstance(inputs, (int, str, os.PathLike, Sequence)):
+        raise TypeError(
+            "inputs must be a path, an address, a webcam's number or a list of paths, not "
+            f"{type(inputs).__name__}"
+        )
+    if view is not None and not isinstance(view, View):
+        raise TypeError(f"view must be a View or None, not {type(view).__name__}")
     view = view or AS_IT_IS
     if isinstance(inputs, int):
         return webcam(inputs, view=view, report=report)
@@ -48,6 +55,8 @@ def open_source(
         if is_address(name):
             return open_address(name, view=view, threads=threads, report=report)
         inputs = [name]
+    if not inputs:
+        raise ValueError("there is nothing to open: the list of inputs is empty")
     files = find_inputs(inputs).files
     if len(files) > 1:
         return Files(files, view=view, threads=threads, report=report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal, Self
 
 import cv2
@@ -40,6 +41,10 @@ class View:
     flip: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("first", "last", "step", "rotate"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) and (name != "last" or value is not None):
+                raise TypeError(f"{name} must be a whole number, not {value!r}")
         if self.last == -1:
             object.__setattr__(self, "last", None)
         if self.first < 0:

@@ -148,7 +148,7 @@ def decode_body(
             topology.core,
             geometry.maps_to_picture,
             geometry.picture,
-            (options or _FAST).core,
+            _core_options(options),
         )
         return _poses(keypoints, scores, filled, topology, geometry)
     if mode == "reference":
@@ -187,7 +187,7 @@ def decode_bodies(
     ]
     if threads is None:
         threads = own_cores()
-    decoded = _core.decode_many(jobs, topology.core, (options or _FAST).core, threads)
+    decoded = _core.decode_many(jobs, topology.core, _core_options(options), threads)
     return [
         _poses(keypoints, scores, filled, topology, geometry)
         for (keypoints, scores, filled), geometry in zip(decoded, geometries, strict=True)
@@ -258,7 +258,7 @@ def find_peaks(
     heat: Floats, *, topology: Topology = COCO_18, options: DecodeOptions | None = None
 ) -> list[npt.NDArray[np.float32]]:
     """Peaks of each part: K arrays (n, 3) of x, y in map cells and score."""
-    return _core.find_peaks(heat, topology.core, (options or _FAST).core)
+    return _core.find_peaks(heat, topology.core, _core_options(options))
 
 
 def connect(
@@ -269,7 +269,7 @@ def connect(
     options: DecodeOptions | None = None,
 ) -> list[npt.NDArray[np.float32]]:
     """Chosen connections of each limb: L arrays (n, 3) of a, b (indices of peaks) and score."""
-    return _core.connect(peaks, paf, topology.core, (options or _FAST).core)
+    return _core.connect(peaks, paf, topology.core, _core_options(options))
 
 
 def _poses(
@@ -281,6 +281,12 @@ def _poses(
 ) -> Poses:
     """What the core has found; the arrays are new."""
     return Poses(owned(keypoints), owned(scores), owned(filled), topology, geometry.picture)
+
+
+def _core_options(options: DecodeOptions | None) -> _core.DecodeOptions:
+    if options is not None and not isinstance(options, DecodeOptions):
+        raise TypeError(f"options must be DecodeOptions or None, not {type(options).__name__}")
+    return (options or _FAST).core
 
 
 def _geometry_of(heat: Floats, stride: int) -> Geometry:

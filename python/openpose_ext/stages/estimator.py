@@ -148,6 +148,12 @@ class PoseEstimator:
     ) -> None:
         if options is not None and not isinstance(options, DecodeOptions):
             raise TypeError(f"options must be DecodeOptions or None, not {type(options).__name__}")
+        if streams is not None and (not isinstance(streams, int) or streams < 1):
+            raise ValueError(f"streams must be a whole number of at least 1, not {streams!r}")
+        if not isinstance(device, str):
+            raise TypeError(f'device must be a text such as "cpu", not {device!r}')
+        if normalise is not None and len(tuple(normalise)) != 2:
+            raise ValueError(f"normalise must be a mean and a divisor, not {normalise!r}")
         body, hand = _chosen(body), _chosen(hand)
         if body is None and hand is None:
             raise ValueError("a body network, a hand network, or both are needed")

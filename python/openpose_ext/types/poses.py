@@ -71,8 +71,10 @@ class Poses:
             ("ids", (people,), _WHOLE),
         ):
             array = getattr(self, name)
-            if array is None:
+            if array is None and name in ("hands", "ids"):
                 continue
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
             if array.shape != shape or array.dtype != dtype:
                 raise ValueError(
                     f"{name} must be {shape} {dtype}, not {array.shape} {array.dtype} "
@@ -171,6 +173,8 @@ class Poses:
         OpenPose's `--number_people_max`: by score times the root of the area that their seen parts
         span; of equals the first.
         """
+        if count < 0:
+            raise ValueError(f"count must be 0 or more, not {count}")
         if count >= len(self):
             return self
         seen = (self.keypoints[..., 2] > FILLED_SCORE)[..., None]
