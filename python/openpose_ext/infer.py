@@ -399,7 +399,8 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=HAND_THRESHOLD,
         metavar="SCORE",
-        help="Draw hand points that score above this (default %(default)s)",
+        help=f"Draw hand points that score above this (default {HAND_THRESHOLD}; with --mode zoo "
+        f"{FILLED_SCORE}, which is all)",
     )
     add("--render_pose", type=int, default=-1, metavar="N", help="0 draws no people")
     add("--disable_blending", action="store_true", help="Draw on black instead of on the picture")

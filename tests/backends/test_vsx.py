@@ -563,6 +563,32 @@ def test_the_scripts_rules_come_with_its_flags_and_ours_with_one_more(
         assert np.abs(found - expected)[seen].max() < 0.01
 
 
+@pytest.mark.parametrize(
+    ("words", "threshold"),
+    [([], 0.05), (["--mode", "fast"], 0.2), (["--hand_render_threshold", "0.2"], 0.2)],
+)
+def test_the_script_draws_every_point_of_a_hand(
+    vaststreamx: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    threshold: float,
+) -> None:
+    drawing = importlib.import_module("openpose_ext.run.results")
+    thresholds = []
+
+    def draw(canvas: np.ndarray, poses: Poses, **options: Any) -> np.ndarray:
+        thresholds.append(options["hand_threshold"])
+        return canvas
+
+    monkeypatch.setattr(drawing, "draw", draw)
+    prefix = compiled_networks.write(tmp_path / "mod")
+    write_picture(tmp_path / "a.png", noise(1)[0])
+    line = ["--file_path", tmp_path / "a.png", "--body_prefix_path", prefix, "-o", tmp_path / "out"]
+    assert infer([str(word) for word in [*line, *words]]) == Exit.DONE
+    assert thresholds == [threshold]
+
+
 def test_drawn_pictures_keep_the_names_of_inputs_that_share_a_stem(tmp_path: Path) -> None:
     for name in ("a.jpg", "a.png", "b.bmp"):
         write_picture(tmp_path / "in" / name, noise(1)[0])

@@ -12,6 +12,7 @@ from typing import Any
 
 from openpose_ext.cli.values import positive
 from openpose_ext.errors import UsageError
+from openpose_ext.types.scores import FILLED_SCORE, HAND_THRESHOLD
 
 __all__ = ["add_zoo_flags", "card_options", "translate_zoo_flags"]
 
@@ -55,7 +56,7 @@ def add_zoo_flags(parser: argparse.ArgumentParser) -> None:
     add("--device_id", metavar="DIES", help="Same as --device: 0, or several dies such as 0,1")
     add("--file_path", metavar="PATH", help="Same as INPUT, but skips subfolders")
     add("--save_dir", metavar="DIR", help="Same as -o, but drawn pictures keep the inputs' names")
-    parser.set_defaults(mode=None)  # depends on these flags
+    parser.set_defaults(mode=None, hand_render_threshold=None)  # depend on these flags
 
 
 def translate_zoo_flags(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -64,6 +65,8 @@ def translate_zoo_flags(args: argparse.Namespace, parser: argparse.ArgumentParse
         args.inputs = [*args.inputs, args.file_path]
         args.flat = True
     args.mode = args.mode or ("zoo" if args.body_prefix_path else "fast")
+    if args.hand_render_threshold is None:  # the script draws every point
+        args.hand_render_threshold = FILLED_SCORE if args.mode == "zoo" else HAND_THRESHOLD
     if args.body_prefix_path or args.hand_prefix_path:
         if args.backend not in ("auto", "vsx"):
             raise UsageError(f"--backend {args.backend} runs no networks compiled for a card")

@@ -72,7 +72,7 @@ Whether the compiler takes other sizes is not documented.
 
 _USE = {
     "body": "--backend vsx --body {folder}/mod",
-    "hand": "--body_prefix_path BODY/mod --hand_prefix_path {folder}/mod",
+    "hand": "--backend vsx --body BODY/mod --hand {folder}/mod",
 }
 
 
