@@ -875,7 +875,17 @@ def test_maps_candidates_and_units_come_from_the_network(tmp_path: Path) -> None
     assert json.loads((out / "a_controlnet.json").read_text())[0]["canvas_width"] == 256
 
 
-def test_ctrl_c_finishes_the_video_that_was_begun(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGINT, "interrupted"),
+        (signal.SIGTERM, "ended by SIGTERM"),
+        (signal.SIGHUP, "ended by SIGHUP"),
+    ],
+)
+def test_ctrl_c_and_its_like_finish_the_video_that_was_begun(
+    tmp_path: Path, number: signal.Signals, words: str
+) -> None:
     video, out = write_clip(tmp_path / "long.mp4", 3000), tmp_path / "out"
     process = subprocess.Popen(
         [sys.executable, "-m", "openpose_ext.infer", video, "-o", out, "--height", "32"],
@@ -886,10 +896,10 @@ def test_ctrl_c_finishes_the_video_that_was_begun(tmp_path: Path) -> None:
     end = time.monotonic() + 60
     while len(list(out.glob("*.json"))) < 20 and time.monotonic() < end:
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
-    assert stderr.strip() == "openpose-ext: interrupted"
+    assert process.returncode == 128 + number, stderr
+    assert stderr.strip() == f"openpose-ext: {words}"
     assert 1 <= len(shown(out / "long_rendered.mp4")) < 3000
     assert pd.read_csv(out / "long.csv", dtype={"id": "Int64"}) is not None
     assert not list(out.glob(".*")), "nothing half-written"
@@ -975,3 +985,20 @@ def test_after_two_dashes_names_may_begin_with_a_minus(tmp_path: Path) -> None:
     run = command(*words, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "out" / "-name_keypoints.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"), [("2>&-", 0), (">&- 2>&-", 0), (">/dev/full", 4), ("| true", 0)]
+)
+def test_streams_that_are_closed_or_full_end_in_no_traceback(
+    tmp_path: Path, redirection: str, code: int
+) -> None:
+    cv2.imwrite(os.fspath(tmp_path / "a.png"), np.zeros((32, 32, 3), np.uint8))
+    words = f"{sys.executable} -m openpose_ext.infer a.png --write_json out --height 64"
+    run = subprocess.run(
+        f"{words} {redirection}", shell=True, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == code
+    assert "Traceback" not in run.stdout + run.stderr
+    assert "Exception ignored" not in run.stderr
+    assert (tmp_path / "out" / "a_keypoints.json").is_file()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 
 from openpose_ext.errors import BackendError, ModelError, OutputError, UsageError
 
-__all__ = ["Exit", "ended", "exit_code"]
+__all__ = ["Ended", "Exit", "ended", "exit_code"]
 
 
 class Exit(IntEnum):
@@ -27,17 +32,22 @@ class Exit(IntEnum):
 
 
 def exit_code(command: Callable[[], int]) -> int:
-    """Run a command and turn what it raises into an exit code, with the reason on stderr."""
-    for stream in (sys.stdout, sys.stderr):
-        # File names need not be text; what cannot be printed must not end the run.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    """Run a command and turn what it raises into an exit code, with the reason on stderr.
+
+    SIGTERM and SIGHUP end it as Ctrl-C does: what is begun is finished.
+    """
+    _mend_streams()
     usual = warnings.formatwarning
     warnings.formatwarning = _worded
     try:
-        return command()
+        with _ending_signals():
+            code = command()
+        sys.stdout.flush()  # what cannot be printed shall not be a traceback of the interpreter's
+        return code
     except SystemExit as error:  # argparse, which has printed its sentence
         return error.code if isinstance(error.code, int) else Exit.DONE
+    except Ended as error:
+        return ended(128 + error.number, f"ended by {signal.Signals(error.number).name}")
     except KeyboardInterrupt:
         return ended(Exit.INTERRUPTED, "interrupted")
     except UsageError as error:
@@ -46,17 +56,86 @@ def exit_code(command: Callable[[], int]) -> int:
         return ended(Exit.MODEL, error)
     except OutputError as error:
         return ended(Exit.OUTPUT, error)
+    except OSError as error:
+        # What concerns a file names it, or is an OutputError by now.
+        if error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EBADF):
+            return _without_stdout(error)
+        return _internal()
     except Exception:
-        traceback.print_exc()
-        return ended(Exit.INTERNAL, "internal error; please report it with the lines above")
+        return _internal()
     finally:
         warnings.formatwarning = usual
 
 
-def ended(code: Exit, reason: object) -> Exit:
+class Ended(KeyboardInterrupt):
+    """A signal asks the command to end, as Ctrl-C does."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def _ending_signals() -> Iterator[None]:
+    """Raise `Ended` where SIGTERM or SIGHUP comes, if nobody has decided what they do.
+
+    The same signal again ends what finishing is going on, and keeps what is whole. Another one,
+    such as the SIGHUP that follows a SIGTERM where a terminal is closed, asks for nothing new.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: set[int] = set()
+
+    def end(number: int, _: object) -> None:
+        first = not came
+        came.add(number)
+        if first or came == {number}:
+            raise Ended(number)
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for name in names if signal.getsignal(number := getattr(signal, name)) == 0]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            if signal.getsignal(number) is end:
+                signal.signal(number, signal.SIG_DFL)
+
+
+def ended(code: int, reason: object) -> int:
     """Say on stderr why a command ends; returns the code."""
-    print(f"openpose-ext: {reason}", file=sys.stderr)
+    with suppress(OSError):
+        print(f"openpose-ext: {reason}", file=sys.stderr)
     return code
+
+
+def _internal() -> int:
+    with suppress(OSError):
+        traceback.print_exc()
+    return ended(Exit.INTERNAL, "internal error; please report it with the lines above")
+
+
+def _mend_streams() -> None:
+    """Make stdout and stderr such that nothing that is printed ends the run."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed, as by `2>&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # as long as the process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be text
+
+
+def _without_stdout(error: OSError) -> int:
+    """The code where nobody reads what is printed, or it cannot be written."""
+    # What is left in its buffer would raise once more when the interpreter ends.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 128 + 13  # SIGPIPE's, which shells expect of a reader that left, as `| head` does
+    return ended(Exit.OUTPUT, f"nothing can be printed: {error.strerror or error}")
 
 
 def _worded(
