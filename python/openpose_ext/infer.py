@@ -10,6 +10,7 @@ import argparse
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
@@ -446,12 +447,25 @@ def _results(args: argparse.Namespace, streams: int) -> Results:
     if all(place is None for place in given.values()):
         drawn = ("images", "video") if args.render_pose != 0 else ()
         given = dict.fromkeys((*drawn, "json", "txt", "csv"), "")
-    places = {k: Path(place or args.output) for k, place in given.items() if place is not None}
+    output = Path(args.output)
+    places = {
+        k: Path(place) if place else output for k, place in given.items() if place is not None
+    }
+    if output.is_file():
+        raise UsageError(f"results cannot go to {output}: it is a file, not a folder")
+    known = {suffix for suffixes in FILE_SUFFIXES.values() for suffix in suffixes}
+    if output in places.values() and output.suffix.lower() in known:
+        warnings.warn(f"-o {output} is a folder; --write_... FILE names a file", stacklevel=1)
     for kind, place in places.items():
-        if place.is_file() and not Results.is_file(kind, place):
+        if place == output:
+            continue
+        suffixes = FILE_SUFFIXES.get(kind, ())
+        if place.suffix.lower() in suffixes:
+            if place.is_dir():
+                raise UsageError(f"--write_{kind} {place}: it is a folder, not a file")
+        elif place.is_file():
             raise UsageError(f"results cannot go to {place}: it is a file, not a folder")
-        suffixes = FILE_SUFFIXES.get(kind)
-        if suffixes and place.suffix.lower() not in (*suffixes, "") and not place.is_dir():
+        elif suffixes and place.suffix and not place.is_dir():
             raise UsageError(
                 f"--write_{kind} {place}: give a folder, or a file {' or '.join(suffixes)}"
             )
@@ -480,6 +494,7 @@ def _results(args: argparse.Namespace, streams: int) -> Results:
         candidates=args.part_candidates,
         video_rate=args.write_video_fps if args.write_video_fps > 0 else None,
         threads=max(1, streams // 2),
+        output=output,
         drawn_as={} if args.save_dir else None,
     )
 

@@ -1002,3 +1002,26 @@ def test_streams_that_are_closed_or_full_end_in_no_traceback(
     assert "Traceback" not in run.stdout + run.stderr
     assert "Exception ignored" not in run.stderr
     assert (tmp_path / "out" / "a_keypoints.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["run1.5", "day.mp4", "day.csv"])
+def test_output_is_a_folder_whatever_it_ends_in(tmp_path: Path, name: str) -> None:
+    write_clip(tmp_path / "a.mp4", 3)
+    run = command("a.mp4", "-o", name, "--height", "32", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert ("is a folder" in run.stderr) == (name != "run1.5")
+    assert {"a.csv", "a_rendered.mp4"} <= {file.name for file in (tmp_path / name).iterdir()}
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", 3)
+    (tmp_path / "all.csv").mkdir()
+    run = command("a.mp4", "--write_csv", "all.csv", cwd=tmp_path)
+    assert run.returncode == 2
+    assert "all.csv: it is a folder, not a file" in run.stderr
+
+
+def test_a_host_that_nobody_has_is_not_called_damaged(tmp_path: Path) -> None:
+    run = command("rtsp://nobody.invalid/door", "--write_csv", "a.csv", cwd=tmp_path)
+    assert run.returncode == 1
+    assert "cannot be reached" in run.stderr

@@ -154,7 +154,7 @@ def test_no_picture_is_no_file(tmp_path: Path) -> None:
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     for name in ("a.avi", "a", "a.mp4.txt"):
-        with pytest.raises(ValueError, match=r"written as \.mp4, \.m4v, \.mkv"):
+        with pytest.raises(ValueError, match=r"written as \.mp4, \.m4v, \.mov, \.mkv"):
             VideoWriter(tmp_path / name)
     writer = VideoWriter(tmp_path / "a.mp4")
     writer.add(grey(0))

@@ -74,7 +74,9 @@ def open_container(
             },
         )
     except av.error.FFmpegError as error:
-        raise SourceError(f"{name}: {reason(error)}") from error
+        unreached = is_address(name) and error.errno == errno.EIO  # also of names that nobody has
+        why = "cannot be reached: unknown host, or no network" if unreached else reason(error)
+        raise SourceError(f"{name}: {why}") from error
 
 
 def _open(file: str | IO[bytes], **options: Any) -> InputContainer:

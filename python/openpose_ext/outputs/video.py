@@ -35,7 +35,7 @@ __all__ = ["VIDEO_SUFFIXES", "VideoWriter"]
 _Timed: TypeAlias = "tuple[Fraction, Packet[AudioStream]]"
 
 # What a file may end in, and libav's name of the container. Frames may last differently in all.
-VIDEO_SUFFIXES = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska"}
+VIDEO_SUFFIXES = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 # The encoders in the order they are taken: hardly to be told from the drawn picture by eye, and
 # fast. PyAV's wheels have the first. A libav built by others may not, and all of them the second.

@@ -139,6 +139,7 @@ class Results:
     candidates  whether JSON has all peaks, too
     video_rate  frames a second of videos, None for the source's
     threads     of the video's encoder
+    output      the folder of what was given no place of its own: one, whatever it ends in
     drawn_as    what drawn pictures are called instead of `<name>_rendered`, by name; the plan of a
                 run puts the inputs' own names in. None for all as usual
     """
@@ -152,6 +153,7 @@ class Results:
     candidates: bool = False
     video_rate: float | None = None
     threads: int = 1
+    output: Path | None = None
     drawn_as: Mapping[Path, Path] | None = None
 
     @property
@@ -207,10 +209,9 @@ class Results:
             if kind in _OF_MANY
         }
 
-    @staticmethod
-    def is_file(kind: str, place: Path) -> bool:
-        """Whether a place given for a kind is the file itself, by its suffix."""
-        return place.suffix.lower() in FILE_SUFFIXES.get(kind, ())
+    def is_file(self, kind: str, place: Path) -> bool:
+        """Whether the place of a kind is the file itself, by its suffix."""
+        return place != self.output and place.suffix.lower() in FILE_SUFFIXES.get(kind, ())
 
     def have(self, name: Path) -> bool:
         """Whether all files of one frame exist."""

@@ -244,8 +244,8 @@ def webcam(
                 view=view,
                 report=report,
             )
-    which = "no camera" if number == -1 else f"camera {number}"
-    raise SourceError(f"{which} can be opened; is it plugged in, and does nobody else use it?")
+    which = "no camera can" if number == -1 else f"camera {number} cannot"
+    raise SourceError(f"{which} be opened; is it plugged in, and does nobody else use it?")
 
 
 class _StreamFeed:
