@@ -553,7 +553,7 @@ def test_a_folder_that_cannot_be_made_is_exit_4_before_any_work(
 ) -> None:
     Path("file").touch()
     assert run_here("in", "-o", "file/out") == 4
-    assert "file/out cannot be made: Not a directory" in capsys.readouterr().err
+    assert "file cannot be made: a file of that name is in the way" in capsys.readouterr().err
     assert run_here("in", "-o", "file") == 2
 
 
