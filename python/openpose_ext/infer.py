@@ -100,6 +100,8 @@ def _infer(argv: Sequence[str]) -> int:
     how = _how(args)
     results = _results(args, how.streams)
     network = _network(args)
+    if results.needs_stages and args.detect_every > 1:
+        raise UsageError("heat maps and candidates are those of whole frames: no --detect_every")
     if results.needs_stages and args.mode != "fast":
         raise UsageError(
             f"--mode {args.mode} has no maps to write, no candidates and no scale 1; take fast"
@@ -263,6 +265,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="Run the network on every Nth frame and track people in between; implies "
         "--identification (default 1)",
+    )
+    add(
+        "--detect_every",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="Look at the whole frame every N frames of a video or camera, and in between only "
+        "where people are: faster. Somebody new is found within N frames (default 1)",
     )
     add(
         "--tracking",
@@ -433,6 +443,7 @@ def _how(args: argparse.Namespace) -> How:
         every = args.tracking + 1
     return How(
         every=every,
+        detect_every=args.detect_every,
         follow=args.identification or args.smooth or every > 1 or args.tracking >= 0,
         smooth=args.smooth,
         people=args.number_people_max if args.number_people_max > 0 else None,

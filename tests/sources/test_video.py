@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from openpose_ext.errors import SourceError
-from openpose_ext.io.resize import at_size
+from openpose_ext.io.resize import at_size, glance
 from openpose_ext.sources.source import View
 from openpose_ext.sources.video import Video
 from openpose_ext.types.frame import Frame
@@ -614,3 +614,31 @@ def test_real_videos_are_read_as_opencv_reads_them(shared: Path) -> None:
                 assert np.array_equal(frame.image, expected)
         assert frame.index == 80
         assert video.errors == []
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p"])
+@pytest.mark.parametrize("rotation", [None, 90])
+@pytest.mark.parametrize("box", [(0, 0, 64, 48), (3, 5, 21, 17), (10, 6, 1, 1), (43, 31, 5, 17)])
+def test_a_part_of_a_frame_is_that_part_of_its_picture(
+    tmp_path: Path, pix_fmt: str, rotation: int | None, box: tuple[int, int, int, int]
+) -> None:
+    rng = np.random.default_rng(1)
+    noise = cv2.resize(rng.integers(0, 256, (9, 11, 3), np.uint8), (64, 48))
+    file = write(tmp_path / "noise.mp4", [noise], pix_fmt=pix_fmt, rotation=rotation)
+    with Video(file) as video:
+        (frame,) = video
+    x, y, width, height = box
+    part = frame.pixels.part(*box)
+    whole = frame.image[y : y + height, x : x + width]
+    width, height = whole.shape[1::-1]
+    assert difference(part[:height, :width], whole) <= 2
+
+
+def test_a_glance_at_a_frame_tells_its_brightness(tmp_path: Path) -> None:
+    pictures = [np.full((100, 200, 3), shade, np.uint8) for shade in (40, 200)]
+    with Video(write(tmp_path / "two.mp4", pictures)) as video:
+        dark, light = (glance(frame) for frame in video)
+    assert dark.shape == light.shape
+    assert max(dark.shape) <= 64
+    assert light.mean() - dark.mean() > 100
+    assert glance(Frame(pictures[1])).mean() == 200

@@ -23,7 +23,7 @@ struct Region {
 };
 
 struct RegionOptions {
-    double stature = 260;  ///< network pixels that a person shall be tall
+    double stature = 270;  ///< network pixels that a person shall be tall
     double pixels = 0;     ///< bound of all regions' network pixels; infinity for none
     int step = 32;         ///< inputs are multiples of this on both axes: few sizes are cheap
     int fixed_width = 0;   ///< size of the only input that the network takes; 0 for any

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from openpose_ext.types.arrays import Picture, Size
 from openpose_ext.types.frame import Frame
 
-__all__ = ["at_size", "part_at_size", "resized", "resized_cubic"]
+__all__ = ["at_size", "glance", "part_at_size", "resized", "resized_cubic", "sampled"]
 
 
 def at_size(frame: Frame, size: Size) -> Picture:
@@ -25,9 +26,29 @@ def part_at_size(frame: Frame, box: tuple[int, int, int, int], size: Size) -> Pi
     """A part of the frame's picture at another (width, height): (height, width, 3) uint8 BGR.
 
     box  (x, y, width, height) of the part, whole pixels inside the picture
+
+    Of a frame of a video the part alone is converted from the video's own format.
     """
     x, y, width, height = box
-    return resized(frame.image[y : y + height, x : x + width], size)
+    if isinstance(frame.pixels, np.ndarray):
+        return resized(frame.pixels[y : y + height, x : x + width], size)
+    return resized(frame.pixels.part(*box), size)
+
+
+def glance(frame: Frame) -> npt.NDArray[np.uint8]:
+    """The brightness of some pixels, at most 64 x 64, spread evenly: (h, w) uint8.
+
+    To tell whether two frames show the same place.
+    """
+    if isinstance(frame.pixels, np.ndarray):
+        return sampled(frame.pixels[..., 1])
+    return frame.pixels.glance()
+
+
+def sampled(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """At most 64 x 64 of a plane's samples, spread evenly: a copy."""
+    rows, columns = (max(1, -(-side // 64)) for side in plane.shape)
+    return plane[rows // 2 :: rows, columns // 2 :: columns].copy()
 
 
 def resized(picture: Picture, size: Size) -> Picture:

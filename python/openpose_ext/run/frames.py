@@ -34,6 +34,7 @@ class How:
     """What is done with the frames of every input.
 
     every          the network looks at each frame of this number, where frames follow one another
+    detect_every   whole frames are looked at each of this number, regions of people in between
     follow         people get ids
     smooth         they are smoothed, too
     people         how many of the most prominent are kept, None for all
@@ -42,6 +43,7 @@ class How:
     """
 
     every: int = 1
+    detect_every: int = 1
     follow: bool = False
     smooth: bool = False
     people: int | None = None
@@ -93,6 +95,9 @@ def _process(
     results = planned.results
     draws = preview is not None or results.draws
     every = how.every
+    watch = None
+    if how.detect_every > 1 and estimator is not None:
+        watch = estimator.watch(how.detect_every)
     if every > 1 and not planned.sequence:
         every = 1
         print(
@@ -107,14 +112,20 @@ def _process(
 
     def look(numbered: tuple[int, Frame]) -> Looked:
         number, frame = numbered
-        if skips and results.have(planned.name_of(frame)):
-            return frame, None, Aside()
-        if frame.poses is not None:
-            return frame, frame.poses, Aside()
+        written = skips and results.have(planned.name_of(frame))
+        known = None if written else frame.poses
+        passed = written or known is not None
+        if watch is not None and passed and not number % every:
+            watch.missed(number // every)
+        if passed:
+            return frame, known, Aside()
         assert estimator is not None
         if number % every:
             return frame, None, Aside()
-        if not results.needs_stages:
+        if watch is not None:
+            poses = watch(number // every, frame)
+            aside = Aside()
+        elif not results.needs_stages:
             poses = estimator(frame)
             aside = Aside()
         else:

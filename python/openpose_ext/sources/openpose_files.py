@@ -163,3 +163,9 @@ class _Black:
 
     def at_size(self, width: int, height: int) -> Picture:
         return np.zeros((height, width, 3), np.uint8)
+
+    def part(self, x: int, y: int, width: int, height: int) -> Picture:
+        return self.at_size(width, height)
+
+    def glance(self) -> npt.NDArray[np.uint8]:
+        return np.zeros((1, 1), np.uint8)

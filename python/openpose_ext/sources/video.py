@@ -23,15 +23,18 @@ import av
 import av.error
 import cv2
 import numpy as np
+import numpy.typing as npt
 from av.buffer import Buffer
 from av.packet import Packet
 from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from openpose_ext.errors import SourceError
 from openpose_ext.io.container import Opener, _bound, demuxed, open_container, reason, video_stream
+from openpose_ext.io.resize import sampled
 from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame
@@ -369,6 +372,34 @@ class VideoPixels:
             resized = self._frame.reformat(width, height, interpolation=how, threads=1)
             return self._turned(resized)
 
+    def part(self, x: int, y: int, width: int, height: int) -> Picture:
+        """A part of the picture: (height, width, 3) uint8 BGR, without the rest."""
+        turned = self._transposed or self._flip is not None or self._view.rotate or self._view.flip
+        if turned or self._frame.format.name not in _PLANAR:
+            return np.ascontiguousarray(self.picture()[y : y + height, x : x + width])
+        # Colours are known of squares of two by two pixels.
+        left, top = x - x % 2, y - y % 2
+        columns, rows = x + width - left, y + height - top
+        with self._lock:
+            cut = VideoFrame(columns + columns % 2, rows + rows % 2, self._frame.format.name)
+            for index, (source, target) in enumerate(
+                zip(self._frame.planes, cut.planes, strict=True)
+            ):
+                half = 1 if index == 0 else 2
+                whole, kept = _samples(source), _samples(target)
+                piece = whole[top // half :, left // half :][: len(kept), : kept.shape[1]]
+                # A picture of an odd size ends within a square.
+                kept[: piece.shape[0], : piece.shape[1]] = piece
+            cut.color_range, cut.colorspace = self._frame.color_range, self._frame.colorspace
+            (plane,) = cut.reformat(format="bgr24", threads=1).planes
+        shown = np.frombuffer(memoryview(plane), np.uint8).reshape(cut.height, plane.line_size)
+        pixels = shown[:, : 3 * cut.width].reshape(cut.height, cut.width, 3)
+        return np.ascontiguousarray(pixels[y - top :, x - left :][:height, :width])
+
+    def glance(self) -> npt.NDArray[np.uint8]:
+        """Some samples of the first plane, as they lie in the file."""
+        return sampled(_samples(self._frame.planes[0]))
+
     def _swapped(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) before the turns to those after, or back."""
         return self._view.size((width, height) if not self._transposed else (height, width))
@@ -383,6 +414,16 @@ class VideoPixels:
         if self._flip is not None:
             picture = np.asarray(cv2.flip(picture, self._flip), np.uint8)
         return self._view.turned(picture)
+
+
+# Formats of which a part is cut out of the planes: brightness, and two of colours of half the size.
+_PLANAR = ("yuv420p", "yuvj420p")
+
+
+def _samples(plane: VideoPlane) -> npt.NDArray[np.uint8]:
+    """A plane's samples, (height, width): a view."""
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return rows[: plane.height, : plane.width]
 
 
 def _display_turn(frame: VideoFrame) -> tuple[bool, int | None]:

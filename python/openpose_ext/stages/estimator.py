@@ -31,6 +31,7 @@ from openpose_ext.stages.merge import Pass, merge
 from openpose_ext.stages.pipeline import overlapped, workers_for
 from openpose_ext.stages.preprocess import HEIGHT, LONGEST, Fit, Preprocessing
 from openpose_ext.stages.refine import REFINE_PIXELS, STATURE, Refiner
+from openpose_ext.stages.watch import Watch
 from openpose_ext.stages.zoo import ZooHands, zoo_preprocessing
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame
@@ -47,6 +48,10 @@ OnError: TypeAlias = Callable[["str | PathLike[str]", SourceError], object]
 # Pictures at once in `stream` if nobody says otherwise: each takes the network's memory again, up
 # to half a gigabyte for the original networks.
 MOST_STREAMS = 8
+
+# Of the network pixels of a whole frame: what looking from nearer where people were may need, and
+# what it may need at all to be worth it.
+_CHEAP, _WORTH = 0.5, 0.8
 
 # One empty cell for each channel of COCO_18.
 _NO_MAPS = np.zeros((19, 1, 1), np.float32), np.zeros((38, 1, 1), np.float32)
@@ -165,6 +170,7 @@ class PoseEstimator:
         if mode == "zoo" and (len(preprocessings) > 1 or mirror):
             raise ValueError('mode "zoo" looks at a picture once: leave scales and mirror out')
         self._mirror = mirror
+        self._scales = tuple(scales)
         self._refiner = _refiner(refine, refine_pixels, scales, mirror, mode, options)
         self._decode(*_NO_MAPS)  # what it refuses shall be refused here, not at the first picture
 
@@ -220,7 +226,9 @@ class PoseEstimator:
         """
         return self._found(picture, self._networks)[1]
 
-    def stream(self, source: Given, *, on_error: OnError | None = None) -> Iterator[Streamed]:
+    def stream(
+        self, source: Given, *, on_error: OnError | None = None, detect_every: int = 1
+    ) -> Iterator[Streamed]:
         """The frames of a source, in order, each with its people.
 
         source    a path, an address, a webcam's number, a `Source`, or any iterable of paths,
@@ -230,6 +238,8 @@ class PoseEstimator:
                   path) and the SourceError, in order; it gives no frame, and the others go on. Also
                   called for flaws of a source whose other frames come, such as a damaged frame;
                   without it those are warnings.
+        detect_every  of videos and cameras: look at whole frames every so many frames, and in
+                  between only where people were; see `stages.watch`
 
         So of pictures `zip(paths, estimator.stream(paths))` gives pairs that belong together.
         Frames are read, resized, looked at and decoded at the same time, by as many threads as the
@@ -243,7 +253,28 @@ class PoseEstimator:
         """
         if on_error is not None and not callable(on_error):
             raise TypeError(f"on_error must be callable, not {type(on_error).__name__}")
-        return self._streamed(Inputs(source, apart=self._streams > 1), on_error)
+        networks = self._for_many()
+        watch = self._watch(detect_every, networks)
+        return self._streamed(Inputs(source, apart=self._streams > 1), on_error, networks, watch)
+
+    def watch(self, every: int) -> Watch:
+        """Finds the people of one video's frames, looking at whole ones every so many frames.
+
+        What `stream` does with `detect_every`, for those who carry frames themselves. Raises
+        ValueError for less than a frame, and in modes whose decoder knows no regions.
+        """
+        return self._watch(every, self._networks)
+
+    def _watch(self, every: int, networks: _Networks) -> Watch:
+        if every > 1 and self._mode != "fast":
+            raise ValueError(
+                f'mode "{self._mode}" knows no regions: detect_every needs mode="fast"'
+            )
+        return Watch(
+            every,
+            lambda frame: self._look(frame, networks).people,
+            lambda frame, expected: self._look_near(frame, expected, networks),
+        )
 
     def batch(self, pictures: Given, *, on_error: OnError | None = None) -> list[Poses]:
         """The people of each picture, in order, as single calls find them.
@@ -337,15 +368,16 @@ class PoseEstimator:
                 self._many = self._networks if self._streams == 1 else self._open(self._streams)
             return self._many
 
-    def _streamed(self, inputs: Inputs, on_error: OnError | None) -> Iterator[Streamed]:
-        networks = self._for_many()
-
+    def _streamed(
+        self, inputs: Inputs, on_error: OnError | None, networks: _Networks, watch: Watch
+    ) -> Iterator[Streamed]:
         def work(numbered: tuple[int, Frame | PictureLike | Unread]) -> Streamed | Unread:
             number, one = numbered
             if isinstance(one, Unread):
+                watch.missed(number)
                 return one
             try:
-                return self._found(one, networks, number)
+                return self._found(one, networks, number, watch)
             except SourceError as error:
                 return Unread(_name_of(one), error)
 
@@ -365,14 +397,27 @@ class PoseEstimator:
                 else:
                     raise result.error
 
-    def _found(self, picture: PictureLike | Frame, networks: _Networks, index: int = 0) -> Streamed:
+    def _found(
+        self,
+        picture: PictureLike | Frame,
+        networks: _Networks,
+        index: int = 0,
+        watch: Watch | None = None,
+    ) -> Streamed:
         """A picture and its people; `index` numbers one without a file or a frame of its own."""
         start = perf_counter()
-        frame = _as_frame(picture, index)
+        try:
+            frame = _as_frame(picture, index)
+        except BaseException:
+            if watch is not None:
+                watch.missed(index)
+            raise
         if frame.poses is not None:
+            if watch is not None:
+                watch.missed(index)
             return frame, frame.poses
         reading = perf_counter() - start
-        people = self._look(frame, networks).people
+        people = self._look(frame, networks).people if watch is None else watch(index, frame)
         timings = dict(people.timings)
         timings["preprocess"] += reading
         return frame, replace(people, timings=timings)
@@ -403,6 +448,35 @@ class PoseEstimator:
             timings["hands"] = perf_counter() - refined
         people = replace(people, timings=timings)
         return _Look(inputs[0].image, geometry, heat, paf, people)
+
+    def _look_near(self, frame: Frame, expected: Poses, networks: _Networks) -> Poses | None:
+        """The people near those expected; None where looking at the whole frame is as cheap."""
+        start = perf_counter()
+        body = networks.need_body()
+        whole = sum(math.prod(one.input_size(frame.size)) for one in self._preprocessings)
+        whole *= 2 if self._mirror else 1
+        if self._refiner is not None:
+            sure = self._refiner.pixels * whole
+            people = self._refiner.alone(frame, expected, sure, self._refiner.stature, body)
+        else:
+            near = Refiner(
+                STATURE, 1.0, self._scales, self._mirror, self._options or DecodeOptions()
+            )
+            # From nearer where that is cheap, else as near as the whole frame is seen.
+            people = near.alone(frame, expected, _CHEAP * whole, STATURE, body)
+            if people is None:
+                scale = max(self._preprocessings, key=lambda one: one.height)
+                factor = scale.input_size(frame.size)[1] / frame.size[1]
+                tall = float(np.median(np.ptp(expected.keypoints[..., 1], axis=1)))
+                people = near.alone(frame, expected, _WORTH * whole, max(factor * tall, 8), body)
+        if people is None:
+            return None
+        seen = perf_counter()
+        timings = {"preprocess": 0.0, "network": seen - start, "decode": 0.0}
+        if networks.hands is not None:
+            people = replace(people, hands=networks.hands.of_people(frame.image, people))
+            timings["hands"] = perf_counter() - seen
+        return replace(people, timings=timings)
 
     def _inputs(self, frame: Frame) -> list[NetworkInput]:
         """The network's inputs of a picture: by scale, each straight and perhaps mirrored."""

@@ -109,6 +109,10 @@ class Preprocessing:
         )
         return padded(image, network), geometry
 
+    def input_size(self, picture: Size) -> Size:
+        """(width, height) of the network's input of a picture of such a size."""
+        return self.fixed_size or self._rounded_up(self._content_size(picture))
+
     def _content_size(self, picture: Size) -> Size:
         """(width, height) of the picture's image in the input."""
         size = self._size_of_one_factor(picture)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from openpose_ext import _core
 from openpose_ext.io.resize import part_at_size
@@ -23,20 +24,25 @@ from openpose_ext.stages.decode import DecodeOptions, decode_bodies
 from openpose_ext.stages.look import NetworkInput, passes
 from openpose_ext.stages.merge import Pass, merge
 from openpose_ext.stages.preprocess import padded
+from openpose_ext.types.arrays import Size
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
 from openpose_ext.types.poses import Poses
+from openpose_ext.types.topology import Topology
 
 __all__ = ["REFINE_PIXELS", "STATURE", "Refiner"]
 
+# As `_core.find_regions` gives it: box, size of the input, size of the content, people.
+_Region: TypeAlias = tuple[tuple[int, int, int, int], Size, Size, list[int]]
+
 # Network pixels that a person is brought to. 240 to 280 differ by less than the noise of the
 # pictures there are; more needs more pixels, less loses AP: 220 about 0.01.
-STATURE = 260
+STATURE = 270
 
 REFINE_PIXELS = 2.0
 
-# Weight of the first look's maps where the second has 1. 0.3 to 0.5 rank alike.
-_FIRST = 0.4
+# Weight of the first look's maps where the second has 1. 0.25 to 0.6 rank alike.
+_FIRST = 0.6
 
 # Inputs are a multiple of so many cells: the fewer sizes, the fewer the network has to prepare
 # for, once each; with 8 instead of 4 there are half as many, for 6 % more pixels.
@@ -78,18 +84,53 @@ class Refiner:
         first   its maps, the mean over its scales
         pixels  of all its network inputs
         """
+        regions = self._regions(frame, people, self.pixels * pixels, self.stature, network)
+        if not regions:
+            return people
+        closer = self._look(frame, regions, people.topology, first, network)
+        return self._united(people, closer, regions)
+
+    def alone(
+        self, frame: Frame, expected: Poses, pixels: float, stature: float, network: BodyNetwork
+    ) -> Poses | None:
+        """The people in the regions of those who are expected there, and nowhere else.
+
+        expected  people of an earlier frame
+        pixels    bound of the network pixels
+        stature   network pixels that people shall be tall
+
+        Returns None if there is not room for all of them within the bound. Nothing of the expected
+        people is kept.
+        """
+        regions = self._regions(frame, expected, pixels, stature, network)
+        if sum(len(whom) for *_, whom in regions) < len(expected):
+            return None
+        closer = self._look(frame, regions, expected.topology, None, network)
+        return self._united(Poses.empty(frame.size, expected.topology), closer, regions)
+
+    def _regions(
+        self, frame: Frame, people: Poses, pixels: float, stature: float, network: BodyNetwork
+    ) -> list[_Region]:
         views = sum(scale**2 for scale in self.scales) * (2 if self.mirror else 1)
-        regions = _core.find_regions(
+        return _core.find_regions(
             _tables(people),
             people.topology.core,
             frame.size,
-            stature=self.stature,
-            pixels=self.pixels * pixels / views,
+            stature=stature,
+            pixels=pixels / views,
             step=_CELLS * network.stride,
             fixed_size=network.fixed_size,
         )
-        if not regions:
-            return people
+
+    def _look(
+        self,
+        frame: Frame,
+        regions: Sequence[_Region],
+        topology: Topology,
+        first: Pass | None,
+        network: BodyNetwork,
+    ) -> list[Poses]:
+        """The people in each region, by its own maps and perhaps those of a first look."""
         inputs = [
             self._inputs(frame, box, size, content, network) for box, size, content, _ in regions
         ]
@@ -97,21 +138,25 @@ class Refiner:
         merged = []
         for of_region in inputs:
             looks = [next(answers) for _ in of_region]
-            weight = _FIRST * len(looks)
             grid = max((one.geometry for one in of_region), key=lambda one: one.factor[1])
-            merged.append(
-                merge([*looks, replace(first, weight=weight)], people.topology, grid=grid)
-            )
-        closer = decode_bodies(
+            if first is not None:
+                looks.append(replace(first, weight=_FIRST * len(looks)))
+            merged.append(merge(looks, topology, grid=grid))
+        return decode_bodies(
             [(heat, paf) for heat, paf, _ in merged],
-            topology=people.topology,
+            topology=topology,
             geometries=[geometry for _, _, geometry in merged],
             options=replace(self.options, max_people=None),
             threads=1,
         )
+
+    def _united(self, people: Poses, closer: Sequence[Poses], regions: Sequence[_Region]) -> Poses:
         keypoints, scores, filled = _core.unite(
             _tables(people),
-            [(_tables(found), whom) for found, (*_, whom) in zip(closer, regions, strict=True)],
+            [
+                (_tables(found), whom if len(people) else [])
+                for found, (*_, whom) in zip(closer, regions, strict=True)
+            ],
             people.topology.core,
             self.options.max_people,
         )

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.poses import Poses
 
 __all__ = ["Frame", "Pixels"]
+
+
+Grey = npt.NDArray[np.uint8]
 
 
 class Pixels(Protocol):
@@ -28,6 +32,12 @@ class Pixels(Protocol):
 
     def at_size(self, width: int, height: int) -> Picture:
         """The picture made larger or smaller: (height, width, 3) uint8 BGR."""
+
+    def part(self, x: int, y: int, width: int, height: int) -> Picture:
+        """A part of the picture, inside it: (height, width, 3) uint8 BGR."""
+
+    def glance(self) -> Grey:
+        """The brightness of some pixels, at most 64 x 64, spread evenly: (h, w) uint8."""
 
 
 @dataclass(frozen=True, eq=False)
