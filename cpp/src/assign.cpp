@@ -1,13 +1,16 @@
 #include "openpose_ext/assign.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
 #include <string>
 
 #include "checks.hpp"
+#include "clones.hpp"
 #include "stages.hpp"
 
 namespace openpose_ext {
@@ -20,43 +23,71 @@ bool better(const Connection& one, const Connection& other) {
     return one.b < other.b;
 }
 
+bool in_order(const Connection& one, const Connection& other) {
+    return one.a != other.a ? one.a < other.a : one.b < other.b;
+}
+
+// Fewer are sorted by comparing; hostile maps have tens of thousands.
+constexpr std::size_t kFew = 96;
+constexpr int kDigit = 11;  // bits of a score that are sorted at once
+constexpr int kDigits = 3;
+constexpr std::uint32_t kValues = 1U << kDigit;
+
+// Sorts pairs that are ordered by a, then b: best score first, of equal ones in their old order.
+// By digits of the scores' bits, from the lowest on: positive floats are ordered as their bits.
+void sort_by_score(AssignScratch& scratch, std::vector<Connection>& connections) {
+    const std::size_t count = connections.size();
+    if (count < kFew) {
+        std::sort(
+            connections.begin(), connections.end(),
+            [](const Connection& one, const Connection& other) { return better(one, other); });
+        return;
+    }
+    const auto key = [](const Connection& pair) {
+        return ~std::bit_cast<std::uint32_t>(pair.score);
+    };
+    scratch.places.assign(kDigits * kValues, 0);
+    std::uint32_t* places = scratch.places.data();
+    for (const Connection& pair : connections) {
+        for (int d = 0; d < kDigits; ++d) {
+            ++places[d * kValues + (key(pair) >> (d * kDigit)) % kValues];
+        }
+    }
+    scratch.sorted.resize(count);
+    std::vector<Connection>* from = &connections;
+    std::vector<Connection>* to = &scratch.sorted;
+    for (int d = 0; d < kDigits; ++d, places += kValues) {
+        const int shift = d * kDigit;
+        if (places[(key(connections[0]) >> shift) % kValues] == count) continue;
+        std::exclusive_scan(places, places + kValues, places, 0U);
+        for (const Connection& pair : *from) (*to)[places[(key(pair) >> shift) % kValues]++] = pair;
+        std::swap(from, to);
+    }
+    if (from != &connections) connections.assign(from->begin(), from->end());
+}
+
 int root(std::vector<int>& parent, int node) {
     while (parent[node] != node) node = parent[node] = parent[parent[node]];
     return node;
 }
 
-// The best matching of one group of pairs that share peaks, appended to `chosen`. A column beyond
-// the real ones stands for "stays alone", at no cost, so that a bad pair is never forced.
-void match_group(const Connection* pairs, int count, AssignScratch& scratch,
-                 std::vector<Connection>& chosen) {
+// The best matching of one group of pairs that share peaks, appended to `chosen`. `rank` counts
+// each peak within its group, rows and columns are how many peaks a and b the group has.
+void match_group(const Connection* pairs, int count, int rows, int columns, const int* rank_a,
+                 const int* rank_b, AssignScratch& scratch, std::vector<Connection>& chosen) {
     if (count == 1) {
         chosen.push_back(pairs[0]);
         return;
     }
-    auto index = [](std::vector<int>& names, int name) {
-        return static_cast<int>(std::lower_bound(names.begin(), names.end(), name) - names.begin());
-    };
-    std::vector<int>& a = scratch.a;
-    std::vector<int>& b = scratch.b;
-    a.clear();
-    b.clear();
-    for (int i = 0; i < count; ++i) {
-        a.push_back(pairs[i].a);
-        b.push_back(pairs[i].b);
-    }
-    for (std::vector<int>* names : {&a, &b}) {
-        std::sort(names->begin(), names->end());
-        names->erase(std::unique(names->begin(), names->end()), names->end());
-    }
-    // Rows are the smaller side: the cost grows with their square.
-    const bool swapped = a.size() > b.size();
-    const int rows = static_cast<int>(swapped ? b.size() : a.size());
-    const int columns = static_cast<int>(swapped ? a.size() : b.size());
+    // Rows are the smaller side: the cost grows with their square. A cell without a pair costs
+    // nothing and stands for "stays alone", so that a bad pair is never forced.
+    const bool swapped = rows > columns;
+    if (swapped) std::swap(rows, columns);
     scratch.cost.assign(static_cast<std::size_t>(rows) * columns, 0.0);
     scratch.order.assign(static_cast<std::size_t>(rows) * columns, -1);
     for (int i = 0; i < count; ++i) {
-        const int ia = index(a, pairs[i].a);
-        const int ib = index(b, pairs[i].b);
+        const int ia = rank_a[pairs[i].a];
+        const int ib = rank_b[pairs[i].b];
         const int cell = swapped ? ib * columns + ia : ia * columns + ib;
         scratch.cost[cell] = -static_cast<double>(pairs[i].score);
         scratch.order[cell] = i;
@@ -68,14 +99,70 @@ void match_group(const Connection* pairs, int count, AssignScratch& scratch,
     }
 }
 
+// Columns of a block. Compilers unroll shorter loops instead of vectorising them.
+constexpr int kLanes = 32;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// Prices the ways to all columns through one row: takes those that are shorter than what is known,
+// and returns the shortest of all to columns that are not done. `blocked` is 0, or infinite for
+// columns that are done; `open` becomes the sum of it and `distance`. `columns` is a multiple of
+// kLanes, no two arrays overlap.
+OPENPOSE_EXT_BODY
+double price_row_body(const double* __restrict costs, double shortest, double u,
+                      const double* __restrict v, const double* __restrict blocked, double row,
+                      int columns, double* __restrict distance, double* __restrict previous,
+                      double* __restrict open) {
+    for (int i = 0; i < columns; ++i) {
+        const double through = shortest + costs[i] - u - v[i] + blocked[i];
+        const double before = distance[i];
+        distance[i] = through < before ? through : before;
+        previous[i] = through < before ? row : previous[i];
+        open[i] = (through < before ? through : before) + blocked[i];
+    }
+    double least[kLanes];
+    for (int i = 0; i < kLanes; ++i) least[i] = open[i];
+    for (int column = kLanes; column < columns; column += kLanes) {
+        for (int i = 0; i < kLanes; ++i) {
+            least[i] = open[column + i] < least[i] ? open[column + i] : least[i];
+        }
+    }
+    return *std::min_element(least, least + kLanes);
+}
+OPENPOSE_EXT_CLONES(double, price_row,
+                    (const double* costs, double shortest, double u, const double* v,
+                     const double* blocked, double row, int columns, double* distance,
+                     double* previous, double* open),
+                    (costs, shortest, u, v, blocked, row, columns, distance, previous, open))
+
+// The column to go on to: of the equally near ones the first free one, or else the first.
+OPENPOSE_EXT_BODY
+int find_next_body(double shortest, const double* open, const int* row_of, int columns) {
+    int next = -1;
+    for (int column = 0; column < columns; column += kLanes) {
+        int any = 0;
+        for (int i = 0; i < kLanes; ++i) any |= static_cast<int>(open[column + i] == shortest);
+        if (any == 0) continue;
+        for (int i = column; i < column + kLanes; ++i) {
+            if (open[i] != shortest) continue;
+            if (row_of[i] < 0) return i;
+            if (next < 0) next = i;
+        }
+    }
+    return next;
+}
+OPENPOSE_EXT_CLONES(int, find_next,
+                    (double shortest, const double* open, const int* row_of, int columns),
+                    (shortest, open, row_of, columns))
+
 }  // namespace
 
 namespace unchecked {
 
 void assign_greedy(int count_a, int count_b, AssignScratch& scratch,
                    std::vector<Connection>& connections) {
-    std::sort(connections.begin(), connections.end(), better);
+    sort_by_score(scratch, connections);
     scratch.used.assign(count_a + count_b, 0);
+    const auto most = static_cast<std::size_t>(std::min(count_a, count_b));
     std::size_t kept = 0;
     for (const Connection& pair : connections) {
         char& used_a = scratch.used[pair.a];
@@ -83,6 +170,7 @@ void assign_greedy(int count_a, int count_b, AssignScratch& scratch,
         if (used_a != 0 || used_b != 0) continue;
         used_a = used_b = 1;
         connections[kept++] = pair;
+        if (kept == most) break;
     }
     connections.resize(kept);
 }
@@ -93,24 +181,35 @@ void assign_hungarian(int count_a, int count_b, AssignScratch& scratch,
     // Pairs that share no peak, even by way of others, do not compete: the optimum of the whole is
     // that of its groups, which are small even in crowds.
     std::vector<int>& parent = scratch.component;
-    parent.resize(count_a + count_b);
+    const int peaks = count_a + count_b;
+    parent.resize(peaks);
     std::iota(parent.begin(), parent.end(), 0);
     for (const Connection& pair : connections) {
         parent[root(parent, pair.a)] = root(parent, count_a + pair.b);
     }
-    std::sort(connections.begin(), connections.end(),
-              [&parent](const Connection& one, const Connection& other) {
-                  const int group = root(parent, one.a);
-                  const int other_group = root(parent, other.a);
-                  return group != other_group ? group < other_group : better(one, other);
-              });
+    // Each group's peaks are counted from 0, its pairs brought together.
+    scratch.rows.assign(peaks, 0);
+    scratch.columns.assign(peaks, 0);
+    scratch.first.assign(peaks + 1, 0);
+    scratch.rank.resize(peaks);
+    for (int peak = 0; peak < peaks; ++peak) {
+        std::vector<int>& side = peak < count_a ? scratch.rows : scratch.columns;
+        scratch.rank[peak] = side[root(parent, peak)]++;
+    }
+    for (const Connection& pair : connections) ++scratch.first[root(parent, pair.a) + 1];
+    std::partial_sum(scratch.first.begin(), scratch.first.end(), scratch.first.begin());
+    scratch.sorted.resize(connections.size());
+    scratch.next.assign(scratch.first.begin(), scratch.first.end());
+    for (const Connection& pair : connections) {
+        scratch.sorted[scratch.next[root(parent, pair.a)]++] = pair;
+    }
     scratch.chosen.clear();
-    for (std::size_t first = 0; first < connections.size();) {
-        const int group = root(parent, connections[first].a);
-        std::size_t last = first;
-        while (last < connections.size() && root(parent, connections[last].a) == group) ++last;
-        match_group(&connections[first], static_cast<int>(last - first), scratch, scratch.chosen);
-        first = last;
+    for (int group = 0; group < peaks; ++group) {
+        const int first = scratch.first[group];
+        const int count = scratch.first[group + 1] - first;
+        if (count == 0) continue;
+        match_group(&scratch.sorted[first], count, scratch.rows[group], scratch.columns[group],
+                    scratch.rank.data(), scratch.rank.data() + count_a, scratch, scratch.chosen);
     }
     connections.assign(scratch.chosen.begin(), scratch.chosen.end());
     std::sort(connections.begin(), connections.end(), better);
@@ -139,40 +238,34 @@ template void connect(const Maps<float16>&, const Topology&, const Peaks&, const
 
 void solve_assignment(const double* cost, int rows, int columns, AssignScratch& scratch,
                       std::vector<int>& column_of) {
-    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    const int padded = (columns + kLanes - 1) / kLanes * kLanes;
     scratch.u.assign(rows, 0.0);
-    scratch.v.assign(columns, 0.0);
-    scratch.row_of.assign(columns, -1);
+    scratch.v.assign(padded, 0.0);
+    scratch.row_of.assign(padded, -1);
+    scratch.costs.assign(padded, 0.0);
     column_of.assign(rows, -1);
     for (int start = 0; start < rows; ++start) {
         // The shortest path, in reduced costs, from the row to a free column.
-        scratch.distance.assign(columns, kInfinity);
-        scratch.previous.assign(columns, -1);
-        scratch.done.assign(columns, 0);
+        scratch.distance.assign(padded, kInfinity);
+        scratch.previous.assign(padded, -1.0);
+        scratch.open.resize(padded);
+        scratch.blocked.assign(padded, 0.0);
+        std::fill(scratch.blocked.begin() + columns, scratch.blocked.end(), kInfinity);
         double shortest = 0;
         int row = start;
         int end = -1;
         while (end < 0) {
             const double* costs = cost + static_cast<std::ptrdiff_t>(row) * columns;
-            double least = kInfinity;
-            int next = -1;
-            for (int column = 0; column < columns; ++column) {
-                if (scratch.done[column] != 0) continue;
-                const double through =
-                    shortest + costs[column] - scratch.u[row] - scratch.v[column];
-                if (through < scratch.distance[column]) {
-                    scratch.distance[column] = through;
-                    scratch.previous[column] = row;
-                }
-                const double distance = scratch.distance[column];
-                if (distance < least || (distance == least && scratch.row_of[column] < 0 &&
-                                         scratch.row_of[next] >= 0)) {
-                    least = distance;
-                    next = column;
-                }
+            if (padded > columns) {
+                std::copy_n(costs, columns, scratch.costs.begin());
+                costs = scratch.costs.data();
             }
-            shortest = least;
-            scratch.done[next] = 1;
+            shortest = price_row(costs, shortest, scratch.u[row], scratch.v.data(),
+                                 scratch.blocked.data(), row, padded, scratch.distance.data(),
+                                 scratch.previous.data(), scratch.open.data());
+            const int next =
+                find_next(shortest, scratch.open.data(), scratch.row_of.data(), padded);
+            scratch.blocked[next] = kInfinity;
             if (scratch.row_of[next] < 0) {
                 end = next;
             } else {
@@ -182,13 +275,13 @@ void solve_assignment(const double* cost, int rows, int columns, AssignScratch& 
         // Dual update, then flip the path.
         scratch.u[start] += shortest;
         for (int column = 0; column < columns; ++column) {
-            if (scratch.done[column] == 0) continue;
+            if (scratch.blocked[column] == 0) continue;
             const double slack = shortest - scratch.distance[column];
             scratch.v[column] -= slack;
             if (scratch.row_of[column] >= 0) scratch.u[scratch.row_of[column]] += slack;
         }
         for (int column = end; column >= 0;) {
-            const int owner = scratch.previous[column];
+            const int owner = static_cast<int>(scratch.previous[column]);
             scratch.row_of[column] = owner;
             std::swap(column_of[owner], column);
         }
@@ -200,12 +293,18 @@ void solve_assignment(const double* cost, int rows, int columns, AssignScratch& 
 void assign_greedy(int count_a, int count_b, Workspace& workspace,
                    std::vector<Connection>& connections) {
     check_pairs(count_a, count_b, connections);
+    if (!std::is_sorted(connections.begin(), connections.end(), in_order)) {
+        std::sort(connections.begin(), connections.end(), in_order);
+    }
     unchecked::assign_greedy(count_a, count_b, workspace.memory().connect.assign, connections);
 }
 
 void assign_hungarian(int count_a, int count_b, Workspace& workspace,
                       std::vector<Connection>& connections) {
     check_pairs(count_a, count_b, connections);
+    if (!std::is_sorted(connections.begin(), connections.end(), in_order)) {
+        std::sort(connections.begin(), connections.end(), in_order);
+    }
     unchecked::assign_hungarian(count_a, count_b, workspace.memory().connect.assign, connections);
 }
 

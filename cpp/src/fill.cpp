@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -24,6 +25,8 @@ constexpr int kBlindSteps = 2;   // steps without a field that end the way
 constexpr int kClimbSteps = 8;   // from the strongest cell of the way up to a maximum
 constexpr float kSamePlace = 1;  // cells: a peak so near is the same part
 
+constexpr float kLargest = std::numeric_limits<float>::max();  // beyond it, nothing is a number
+
 struct Spot {
     int y = 0;
     int x = 0;
@@ -33,10 +36,14 @@ struct Spot {
 // The strongest of `best` and the cells around (y, x) that lie in the map.
 template <class T>
 Spot strongest_around(const Maps<T>& heat, int part, int y, int x, Spot best) {
-    for (int row = std::max(y - 1, 0); row <= std::min(y + 1, heat.height - 1); ++row) {
-        for (int column = std::max(x - 1, 0); column <= std::min(x + 1, heat.width - 1); ++column) {
-            const float value = confidence(heat.at(part, row, column));
-            if (value > best.heat) best = {row, column, value};
+    const int last_row = std::min(y + 1, heat.height - 1);
+    const int first_column = std::max(x - 1, 0);
+    const int last_column = std::min(x + 1, heat.width - 1);
+    for (int row = std::max(y - 1, 0); row <= last_row; ++row) {
+        const T* cells = heat.row(part, row);
+        for (int column = first_column; column <= last_column; ++column) {
+            const float value = to_float(cells[column]);
+            if (value > best.heat && value <= kLargest) best = {row, column, value};
         }
     }
     return best;
@@ -60,7 +67,9 @@ Spot follow(const Maps<T>& heat, const Maps<T>& paf, const Limb& limb, const Pea
         const int column = std::min(static_cast<int>(x + 0.5f), heat.width - 1);
         const float field_x = sign * confidence(paf.at(limb.paf_x, row, column));
         const float field_y = sign * confidence(paf.at(limb.paf_y, row, column));
-        const float length = confidence(std::hypot(field_x, field_y));
+        // As hypot, which many C libraries are slow at: the squares fit into a double.
+        const float length = confidence(
+            static_cast<float>(std::sqrt(double{field_x} * field_x + double{field_y} * field_y)));
         if (length > kLeastField) {
             step_x = field_x / length;
             step_y = field_y / length;

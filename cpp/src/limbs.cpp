@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "checks.hpp"
 #include "clones.hpp"
@@ -21,6 +22,10 @@ static_assert(kBatch % kLanes == 0);
 // those at the nearest cells, so half as many rank pairs as well.
 constexpr int kFineSamples = kSamples / 2;
 constexpr float kFineStep = static_cast<float>(kSamples - 1) / kFineSamples;  // in sample steps
+
+// Counts of pairs are rounded up to whole vectors: what lies behind the last pair of a batch is
+// some older pair, or zeros, and its sums are never read.
+inline int padded(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
 // The field of one limb as two planes.
 template <class T>
@@ -47,12 +52,13 @@ inline std::int32_t nearest_cell(float x, float y, std::int32_t stride, std::int
     return std::min(row, last_row) * stride + std::min(column, last_column);
 }
 
-// For every b whether the field halfway from a exceeds the threshold. Most pairs of a crowd belong
-// to different people and fail.
+// Finds the b whose field halfway from a exceeds the threshold: their numbers, ascending, to
+// `found`; returns how many. Most pairs of a crowd belong to different people and fail. `count` is
+// a multiple of kLanes, bx and by have as many; `passes` is scratch.
 template <class T>
-OPENPOSE_EXT_BODY void test_middle_body(const Field<T>& field, float ax, float ay, const float* bx,
-                                        const float* by, int count, float threshold,
-                                        std::int32_t* passes) {
+OPENPOSE_EXT_BODY int test_middle_body(const Field<T>& field, float ax, float ay, const float* bx,
+                                       const float* by, int count, float threshold,
+                                       std::int32_t* passes, std::int32_t* found) {
     const T* fx = field.x;
     const T* fy = field.y;
     const std::int32_t stride = field.stride;
@@ -67,15 +73,28 @@ OPENPOSE_EXT_BODY void test_middle_body(const Field<T>& field, float ax, float a
         passes[i] = static_cast<std::int32_t>(
             to_float(fx[middle]) * dx + to_float(fy[middle]) * dy > least);
     }
+    int n = 0;
+    for (int first = 0; first < count; first += kLanes) {
+        std::uint64_t any[kLanes / 2];
+        std::memcpy(any, passes + first, sizeof any);
+        if ((any[0] | any[1] | any[2] | any[3]) == 0) continue;
+        for (int i = first; i < first + kLanes; ++i) {
+            found[n] = i;
+            n += passes[i];
+        }
+    }
+    return n;
 }
-OPENPOSE_EXT_CLONES(void, test_middle,
+OPENPOSE_EXT_CLONES(int, test_middle,
                     (const Field<float>& field, float ax, float ay, const float* bx,
-                     const float* by, int count, float threshold, std::int32_t* passes),
-                    (field, ax, ay, bx, by, count, threshold, passes))
-OPENPOSE_EXT_CLONES(void, test_middle,
+                     const float* by, int count, float threshold, std::int32_t* passes,
+                     std::int32_t* found),
+                    (field, ax, ay, bx, by, count, threshold, passes, found))
+OPENPOSE_EXT_CLONES(int, test_middle,
                     (const Field<float16>& field, float ax, float ay, const float* bx,
-                     const float* by, int count, float threshold, std::int32_t* passes),
-                    (field, ax, ay, bx, by, count, threshold, passes))
+                     const float* by, int count, float threshold, std::int32_t* passes,
+                     std::int32_t* found),
+                    (field, ax, ay, bx, by, count, threshold, passes, found))
 
 // The field at a cell along a unit vector. Fields are of unit vectors at most; a larger value is no
 // better evidence.
@@ -84,10 +103,6 @@ inline float dot(const T* fx, const T* fy, std::int32_t cell, float unit_x, floa
     const float value = confidence(to_float(fx[cell]) * unit_x + to_float(fy[cell]) * unit_y);
     return std::min(std::max(value, -1.0f), 1.0f);
 }
-
-// Counts of pairs are rounded up to whole vectors: what lies behind the last pair of a batch is
-// some older pair, or zeros, and its sums are never read.
-inline int padded(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
 // Loops below run over the pairs of a batch inside one over the samples: pairs are many, samples
 // few, and all pairs take the same steps.
@@ -174,22 +189,23 @@ OPENPOSE_EXT_CLONES(void, sample_between, (const Field<float>& field, PairBatch&
 OPENPOSE_EXT_CLONES(void, sample_between, (const Field<float16>& field, PairBatch& pairs),
                     (field, pairs))
 
-void add_pair(int index_a, const Peak& a, int index_b, const Peak& b, PairBatch& pairs) {
-    const int i = pairs.count++;
-    const float dx = b.x - a.x;
-    const float dy = b.y - a.y;
-    const float length = std::sqrt(dx * dx + dy * dy);
-    const float inverse = length > kShortest ? 1.0f / length : 0.0f;
-    pairs.a[i] = index_a;
-    pairs.b[i] = index_b;
-    pairs.x[i] = a.x;
-    pairs.y[i] = a.y;
-    pairs.step_x[i] = dx / (kSamples - 1);
-    pairs.step_y[i] = dy / (kSamples - 1);
-    pairs.unit_x[i] = dx * inverse;
-    pairs.unit_y[i] = dy * inverse;
-    pairs.length[i] = length;
+// Sets the lines of the pairs from their ends.
+OPENPOSE_EXT_BODY
+void set_lines_body(PairBatch& pairs) {
+    const int count = padded(pairs.count);
+    for (int i = 0; i < count; ++i) {
+        const float dx = pairs.end_x[i] - pairs.x[i];
+        const float dy = pairs.end_y[i] - pairs.y[i];
+        const float length = std::sqrt(dx * dx + dy * dy);
+        const float inverse = length > kShortest ? 1.0f / length : 0.0f;
+        pairs.step_x[i] = dx / (kSamples - 1);
+        pairs.step_y[i] = dy / (kSamples - 1);
+        pairs.unit_x[i] = dx * inverse;
+        pairs.unit_y[i] = dy * inverse;
+        pairs.length[i] = length;
+    }
 }
+OPENPOSE_EXT_CLONES(void, set_lines, (PairBatch & pairs), (pairs))
 
 // Keeps the pairs with at least `needed` samples above the threshold, in their order.
 void keep_supported(int needed, PairBatch& pairs) {
@@ -214,6 +230,7 @@ void keep_supported(int needed, PairBatch& pairs) {
 template <class T>
 void try_pairs(const Field<T>& field, float threshold, int needed, PairBatch& pairs,
                std::vector<Connection>& connections) {
+    set_lines(pairs);
     sample_nearest(field, threshold, pairs);
     keep_supported(needed, pairs);
     sample_between(field, pairs);
@@ -276,6 +293,7 @@ void score_limb(const Maps<T>& paf, const Limb& limb, const Peaks& peaks,
     scratch.x.assign(padded_b, 0.0f);
     scratch.y.assign(padded_b, 0.0f);
     scratch.passes.resize(padded_b);
+    scratch.found.resize(padded_b + 1);
     for (int j = 0; j < count_b; ++j) {
         scratch.x[j] = b[j].x;
         scratch.y[j] = b[j].y;
@@ -283,11 +301,19 @@ void score_limb(const Maps<T>& paf, const Limb& limb, const Peaks& peaks,
     PairBatch& pairs = scratch.pairs;
     pairs.count = 0;
     for (int i = 0; i < count_a; ++i) {
-        test_middle(field, a[i].x, a[i].y, scratch.x.data(), scratch.y.data(), padded_b, threshold,
-                    scratch.passes.data());
-        for (int j = 0; j < count_b; ++j) {
-            if (scratch.passes[j] == 0) continue;
-            add_pair(i, a[i], j, b[j], pairs);
+        int found = test_middle(field, a[i].x, a[i].y, scratch.x.data(), scratch.y.data(), padded_b,
+                                threshold, scratch.passes.data(), scratch.found.data());
+        // The padding lies behind the last b.
+        while (found > 0 && scratch.found[found - 1] >= count_b) --found;
+        for (int k = 0; k < found; ++k) {
+            const int j = scratch.found[k];
+            const int at = pairs.count++;
+            pairs.a[at] = i;
+            pairs.b[at] = j;
+            pairs.x[at] = a[i].x;
+            pairs.y[at] = a[i].y;
+            pairs.end_x[at] = scratch.x[j];
+            pairs.end_y[at] = scratch.y[j];
             if (pairs.count == kBatch) try_pairs(field, threshold, needed, pairs, connections);
         }
     }

@@ -21,22 +21,24 @@ inline constexpr int kBatch = 256;
 struct PairBatch {
     int count = 0;
     std::array<std::int32_t, kBatch> a, b, above;
-    std::array<float, kBatch> x, y, step_x, step_y, unit_x, unit_y, length, sum;
+    std::array<float, kBatch> x, y, end_x, end_y, step_x, step_y, unit_x, unit_y, length, sum;
 };
 
 struct LimbScratch {
     std::vector<float> x, y;
-    std::vector<std::int32_t> passes;
+    std::vector<std::int32_t> passes, found;
     PairBatch pairs;
 };
 
 struct AssignScratch {
     std::vector<char> used;
-    std::vector<int> a, b, component, order, column_of;
-    std::vector<double> cost, u, v, distance;
-    std::vector<int> row_of, previous;
-    std::vector<char> done;
-    std::vector<Connection> chosen;
+    std::vector<std::uint32_t> places;
+    std::vector<Connection> sorted, chosen;
+    // Of the groups that share peaks, and of peaks within them.
+    std::vector<int> component, rows, columns, first, next, rank, order, column_of;
+    // Of the assignment problem: prices of rows and columns, and the search for a path.
+    std::vector<double> cost, u, v, costs, distance, previous, blocked, open;
+    std::vector<int> row_of;
 };
 
 struct ConnectScratch {

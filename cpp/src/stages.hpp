@@ -26,6 +26,7 @@ template <class T>
 [[nodiscard]] Integral integrate(const Maps<T>& paf, const Limb& limb, const Peak& from,
                                  const Peak& to, float threshold);
 
+// Pairs must be ordered by a, then b, as `score_limb` gives them.
 void assign_greedy(int count_a, int count_b, AssignScratch& scratch,
                    std::vector<Connection>& connections);
 void assign_hungarian(int count_a, int count_b, AssignScratch& scratch,
