@@ -173,15 +173,16 @@ const People& Decoder::decode(const MapView& heat, const MapView& paf, const Top
     check_maps(heat.channels(), heat.height(), heat.width(), paf.channels(), paf.height(),
                paf.width(), topology);
     // The stages walk adjacent cells of one type; anything else is packed once.
-    const bool mixed = heat.is_half() != paf.is_half();
-    const auto walkable = [mixed](const MapView& maps, std::vector<float>& memory) {
-        const bool as_it_is = maps.has_adjacent_rows() && !(mixed && maps.is_half());
+    const bool halves = heat.is_half() && heat.has_adjacent_rows() && paf.is_half() &&
+                        paf.has_adjacent_rows();
+    const auto walkable = [halves](const MapView& maps, std::vector<float>& memory) {
+        const bool as_it_is = halves || (maps.has_adjacent_rows() && !maps.is_half());
         return as_it_is ? maps : pack(maps, memory);
     };
     Workspace::Memory& memory = state_->workspace.memory();
     const MapView heats = walkable(heat, memory.heat);
     const MapView pafs = walkable(paf, memory.paf);
-    if (heats.is_half()) {
+    if (halves) {
         state_->decode(heats.as<float16>(), pafs.as<float16>(), topology, placement, options);
     } else {
         state_->decode(heats.as<float>(), pafs.as<float>(), topology, placement, options);

@@ -92,6 +92,7 @@ MapView pack(const MapView& maps, std::vector<float>& memory) {
     const int width = maps.width();
     const std::size_t map = static_cast<std::size_t>(height) * width;
     memory.resize(channels * map);
+    if (channels == 0) return {memory, 0, height, width};
     // In the order of interleaved memory, a row of all channels at a time.
     for (int y = 0; y < height; ++y) {
         for (int x = 0; x < width; ++x) {

@@ -177,17 +177,19 @@ protected:
 TEST_F(Layouts, GiveTheSamePeople) {
     const MapView heat = picture_.heat.view();
     const MapView paf = picture_.paf.view();
-    for (const Layout layout : {Layout::planar, Layout::interleaved}) {
-        const auto heat_float = stored<float>(heat, layout);
-        const auto paf_float = stored<float>(paf, layout);
-        const auto heat_half = stored<float16>(heat, layout);
-        const auto paf_half = stored<float16>(paf, layout);
-        const MapView heats[] = {{heat_float, 19, 46, 82, layout}, {heat_half, 19, 46, 82, layout}};
-        const MapView pafs[] = {{paf_float, 38, 46, 82, layout}, {paf_half, 38, 46, 82, layout}};
-        for (const MapView& one : heats) {
-            for (const MapView& other : pafs) expect_same(one, other);
+    constexpr Layout kLayouts[] = {Layout::planar, Layout::interleaved};
+    for (const Layout one : kLayouts) {
+        const auto heat_float = stored<float>(heat, one);
+        const auto heat_half = stored<float16>(heat, one);
+        for (const Layout other : kLayouts) {
+            const auto paf_float = stored<float>(paf, other);
+            const auto paf_half = stored<float16>(paf, other);
+            for (const MapView& heats : {MapView(heat_float, 19, 46, 82, one),
+                                         MapView(heat_half, 19, 46, 82, one)}) {
+                expect_same(heats, {paf_float, 38, 46, 82, other});
+                expect_same(heats, {paf_half, 38, 46, 82, other});
+            }
         }
-        expect_same(heats[0], paf);
     }
 }
 
