@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cpp -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-slow test-torch test-ray test-versions check format bench fuzz clean
+.PHONY: help demo test test-cpp test-arm64 test-threads test-slow test-torch test-ray test-versions check format bench fuzz clean
 
 help:
 	@echo "make demo       skeletons of two pictures, into $(DEMO)"
@@ -20,9 +20,11 @@ help:
 	@echo "make test-torch tests that need torch, which it installs"
 	@echo "make test-ray   tests of the batch job, on a local Ray cluster that it installs"
 	@echo "make test-versions  smoke tests with CPython 3.11 to 3.13, newest and oldest dependencies"
+	@echo "make test-arm64 C++ tests on arm64, under qemu"
+	@echo "make test-threads C++ tests of many threads, under ThreadSanitizer"
 	@echo "make check      formatting, lint and types"
 	@echo "make bench      speed and accuracy tables"
-	@echo "make fuzz       the decoder on made-up input, FUZZ_SECONDS long (clang)"
+	@echo "make fuzz       the core on made-up input, FUZZ_SECONDS long (clang)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -79,7 +81,21 @@ run-cpp-tests:
 	cmake -S . -B $(CPP_BUILD) -DOPENPOSE_EXT_BUILD_TESTS=ON -DOPENPOSE_EXT_WARNINGS_AS_ERRORS=ON \
 	  $(CMAKE_FLAGS)
 	cmake --build $(CPP_BUILD) --parallel 2
-	ctest --test-dir $(CPP_BUILD) --output-on-failure
+	ctest --test-dir $(CPP_BUILD) --output-on-failure $(CTEST_FLAGS)
+
+# The C++ tests on arm64 under qemu-user, and the oracle's cases. Debian: g++-aarch64-linux-gnu,
+# qemu-user, libgtest-dev.
+test-arm64: $(VENV)/installed-dev
+	cmake -S . -B build/arm64 -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/cpp/tests/arm64.cmake \
+	  -DOPENPOSE_EXT_BUILD_TESTS=ON -DOPENPOSE_EXT_WARNINGS_AS_ERRORS=ON
+	cmake --build build/arm64 --parallel 2
+	ctest --test-dir build/arm64 --output-on-failure
+	$(BIN)/python -m pytest -m slow tests/test_arm64.py
+
+# Data races: many pictures on many threads, under ThreadSanitizer.
+test-threads:
+	$(MAKE) --no-print-directory run-cpp-tests CPP_BUILD=build/threads \
+	  CMAKE_FLAGS=-DOPENPOSE_EXT_SANITIZE=thread CTEST_FLAGS='-R DecodeMany'
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -112,9 +128,13 @@ bench: $(VENV)/installed-dev
 fuzz:
 	cmake -S . -B build/fuzz -DOPENPOSE_EXT_BUILD_FUZZ=ON -DCMAKE_CXX_COMPILER=$(CLANG)
 	cmake --build build/fuzz --parallel 2
-	@mkdir -p build/fuzz/corpus
-	build/fuzz/cpp/fuzz/openpose_decode_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
-	  -timeout=20 -print_final_stats=1 build/fuzz/corpus cpp/fuzz/corpus
+	@for target in decode hand merge assign; do \
+	  mkdir -p build/fuzz/corpus/$$target cpp/fuzz/corpus/$$target; \
+	  echo "$$target:"; \
+	  build/fuzz/cpp/fuzz/openpose_$${target}_fuzz -max_total_time=$$(( $(FUZZ_SECONDS) / 4 )) \
+	    -max_len=4096 -timeout=20 -print_final_stats=1 build/fuzz/corpus/$$target \
+	    cpp/fuzz/corpus/$$target || exit 1; \
+	done
 
 clean:
 	rm -rf build dist $(VENV)
