@@ -16,7 +16,6 @@ from openpose_ext.errors import BackendError, ModelError, OpenPoseExtError, Outp
 from openpose_ext.outputs.draw import draw
 from openpose_ext.sources import open_source
 from openpose_ext.sources.openpose_json import read_openpose
-from openpose_ext.sources.source import Source, View
 from openpose_ext.stages.decode import (
     DecodeOptions,
     decode_bodies,
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from openpose_ext.outputs.video import VideoWriter
     from openpose_ext.outputs.writer import FrameWriter
     from openpose_ext.run.coco_eval import Annotations, Evaluation, Scores, evaluate
+    from openpose_ext.sources.source import Source, View
 
     __version__: str
 
@@ -94,7 +94,9 @@ _LATER = {
     "JsonLinesWriter": "openpose_ext.outputs.json_lines",
     "ParquetWriter": "openpose_ext.outputs.parquet",
     "Scores": "openpose_ext.run.coco_eval",
+    "Source": "openpose_ext.sources.source",
     "VideoWriter": "openpose_ext.outputs.video",
+    "View": "openpose_ext.sources.source",
     "evaluate": "openpose_ext.run.coco_eval",
 }
 

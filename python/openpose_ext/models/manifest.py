@@ -20,7 +20,6 @@ from openpose_ext.backends.engines import exists
 from openpose_ext.backends.protocol import Graph, InputFormat
 from openpose_ext.errors import ModelError
 from openpose_ext.io.cache import file_digest
-from openpose_ext.io.whole import write_whole
 from openpose_ext.models.engines import describe_network
 from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
 
@@ -227,6 +226,8 @@ def write_manifest(manifest: Manifest, model_file: Path) -> Path:
 
     Raises OutputError if it cannot be written.
     """
+    from openpose_ext.io.whole import write_whole
+
     target = manifest_file(model_file)
     write_whole(target, _to_toml(manifest).encode())
     return target

@@ -12,7 +12,7 @@ from functools import partial
 from os import PathLike
 from threading import Lock
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,6 @@ from openpose_ext.models.network import BodyNetwork
 from openpose_ext.sources.pictures import PictureLike, as_picture
 from openpose_ext.stages.decode import DecodeOptions, connect, decode_body, find_peaks
 from openpose_ext.stages.hands import HandFinder, Side
-from openpose_ext.stages.inputs import Given, Inputs, Unread
 from openpose_ext.stages.look import NetworkInput, passes
 from openpose_ext.stages.merge import Pass, merge
 from openpose_ext.stages.pipeline import overlapped, workers_for
@@ -37,6 +36,9 @@ from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
 from openpose_ext.types.poses import Poses
+
+if TYPE_CHECKING:
+    from openpose_ext.stages.inputs import Given, Inputs, Unread
 
 __all__ = ["MOST_STREAMS", "PoseEstimator", "Stages"]
 
@@ -253,6 +255,8 @@ class PoseEstimator:
         """
         if on_error is not None and not callable(on_error):
             raise TypeError(f"on_error must be callable, not {type(on_error).__name__}")
+        from openpose_ext.stages.inputs import Inputs
+
         networks = self._for_many()
         watch = self._watch(detect_every, networks)
         return self._streamed(Inputs(source, apart=self._streams > 1), on_error, networks, watch)
@@ -371,6 +375,8 @@ class PoseEstimator:
     def _streamed(
         self, inputs: Inputs, on_error: OnError | None, networks: _Networks, watch: Watch
     ) -> Iterator[Streamed]:
+        from openpose_ext.stages.inputs import Unread
+
         def work(numbered: tuple[int, Frame | PictureLike | Unread]) -> Streamed | Unread:
             number, one = numbered
             if isinstance(one, Unread):
