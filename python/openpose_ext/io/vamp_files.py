@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import tokenize
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,7 +105,11 @@ def _arrays(path: str | os.PathLike[str], prefix: str) -> list[npt.NDArray[Any]]
             return arrays
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, TypeError, EOFError, MemoryError, BadZipFile, zlib.error) as error:
+    # What zipfile has no code for is not implemented, says it, or encrypted (RuntimeError).
+    except (
+        *(ValueError, TypeError, KeyError, EOFError, MemoryError),
+        *(RuntimeError, BadZipFile, zlib.error, struct.error, SyntaxError, tokenize.TokenError),
+    ) as error:
         raise SourceError(f"{path} is no npz of {prefix}0, ...: {error}") from error
 
 
