@@ -27,6 +27,13 @@ constexpr float kSigma = 0.07f;
 constexpr float kSameOks = 0.5f;
 constexpr float kCommonShare = 0.5f;
 
+// Two parts further apart than exp(-kFar) of OKS are far; so many of the common parts must be near
+// for a mean above kSameOks: near + (1 - near) exp(-kFar) > kSameOks, and a little room for
+// rounding.
+constexpr double kFar = 2;
+constexpr double kNearShare = 0.42;
+static_assert(kNearShare + (1 - kNearShare) * 0.1354 < kSameOks);
+
 bool is_there(const float* keypoint) { return keypoint[2] > 0; }
 bool is_seen(const float* keypoint) { return keypoint[2] > kFilledScore; }
 
@@ -94,6 +101,29 @@ bool same_person(const Likeness& likeness) {
            static_cast<float>(likeness.common) >= kCommonShare * static_cast<float>(likeness.fewer);
 }
 
+namespace {
+
+// False for most pairs of people: those that `compare` need not look at, for their OKS is no more
+// than kSameOks. An exponential costs more than all the rest of a comparison.
+bool may_be_alike(const float* one, const float* other, float stature, const Topology& topology) {
+    const double area = std::max(static_cast<double>(kArea) * stature * stature, 1e-6);
+    int common = 0;
+    int near = 0;
+    for (int part = 0; part < topology.parts; ++part) {
+        const float* a = one + 3 * part;
+        const float* b = other + 3 * part;
+        const double sigma = 2.0 * (topology.sigmas.empty() ? kSigma : topology.sigmas[part]);
+        const double x = static_cast<double>(a[0]) - b[0];
+        const double y = static_cast<double>(a[1]) - b[1];
+        const int both = static_cast<int>(is_there(a)) & static_cast<int>(is_there(b));
+        common += both;
+        near += both & static_cast<int>(x * x + y * y <= kFar * (2 * area * sigma * sigma));
+    }
+    return near >= kNearShare * common;
+}
+
+}  // namespace
+
 void unchecked::drop_doubles(People& people, const Topology& topology, DoublesScratch& scratch) {
     scratch.kept.clear();
     scratch.stature.clear();
@@ -102,7 +132,9 @@ void unchecked::drop_doubles(People& people, const Topology& topology, DoublesSc
         scratch.stature.push_back(stature_of(keypoints, topology, scratch.told));
         const auto is_double = [&](int before) {
             const float smaller = std::min(scratch.stature[person], scratch.stature[before]);
-            return same_person(compare(keypoints, keypoints_of(people, before), smaller, topology));
+            const float* other = keypoints_of(people, before);
+            if (!may_be_alike(keypoints, other, smaller, topology)) return false;
+            return same_person(compare(keypoints, other, smaller, topology));
         };
         if (std::none_of(scratch.kept.begin(), scratch.kept.end(), is_double)) {
             scratch.kept.push_back(person);
