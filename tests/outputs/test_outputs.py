@@ -325,6 +325,7 @@ OWN = replace(
     mirror=(0, 1, 2, 3),
     colours=COCO_18.colours[:4],
     lengths=(),
+    sigmas=(),
 )
 
 
