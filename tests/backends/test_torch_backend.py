@@ -182,7 +182,7 @@ def test_files_and_devices_that_will_not_do_are_refused(tmp_path: Path, script: 
     with pytest.raises(BackendError, match=r"cut\.pt cannot be read"):
         open_network(tmp_path / "cut.pt", "torch")
     (tmp_path / "a.onnx").touch()
-    with pytest.raises(BackendError, match=r"torch reads \.pth, \.pt, \.caffemodel, not a\.onnx"):
+    with pytest.raises(BackendError, match=r"torch reads \.pth, .*, not a\.onnx"):
         open_network(tmp_path / "a.onnx", "torch")
     for device in ("cuda:99", "abacus"):
         with pytest.raises(BackendError, match=f"torch cannot use the device '{device}'"):

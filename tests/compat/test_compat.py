@@ -181,7 +181,7 @@ def test_torch_and_the_default_engine_see_the_same(tmp_path: Path) -> None:
         (np.zeros((40, 40, 4), np.uint8), ValueError, "alpha"),
         (np.zeros((0, 40, 3), np.uint8), ValueError, "empty"),
         (np.zeros((40, 40, 3), np.float32), TypeError, "uint8"),
-        (None, TypeError, "NoneType"),
+        (None, TypeError, "there is no picture"),
         (np.zeros((400, 6, 3), np.uint8), ValueError, "too narrow: 6 x 400 becomes 3 x 184"),
         (np.zeros((300, 12, 3), np.uint8), ValueError, "too narrow"),
         (np.zeros((4000, 2, 3), np.uint8), ValueError, "too narrow"),
@@ -317,7 +317,7 @@ def test_arrays_of_another_form_are_refused() -> None:
         handDetect(candidate, subset[:, :19], BLANK)
     with pytest.raises(ValueError, match="subset names candidate 2 of 2"):
         handDetect(candidate[:2], subset, BLANK)
-    with pytest.raises(TypeError, match="a picture is"):
+    with pytest.raises(TypeError, match="there is no picture"):
         handDetect(candidate, subset, None)
 
 
