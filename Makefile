@@ -128,10 +128,10 @@ bench: $(VENV)/installed-dev
 fuzz:
 	cmake -S . -B build/fuzz -DOPENPOSE_EXT_BUILD_FUZZ=ON -DCMAKE_CXX_COMPILER=$(CLANG)
 	cmake --build build/fuzz --parallel 2
-	@for target in decode hand merge assign; do \
+	@for target in decode hand merge assign unite; do \
 	  mkdir -p build/fuzz/corpus/$$target cpp/fuzz/corpus/$$target; \
 	  echo "$$target:"; \
-	  build/fuzz/cpp/fuzz/openpose_$${target}_fuzz -max_total_time=$$(( $(FUZZ_SECONDS) / 4 )) \
+	  build/fuzz/cpp/fuzz/openpose_$${target}_fuzz -max_total_time=$$(( $(FUZZ_SECONDS) / 5 )) \
 	    -max_len=4096 -timeout=20 -print_final_stats=1 build/fuzz/corpus/$$target \
 	    cpp/fuzz/corpus/$$target || exit 1; \
 	done
