@@ -173,8 +173,8 @@ const People& Decoder::decode(const MapView& heat, const MapView& paf, const Top
     check_maps(heat.channels(), heat.height(), heat.width(), paf.channels(), paf.height(),
                paf.width(), topology);
     // The stages walk adjacent cells of one type; anything else is packed once.
-    const bool halves = heat.is_half() && heat.has_adjacent_rows() && paf.is_half() &&
-                        paf.has_adjacent_rows();
+    const bool halves =
+        heat.is_half() && heat.has_adjacent_rows() && paf.is_half() && paf.has_adjacent_rows();
     const auto walkable = [halves](const MapView& maps, std::vector<float>& memory) {
         const bool as_it_is = halves || (maps.has_adjacent_rows() && !maps.is_half());
         return as_it_is ? maps : pack(maps, memory);

@@ -28,8 +28,7 @@ int main(int argc, char** argv) {
     const MapView heat(all.first(cells.size() / 3), 19, height, width);
     const MapView paf(all.last(cells.size() / 3 * 2), 38, height, width);
     Decoder decoder;
-    for (const Person person :
-         decoder.decode(heat, paf, coco_18(), Placement::network(8, heat))) {
+    for (const Person person : decoder.decode(heat, paf, coco_18(), Placement::network(8, heat))) {
         std::printf("%.9g", person.score());
         for (const Keypoint point : person) {
             std::printf(" %.9g %.9g %.9g", point.x, point.y, point.score);

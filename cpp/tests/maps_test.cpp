@@ -184,8 +184,8 @@ TEST_F(Layouts, GiveTheSamePeople) {
         for (const Layout other : kLayouts) {
             const auto paf_float = stored<float>(paf, other);
             const auto paf_half = stored<float16>(paf, other);
-            for (const MapView& heats : {MapView(heat_float, 19, 46, 82, one),
-                                         MapView(heat_half, 19, 46, 82, one)}) {
+            for (const MapView& heats :
+                 {MapView(heat_float, 19, 46, 82, one), MapView(heat_half, 19, 46, 82, one)}) {
                 expect_same(heats, {paf_float, 38, 46, 82, other});
                 expect_same(heats, {paf_half, 38, 46, 82, other});
             }
