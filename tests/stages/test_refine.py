@@ -17,7 +17,7 @@ from openpose_ext.stages.estimator import PoseEstimator
 from openpose_ext.stages.look import NetworkInput, passes
 from openpose_ext.stages.merge import merge
 from openpose_ext.stages.preprocess import Preprocessing
-from openpose_ext.stages.refine import Refiner
+from openpose_ext.stages.refine import REFINE_PIXELS, Refiner
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25, COCO_18, Topology
@@ -225,7 +225,7 @@ def test_hostile_maps_end() -> None:
     network = Hostile([])
     _, refined, pixels = looked(network, Refiner())
     assert np.isfinite(refined.keypoints).all()
-    assert sum(width * height for width, height in network.sizes) <= 3 * pixels
+    assert sum(width * height for width, height in network.sizes) <= (1 + REFINE_PIXELS) * pixels
 
 
 # The union of both looks, against NumPy ---------------------------------------------------------

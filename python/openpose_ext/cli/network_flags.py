@@ -105,7 +105,7 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
         default=False,
         type=_refinement,
         metavar="T",
-        help="look again, closer, where people are: finds more of small people, for up to three "
+        help="look again, closer, where people are: finds more of small people, for up to 3.5 "
         f"times the time. T is how tall people are then, in network pixels (alone: {STATURE})",
     )
     add(

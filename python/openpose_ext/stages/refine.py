@@ -39,7 +39,7 @@ _Region: TypeAlias = tuple[tuple[int, int, int, int], Size, Size, list[int]]
 # pictures there are; more needs more pixels, less loses AP: 220 about 0.01.
 STATURE = 270
 
-REFINE_PIXELS = 2.0
+REFINE_PIXELS = 2.5
 
 # Weight of the first look's maps where the second has 1. 0.25 to 0.6 rank alike.
 _FIRST = 0.6
