@@ -32,6 +32,7 @@ from openpose_ext.models.manifest import (
     write_manifest,
 )
 from openpose_ext.models.network import HAND_CROP, BodyNetwork, HandMaps, HandNetwork, HandPoints
+from openpose_ext.types.calibration import Calibration
 from openpose_ext.types.topology import BODY_25, COCO_18
 
 pytest.importorskip("onnx")
@@ -696,6 +697,38 @@ def test_every_hand_network_name_is_found_or_says_what_to_do(
 def test_a_manifest_of_no_hand_is_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(HAND, **wrong)  # type: ignore[arg-type]
+
+
+CURVE = Calibration((0.05, 0.4, 1.0), (0.1, 0.8, 0.95))
+
+
+def test_a_calibration_is_read_as_written(tmp_path: Path) -> None:
+    file = tmp_path / "body.onnx"
+    for curve in (CURVE, None):
+        manifest = Manifest("body", "coco_18", {"maps": "heat+paf"}, calibration=curve)
+        write_manifest(manifest, file)
+        assert read_manifest(file) == manifest
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("scores = [0.05, 1]", r"shares must be given for \[calibration\]"),
+        ("scores = [0.05, 1]\nshares = [0.1, 1]\ncurve = 3", "unknown curve"),
+        ("scores = [0.05, 1]\nshares = [1, 0.1]", "shares of a calibration must rise"),
+    ],
+)
+def test_a_broken_calibration_is_named(tmp_path: Path, table: str, message: str) -> None:
+    file = tmp_path / "body.onnx"
+    written = write_manifest(Manifest("body", "coco_18", {"maps": "heat+paf"}), file)
+    written.write_text(f"{written.read_text()}\n[calibration]\n{table}\n")
+    with pytest.raises(ModelError, match=message):
+        read_manifest(file)
+
+
+def test_a_hand_network_has_no_calibration() -> None:
+    with pytest.raises(ValueError, match="hand network has no calibration"):
+        replace(HAND, calibration=CURVE)
 
 
 def test_the_tensorflow_graph_needs_openvino(shared: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,9 +16,11 @@ import original_networks
 import tiny_networks
 from openpose_ext.backends.protocol import InputFormat
 from openpose_ext.errors import BackendError, ModelError, SourceError
-from openpose_ext.models.manifest import Manifest, write_manifest
+from openpose_ext.models.lookup import EMBEDDED
+from openpose_ext.models.manifest import Manifest, read_manifest, write_manifest
 from openpose_ext.stages.decode import DecodeOptions
 from openpose_ext.stages.estimator import PoseEstimator
+from openpose_ext.types.calibration import Calibration
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25, COCO_18
 
@@ -85,6 +89,27 @@ def test_the_time_of_each_stage_is_told(lite: PoseEstimator, picture: np.ndarray
     for people in (lite(picture), *lite.batch([picture, picture])):
         assert list(people.timings) == ["preprocess", "network", "decode"]
         assert all(0 < seconds < 10 for seconds in people.timings.values())
+
+
+def test_scores_are_calibrated_unless_raw_ones_are_asked_for(
+    cache: None, picture: np.ndarray, tmp_path: Path
+) -> None:
+    network = tmp_path / "network.onnx"
+    network.symlink_to(EMBEDDED / "lite_body.onnx")
+    described = read_manifest(EMBEDDED / "lite_body.onnx")
+    curve = Calibration((0.05, 0.5, 1.0), (0.2, 0.8, 0.9))
+
+    def found(calibration: Calibration | None, **options: Any) -> Poses:
+        write_manifest(replace(described, calibration=calibration), network)
+        with PoseEstimator(network, height=184, **options) as estimator:
+            return estimator(picture)
+
+    raw = found(None)
+    assert len(raw) > 0
+    assert found(curve).allclose(curve(raw), pixels=0, score=0)
+    assert found(curve, raw_scores=True).allclose(raw, pixels=0, score=0)
+    original = found(None, mode="reference")
+    assert found(curve, mode="reference").allclose(original, pixels=0, score=0)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 19])

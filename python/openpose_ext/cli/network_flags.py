@@ -32,10 +32,10 @@ DEFAULT_HAND = "lite"  # of a bare --hand
 # Flags that `PoseEstimator` takes as they are. Not body and height, which have other names too.
 _NETWORK_FLAGS = (
     "backend", "device", "precision", "threads", "normalise", "fit", "scales", "mirror", "refine",
-    "mode",
+    "mode", "raw_scores",
 )  # fmt: skip
 # Those of them without a value.
-NETWORK_BOOLEANS = ("mirror",)
+NETWORK_BOOLEANS = ("mirror", "raw_scores")
 
 
 def add_network_flags(group: argparse._ArgumentGroup) -> None:
@@ -114,6 +114,12 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
         choices=("fast", "reference", "zoo"),
         help="How people are decoded: fast; reference for exactly the original rules, which is "
         "slow; zoo for those of VastModelZoo's script, hands included (default fast)",
+    )
+    add(
+        "--raw_scores",
+        action="store_true",
+        help="Report the heat maps' own scores of parts, not the share of such parts that are "
+        "right. Networks without a calibration always do.",
     )
 
 

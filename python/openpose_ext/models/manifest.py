@@ -11,7 +11,7 @@ import re
 import tomllib
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from openpose_ext.backends.protocol import Graph, InputFormat
 from openpose_ext.errors import ModelError
 from openpose_ext.io.cache import file_digest
 from openpose_ext.models.engines import describe_network
+from openpose_ext.types.calibration import Calibration
 from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
 
 __all__ = [
@@ -77,6 +78,7 @@ class Manifest:
     crop           side of the square that a hand is brought to, pixels, for a hand network that
                    takes any size but knows hands of one; None where that is not so
     min_score      hands of a lower score are taken for none; None takes the default of the kind
+    calibration    what a body network's scores of parts are worth; None where nobody measured it
 
     Raises ValueError for anything else.
     """
@@ -90,6 +92,7 @@ class Manifest:
     licence: str = "unknown"
     crop: int | None = None
     min_score: float | None = None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         choices = {
@@ -112,6 +115,8 @@ class Manifest:
             raise ValueError(f"crop must be a multiple of the stride {self.stride}: {self.crop!r}")
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise ValueError(f"min_score must lie in 0 to 1, not {self.min_score!r}")
+        if self.calibration is not None and self.kind != "body":
+            raise ValueError(f"a {self.kind} network has no calibration")
         if not self.outputs:
             raise ValueError("outputs must name at least one output")
         for name, role in self.outputs.items():
@@ -360,7 +365,15 @@ def _from_table(table: dict[str, Any]) -> Manifest:
             source[key] = _three(source[key])
     if "size" in source:
         source["size"] = tuple(source["size"])
-    return Manifest(**{**table, "input": InputFormat(**source)})
+    fields = {**table, "input": InputFormat(**source)}
+    if "calibration" in fields:
+        curve = fields["calibration"]
+        _refuse_unknown(curve, Calibration.__dataclass_fields__)
+        missing = [key for key in Calibration.__dataclass_fields__ if key not in curve]
+        if missing:
+            raise ValueError(f"{' and '.join(missing)} must be given for [calibration]")
+        fields["calibration"] = Calibration(*(tuple(curve[key]) for key in ("scores", "shares")))
+    return Manifest(**fields)
 
 
 def _refuse_unknown(table: Mapping[str, Any], allowed: Iterable[str]) -> None:
@@ -386,4 +399,6 @@ def _to_toml(manifest: Manifest) -> str:
     if source.size is not None:
         table["input"]["size"] = source.size
     table["outputs"] = dict(manifest.outputs)
+    if manifest.calibration is not None:
+        table["calibration"] = asdict(manifest.calibration)
     return f"{_FIRST_LINE}\n{tomli_w.dumps(table)}"

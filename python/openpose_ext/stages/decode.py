@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from openpose_ext import _core
 from openpose_ext.io.cpus import own_cores
+from openpose_ext.types.calibration import Calibration
 from openpose_ext.types.geometry import Geometry
 from openpose_ext.types.poses import Poses, owned
 from openpose_ext.types.scores import FILLED_SCORE
@@ -121,6 +122,7 @@ def decode_body(
     stride: int = 8,
     mode: Mode = "fast",
     options: DecodeOptions | None = None,
+    calibration: Calibration | None = None,
 ) -> Poses:
     """Decode one picture's maps into people.
 
@@ -132,6 +134,7 @@ def decode_body(
     mode      "fast" works on the maps as they are; "reference" enlarges them to the picture with
               OpenCV's cubic filter and follows the seed's rules, scoring people with the total
     options   None takes the mode's own
+    calibration  what scores of parts are worth, for mode "fast"; None leaves them as the maps are
 
     Returns people in the picture's frame, best first. Float32 maps with adjacent cells in a row
     are not copied. Values that are not finite count as zero.
@@ -150,8 +153,11 @@ def decode_body(
             geometry.picture,
             _core_options(options),
         )
-        return _poses(keypoints, scores, filled, topology, geometry)
+        poses = _poses(keypoints, scores, filled, topology, geometry)
+        return poses if calibration is None else calibration(poses)
     if mode == "reference":
+        if calibration is not None:
+            raise ValueError('calibration has no meaning in mode="reference"')
         return _decode_by_reference(heat, paf, topology, geometry, options or _REFERENCE)
     raise ValueError(f"mode must be 'fast' or 'reference', not {mode!r}")
 

@@ -119,6 +119,9 @@ class PoseEstimator:
                 all rules of VastModelZoo's OpenPose script, for bodies and hands (see
                 `stages.zoo`), whatever `height`, `fit` and `max_pixels` say
     options     `DecodeOptions`, None for the mode's own
+    raw_scores  leave the scores of parts as the maps give them, even if the network's manifest has
+                a calibration: then a score is the share of such parts that are right. Only
+                mode "fast" calibrates
     vdsp_params  deprecated: engine_options={"body": {"vdsp_params": ...}}
 
     Pictures are (H, W, 3) uint8 BGR arrays, paths or PIL images, of any size. Calls are
@@ -151,6 +154,7 @@ class PoseEstimator:
         engine_options: Mapping[str, Any] | None = None,
         mode: Mode = "fast",
         options: DecodeOptions | None = None,
+        raw_scores: bool = False,
         vdsp_params: str | PathLike[str] | None = None,
     ) -> None:
         if options is not None and not isinstance(options, DecodeOptions):
@@ -168,6 +172,7 @@ class PoseEstimator:
         rules = "reference" if mode == "zoo" else mode
         self._decode = partial(decode_body, mode=rules, options=options)
         self._options = options
+        self._raw_scores = raw_scores or mode != "fast"
         preprocessings = _at_scales(height, fit, max_pixels, scales)
         if mode == "zoo" and (len(preprocessings) > 1 or mirror):
             raise ValueError('mode "zoo" looks at a picture once: leave scales and mirror out')
@@ -448,12 +453,18 @@ class PoseEstimator:
             pixels = sum(math.prod(one.geometry.network) for one in inputs)
             people = self._refiner(frame, people, Pass(heat, paf, geometry), pixels, body)
             timings["refine"] = perf_counter() - decoded
+        people = self._calibrated(people, body)
         refined = perf_counter()
         if networks.hands is not None:
             people = replace(people, hands=networks.hands.of_people(frame.image, people))
             timings["hands"] = perf_counter() - refined
         people = replace(people, timings=timings)
         return _Look(inputs[0].image, geometry, heat, paf, people)
+
+    def _calibrated(self, people: Poses, body: BodyNetwork) -> Poses:
+        if body.calibration is None or self._raw_scores:
+            return people
+        return body.calibration(people)
 
     def _look_near(self, frame: Frame, expected: Poses, networks: _Networks) -> Poses | None:
         """The people near those expected; None where looking at the whole frame is as cheap."""
@@ -477,6 +488,7 @@ class PoseEstimator:
                 people = near.alone(frame, expected, _WORTH * whole, max(factor * tall, 8), body)
         if people is None:
             return None
+        people = self._calibrated(people, body)
         seen = perf_counter()
         timings = {"preprocess": 0.0, "network": seen - start, "decode": 0.0}
         if networks.hands is not None:
