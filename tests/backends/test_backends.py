@@ -24,6 +24,7 @@ from openpose_ext.errors import BackendError, ModelError
 from openpose_ext.io import cache
 from openpose_ext.io.cache import BlobCache, user_cache, user_folder
 from openpose_ext.io.cpus import cpu_flags
+from openpose_ext.models.network import BodyNetwork
 
 pytest.importorskip("onnx")
 
@@ -633,3 +634,16 @@ def test_a_real_network_gives_batches_as_single_runs(shared: Path) -> None:
             alone = backend.run(one[None])
             for name, output in together.items():
                 assert np.array_equal(output[index], alone[name][0])
+
+
+def test_streams_of_an_int8_network_give_the_maps_of_one_stream(shared: Path) -> None:
+    file = shared / "weights" / "human-pose-estimation-0001-int8-qdq.onnx"
+    picture = noise(1, 128, 160, 3)
+    with BodyNetwork.open(file, backend="openvino", precision="f32", threads=1) as network:
+        expected = network.run(picture).heat
+    # One compilation in a few was right with a model that the streams shared.
+    for _ in range(3):
+        with BodyNetwork.open(
+            file, backend="openvino", precision="f32", threads=2, streams=2
+        ) as network:
+            np.testing.assert_allclose(network.run(picture).heat, expected, atol=1e-5)

@@ -32,7 +32,7 @@ from openpose_ext.backends.protocol import (
 )
 from openpose_ext.errors import BackendError
 from openpose_ext.io.cache import digest, file_digest, user_cache, weight_files
-from openpose_ext.io.cpus import cpu_flags
+from openpose_ext.io.cpus import cpu_flags, own_cores
 
 __all__ = ["describe", "open_engine"]
 
@@ -103,9 +103,15 @@ def open_engine(
             f"openvino has no device {device!r}, only {', '.join(core.available_devices)}: "
             f"{reason(error)}"
         ) from error
-    config = _config(device, capabilities, precision, threads, streams)
+    # One model with several streams gives wrong maps of INT8 networks on a CPU, in most of its
+    # compilations and not in others (OpenVINO 2026.4): each stream has a model of its own there.
+    models = streams if device.startswith("CPU") else 1
+    each = max(1, (threads or own_cores()) // models) if models > 1 else threads
+    config = _config(device, capabilities, precision, each, streams // models)
     try:
-        compiled = _compiled(core, file, input_format, device, capabilities, config)
+        compiled = [
+            _compiled(core, file, input_format, device, capabilities, config) for _ in range(models)
+        ]
     except RuntimeError as error:
         raise BackendError(f"openvino refuses {file} on {device}: {reason(error)}") from error
     return _OpenVINOBackend(compiled, file, input_format, device, threads, streams)
@@ -129,13 +135,14 @@ def describe(file: Path) -> Graph:
 class _OpenVINOBackend(PooledBackend[Any]):
     def __init__(
         self,
-        compiled: Any,
+        models: list[Any],
         file: Path,
         input_format: InputFormat,
         device: str,
         threads: int | None,
         streams: int,
     ) -> None:
+        compiled = models[0]
         self._names = [_name(output) for output in compiled.outputs]
         info = BackendInfo(
             engine="openvino",
@@ -149,7 +156,9 @@ class _OpenVINOBackend(PooledBackend[Any]):
             outputs={_name(output): _shape(output) for output in compiled.outputs},
             batch=_shape(compiled.inputs[0])[0],
         )
-        super().__init__([compiled.create_infer_request() for _ in range(streams)], info)
+        super().__init__(
+            [models[k % len(models)].create_infer_request() for k in range(streams)], info
+        )
 
     def _infer(self, request: Any, batch: npt.NDArray[np.uint8]) -> Outputs:
         try:
