@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <vector>
 
 #include "checks.hpp"
@@ -122,17 +123,47 @@ bool may_be_alike(const float* one, const float* other, float stature, const Top
     return near >= kNearShare * common;
 }
 
+DoublesScratch::Box box_of(const float* keypoints, int parts) {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    DoublesScratch::Box box{kInfinity, -kInfinity, kInfinity, -kInfinity};
+    for (int part = 0; part < parts; ++part) {
+        const float* point = keypoints + 3 * part;
+        if (!is_there(point)) continue;
+        box.left = std::min(box.left, point[0]);
+        box.right = std::max(box.right, point[0]);
+        box.top = std::min(box.top, point[1]);
+        box.bottom = std::max(box.bottom, point[1]);
+    }
+    return box;
+}
+
+// Whether the boxes lie further apart than two parts that are near may: no part is near then.
+bool are_apart(const DoublesScratch::Box& one, const DoublesScratch::Box& other, float stature,
+               float largest_sigma) {
+    const float area = std::max(kArea * stature * stature, 1e-6f);
+    const float reach = 1.01f * 2 * largest_sigma * std::sqrt(static_cast<float>(kFar) * 2 * area);
+    return one.left > other.right + reach || other.left > one.right + reach ||
+           one.top > other.bottom + reach || other.top > one.bottom + reach;
+}
+
 }  // namespace
 
 void unchecked::drop_doubles(People& people, const Topology& topology, DoublesScratch& scratch) {
     scratch.kept.clear();
     scratch.stature.clear();
+    scratch.box.clear();
+    float largest_sigma = kSigma;
+    for (const float sigma : topology.sigmas) largest_sigma = std::max(largest_sigma, sigma);
     for (int person = 0; person < people.count; ++person) {
         const float* keypoints = keypoints_of(people, person);
         scratch.stature.push_back(stature_of(keypoints, topology, scratch.told));
+        scratch.box.push_back(box_of(keypoints, topology.parts));
         const auto is_double = [&](int before) {
             const float smaller = std::min(scratch.stature[person], scratch.stature[before]);
             const float* other = keypoints_of(people, before);
+            if (are_apart(scratch.box[person], scratch.box[before], smaller, largest_sigma)) {
+                return false;
+            }
             if (!may_be_alike(keypoints, other, smaller, topology)) return false;
             return same_person(compare(keypoints, other, smaller, topology));
         };

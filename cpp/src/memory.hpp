@@ -63,6 +63,10 @@ struct AssembleScratch {
 };
 
 struct DoublesScratch {
+    struct Box {
+        float left, right, top, bottom;
+    };
+    std::vector<Box> box;  // of each person's parts
     std::vector<float> stature;
     std::vector<float> told;  // statures that one person's limbs tell
     std::vector<int> kept;
