@@ -139,7 +139,7 @@ def test_names_that_are_no_text_survive(tmp_path: Path, capsys: pytest.CaptureFi
         (["--size", "8", "8", "-o", "out"], "--images DIR, --size W H and -o OUT are needed"),
         (["--images", "in", "--size", "8", "8"], "are needed"),
         (["--images", "none", "--size", "8", "8", "-o", "out"], "--images none is no folder"),
-        (["--images", "in", "--size", "8", "8", "-o", "out"], "nothing matches"),
+        (["--images", "in", "--size", "8", "8", "-o", "out"], "holds no pictures"),
         (["--images", "in", "--size", "8", "9", "-o", "out"], "--size 8 9: a card's images have"),
         (["--images", "in", "--size", "8", "0", "-o", "out"], "'0' is not a whole number above 0"),
         (["--images", "in", "--sise", "8", "8", "-o", "out"], "did you mean --size?"),

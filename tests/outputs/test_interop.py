@@ -131,7 +131,7 @@ def test_controlnet_json_in_shares_of_the_canvas_is_read(tmp_path: Path) -> None
         (controlnet({}, width=None), "canvas is None x 100"),
         (controlnet({}, height=0), "canvas is 200 x 0"),
         (controlnet({}, height=1 << 40), "canvas is 200 x"),
-        (controlnet({}, width="3"), "canvas is 3 x 100"),
+        (controlnet({}, width="3"), "canvas is .3. x 100"),
         ('[{"people":[]},{"people":[]}]', "no list `people`"),
         ("[]", "no list `people`"),
         (

@@ -234,7 +234,7 @@ def test_an_array_is_taken_as_it_is() -> None:
         (np.zeros((4, 5, 4), np.uint8), ValueError, "alpha"),
         (np.zeros((1, 4, 5, 3), np.uint8), ValueError, r"not \(1, 4, 5, 3\)"),
         (np.zeros((0, 5, 3), np.uint8), ValueError, "empty"),
-        (None, TypeError, "not builtins.NoneType"),
+        (None, TypeError, "there is no picture"),
         (b"a.jpg", TypeError, "not builtins.bytes"),
         ([[[1, 2, 3]]], TypeError, "not builtins.list"),
     ],
