@@ -22,6 +22,7 @@ from openpose_ext.cli.network_flags import (
     NETWORK_BOOLEANS,
     add_network_flags,
     network_flags,
+    refuse_detect_every,
 )
 from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
@@ -190,6 +191,8 @@ def _setting(args: argparse.Namespace, estimator: PoseEstimator) -> str:
         size += f", scales {', '.join(f'{scale:g}' for scale in args.scales)}"
     if args.mirror:
         size += ", mirrored too"
+    if args.refine:
+        size += ", refined" if args.refine is True else f", refined at {args.refine}"
     return (
         f"{info.model.name} on {info.engine} {info.version} ({info.device}, {info.precision}), "
         f"{size}, fit {args.fit}, {_rules(args)}"
@@ -225,6 +228,7 @@ def _parser() -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("network")
     add_network_flags(group)
+    refuse_detect_every(group)
     group.add_argument(
         "--assignment",
         default="greedy",

@@ -23,8 +23,10 @@ from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
+    add_detect_every,
     add_hand_flags,
     add_network_flags,
+    detect_every,
     hand_flags,
     network_flags,
 )
@@ -266,14 +268,7 @@ def _parser() -> argparse.ArgumentParser:
         help="Run the network on every Nth frame and track people in between; implies "
         "--identification (default 1)",
     )
-    add(
-        "--detect_every",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="Look at the whole frame every N frames of a video or camera, and in between only "
-        "where people are: faster. Somebody new is found within N frames (default 1)",
-    )
+    add_detect_every(group)
     add(
         "--tracking",
         type=int,
@@ -443,7 +438,7 @@ def _how(args: argparse.Namespace) -> How:
         every = args.tracking + 1
     return How(
         every=every,
-        detect_every=args.detect_every,
+        detect_every=detect_every(args),
         follow=args.identification or args.smooth or every > 1 or args.tracking >= 0,
         smooth=args.smooth,
         people=args.number_people_max if args.number_people_max > 0 else None,

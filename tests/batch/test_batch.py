@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -340,6 +341,7 @@ def test_inputs_that_changed_replace_their_shards(
     [
         (("gone.jpg",), "nothing matches the input 'gone.jpg'"),
         ((".", "--body", "none"), "leaves nothing to look for"),
+        ((".", "--detect_every", "5", "--mode", "reference"), "looks at whole frames"),
         ((".", "--body", "no_such_network"), "no_such_network"),
     ],
 )
@@ -455,6 +457,20 @@ def test_a_video_that_changed_since_it_was_cut_is_an_error(tmp_path: Path) -> No
     file = videos.write(tmp_path / "v.mp4", videos.numbered(60), g="10", sc_threshold="0")
     with pytest.raises(SourceError, match="the first frame asked for"):
         Video(file, view=View(first=20, last=21), start=KeyFrame(20, 1 << 40, 0))
+
+
+def test_regions_of_a_video_are_those_of_the_single_process_command(
+    people: Path, tmp_path: Path
+) -> None:
+    video, file = people / "walk.mp4", tmp_path / "all.parquet"
+    words = [str(video), "--write_parquet", str(file), *QUICK, "--detect_every", "6"]
+    assert infer.main(words) == Exit.DONE
+    network = {"body": "lite", "height": 96, "precision": "f32"}
+    asked = replace(job(tmp_path / "out", video, frames=100), network=network, detect_every=6)
+    (unit,) = units(asked)
+    assert Shards(asked, threads=2)(unit).frames == 48
+    assert_rows(tmp_path / "out", cluster.rows([file]))
+    assert unit.shard(asked) != unit.shard(replace(asked, detect_every=1))
 
 
 def test_a_unit_is_done_once(people: Path, tmp_path: Path) -> None:

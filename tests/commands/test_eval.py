@@ -629,6 +629,14 @@ def test_feet_are_scored_where_the_network_and_the_annotations_have_them(
     assert "feet" not in rows(capsys.readouterr().out)
 
 
+def test_pictures_have_no_frames_in_between(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--images", str(tmp_path), "--annotations", "a.json", "--detect_every", "5"]
+    assert command.main(words) == 2
+    assert "pictures are looked at whole" in capsys.readouterr().err
+
+
 def test_the_first_pictures_alone(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.remove("in/2.png")
     assert run_here("--limit", "1") == 0

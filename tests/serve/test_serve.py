@@ -185,7 +185,9 @@ class Slow:
         self.let = threading.Semaphore(0)
         self.begun = threading.Semaphore(0)
 
-    def stream(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Poses]]:
+    def stream(
+        self, frames: Iterator[Frame], *, detect_every: int = 1
+    ) -> Iterator[tuple[Frame, Poses]]:
         self.begun.release()
         for frame in frames:
             assert self.let.acquire(timeout=LONG)
@@ -625,11 +627,32 @@ def test_nothing_stays_when_the_server_ends(estimator: PoseEstimator) -> None:
     assert not root.exists()
 
 
+def test_whole_frames_are_looked_at_as_often_as_was_asked() -> None:
+    class Noting(Slow):
+        every = 0
+
+        def stream(
+            self, frames: Iterator[Frame], *, detect_every: int = 1
+        ) -> Iterator[tuple[Frame, Poses]]:
+            self.every = detect_every
+            return super().stream(frames)
+
+    noting: Any = Noting()
+    noting.let.release(60)
+    with Jobs(noting, Limits(), 4) as jobs:
+        job = jobs.add("a.mp4")
+        assert job is not None
+        job.file.write_bytes(video(3))
+        jobs.start(job)
+        until(lambda: job.progress.state == "done")
+    assert noting.every == 4
+
+
 def test_an_error_in_the_server_is_told_without_its_words(
     start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken:
-        def stream(self, frames: Any) -> Iterator[Any]:
+        def stream(self, frames: Any, **_: Any) -> Iterator[Any]:
             raise RuntimeError("secret of the server")
 
     line = start(Broken()).look(picture())[-1]
@@ -781,6 +804,7 @@ def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str]) -> No
         (["--host", "no.such.host.invalid"], "cannot listen"),
         (["--megabyte", "3"], "did you mean --megabytes?"),
         (["photo.jpg"], "neither a flag"),
+        (["--detect_every", "5", "--mode", "reference"], "looks at whole frames"),
     ],
 )
 def test_a_wrong_command_line_is_explained(

@@ -25,8 +25,10 @@ from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
+    add_detect_every,
     add_hand_flags,
     add_network_flags,
+    detect_every,
     hand_flags,
     network_flags,
 )
@@ -180,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
         help="GPUs per worker, fractions allowed; choose what runs there with --backend and "
         "--device (default 0)",
     )
+    add_detect_every(parser.add_argument_group("videos"))
     group = parser.add_argument_group("network")
     add_network_flags(group)
     add_hand_flags(group)
@@ -208,6 +211,7 @@ def _job(args: argparse.Namespace) -> Job:
         output=_absolute(args.output),
         network=network | {"height": args.height or HEIGHT},
         frames=args.shard_frames,
+        detect_every=detect_every(args),
         json=args.write_json and _absolute(args.write_json),
     )
 

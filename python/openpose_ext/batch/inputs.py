@@ -41,6 +41,7 @@ class Job:
     network  what `PoseEstimator` is made with
     frames   pictures of a shard at most, and frames of a video at least
     json     folder or address of OpenPose's JSON, or None
+    detect_every  whole frames of a video are looked at each of this number, from the shard's first
     """
 
     inputs: tuple[str, ...]
@@ -48,6 +49,7 @@ class Job:
     network: dict[str, Any]
     frames: int
     json: str | None = None
+    detect_every: int = 1
 
     def claim(self) -> bytes:
         """What is written down of it, for whoever comes to the same output."""
@@ -56,6 +58,7 @@ class Job:
             "network": self.network,
             "shard_frames": self.frames,
             "write_json": self.json,
+            "detect_every": self.detect_every,
         }
         return (json.dumps(asked, indent=1, sort_keys=True) + "\n").encode()
 
@@ -93,7 +96,7 @@ class Unit:
 
     def shard(self, job: Job) -> str:
         """The name of its shard: the same whenever the same is to be done."""
-        said = repr((job.network, job.json, self))
+        said = repr((job.network, job.json, job.detect_every, self))
         return f"shards/{hashlib.blake2b(said.encode(), digest_size=12).hexdigest()}.parquet"
 
 

@@ -169,7 +169,8 @@ class Shards:
             try:
                 if isinstance(data, SourceError):
                     raise data
-                return self._people(Frame(decode_picture(data, item.name), item.name), item.outputs)
+                frame = Frame(decode_picture(data, item.name), item.name)
+                return self._written(frame, self._estimator(frame), item.outputs)
             except _BAD_PICTURE as error:
                 return Failure.of(item.name, error)
 
@@ -178,10 +179,13 @@ class Shards:
 
     def _video(self, unit: Unit, errors: list[Failure]) -> Iterator[tuple[Frame, Poses] | Failure]:
         (item,) = unit.items
+        watch = self._estimator.watch(self._job.detect_every)
 
-        def look(frame: Frame) -> tuple[Frame, Poses] | Failure:
+        def look(numbered: tuple[int, Frame]) -> tuple[Frame, Poses] | Failure:
+            number, frame = numbered
             try:
-                return self._people(frame, f"{item.outputs}_{frame.index:012d}")
+                poses = watch(number, frame)
+                return self._written(frame, poses, f"{item.outputs}_{frame.index:012d}")
             except _BAD_PICTURE as error:
                 return Failure(item.name, f"frame {frame.index}: {error}")
 
@@ -193,10 +197,9 @@ class Shards:
             opened=partial(open_address, item.name) if is_address(item.name) else None,
         )
         with source:
-            yield from overlapped(source, look, self._threads)
+            yield from overlapped(enumerate(source), look, self._threads)
 
-    def _people(self, frame: Frame, name: str) -> tuple[Frame, Poses]:
-        poses = self._estimator(frame)
+    def _written(self, frame: Frame, poses: Poses, name: str) -> tuple[Frame, Poses]:
         if self._json is not None:
             self._json.put(f"{name}_keypoints.json", openpose_bytes(poses))
         return frame, poses

@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from openpose_ext.cli.values import FALSE, TRUE, positive
+from openpose_ext.errors import UsageError
 from openpose_ext.models.lookup import HAND_NETWORKS
 from openpose_ext.stages.preprocess import HEIGHT
 from openpose_ext.stages.refine import STATURE
@@ -19,10 +20,13 @@ __all__ = [
     "DEFAULT_BODY",
     "DEFAULT_HAND",
     "NETWORK_BOOLEANS",
+    "add_detect_every",
     "add_hand_flags",
     "add_network_flags",
+    "detect_every",
     "hand_flags",
     "network_flags",
+    "refuse_detect_every",
 ]
 
 DEFAULT_BODY = "lite"
@@ -121,6 +125,37 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
         help="Report the heat maps' own scores of parts, not the share of such parts that are "
         "right. Networks without a calibration always do.",
     )
+
+
+def add_detect_every(group: argparse._ArgumentGroup) -> None:
+    """Add the flag that says how often whole frames of a video are looked at."""
+    group.add_argument(
+        "--detect_every",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="Look at the whole frame every N frames of a video or camera, and in between only "
+        "where people are: faster. Somebody new is found within N frames (default 1)",
+    )
+
+
+def detect_every(args: argparse.Namespace) -> int:
+    """What that flag asks for. Raises UsageError where the decoder knows no regions."""
+    every: int = args.detect_every
+    if every > 1 and args.mode != "fast":
+        raise UsageError(f"--mode {args.mode} looks at whole frames: no --detect_every")
+    return every
+
+
+def refuse_detect_every(group: argparse._ArgumentGroup) -> None:
+    """Answer that flag in a command that looks at pictures."""
+
+    def refused(text: str) -> int:
+        raise argparse.ArgumentTypeError(
+            "pictures are looked at whole; infer, batch and serve take it for videos"
+        )
+
+    group.add_argument("--detect_every", type=refused, metavar="N", help=argparse.SUPPRESS)
 
 
 def network_flags(args: argparse.Namespace) -> dict[str, Any]:

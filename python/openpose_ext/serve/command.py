@@ -16,8 +16,10 @@ from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
+    add_detect_every,
     add_hand_flags,
     add_network_flags,
+    detect_every,
     hand_flags,
     network_flags,
 )
@@ -67,6 +69,7 @@ def preview() -> AbstractContextManager[Callable[[Frame, Picture | None], None]]
 
 def _serve(argv: Sequence[str]) -> int:
     args = parse(_parser(), argv, NETWORK_BOOLEANS)
+    every = detect_every(args)
     _need_server()
     from openpose_ext.serve.app import uploads_app
     from openpose_ext.serve.jobs import Jobs
@@ -78,7 +81,7 @@ def _serve(argv: Sequence[str]) -> int:
         listener = opened.enter_context(listening(args.host, args.port))
         cv2.setNumThreads(1)  # several frames at once have a core each
         estimator = opened.enter_context(_estimator(args))
-        jobs = opened.enter_context(Jobs(estimator, _limits(args)))
+        jobs = opened.enter_context(Jobs(estimator, _limits(args), every))
         about = {"body": args.body or DEFAULT_BODY, "hand": hand_flags(args)["hand"]}
         app = uploads_app(jobs, about, (args.host,))
         server = web_server(app, ending=jobs.give_all_up)
@@ -126,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MINUTES",
         help="Keep results for this many minutes (default 30)",
     )
+    add_detect_every(parser.add_argument_group("videos"))
     group = parser.add_argument_group("network")
     add_network_flags(group)
     add_hand_flags(group)

@@ -69,13 +69,16 @@ class Job:
 class Jobs:
     """All uploads that are there, and the results of those that are done.
 
+    detect_every  see `PoseEstimator.stream`
+
     A context manager; when it is left, all is given up and removed.
     """
 
-    def __init__(self, estimator: PoseEstimator, limits: Limits) -> None:
+    def __init__(self, estimator: PoseEstimator, limits: Limits, detect_every: int = 1) -> None:
         self.limits = limits
         self.kept = Kept(limits.keep, limits.results)
         self._estimator = estimator
+        self._detect_every = detect_every
         self._workers = min(own_cores(), MOST_STREAMS)
         self._root = tempfile.TemporaryDirectory(prefix="openpose_ext-")
         self._threads = ThreadPoolExecutor(limits.at_once, "openpose_ext-upload")
@@ -205,7 +208,7 @@ class Jobs:
 
         # Visitors know their own name of the file, and nobody else's.
         frames = (replace(frame, source=job.name) for frame in source)
-        looked = self._estimator.stream(frames)
+        looked = self._estimator.stream(frames, detect_every=self._detect_every)
         with closing(overlapped(looked, finish, self._workers)) as finished:
             for number, (frame, poses, drawn) in enumerate(finished, 1):
                 if job.given_up:
