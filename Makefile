@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cpp -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-arm64 test-threads test-slow test-torch test-ray test-versions check format bench fuzz clean
+.PHONY: help demo test test-cpp test-arm64 test-threads test-slow test-torch test-ray test-versions check format docs bench fuzz clean
 
 help:
 	@echo "make demo       skeletons of two pictures, into $(DEMO)"
@@ -23,6 +23,7 @@ help:
 	@echo "make test-arm64 C++ tests on arm64, under qemu"
 	@echo "make test-threads C++ tests of many threads, under ThreadSanitizer"
 	@echo "make check      formatting, lint and types"
+	@echo "make docs       the documentation, into build/docs"
 	@echo "make bench      speed and accuracy tables"
 	@echo "make fuzz       the core on made-up input, FUZZ_SECONDS long (clang)"
 
@@ -108,6 +109,13 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(git ls-files 'cpp/*.hpp' 'cpp/*.cpp' 'bench/*.cpp')
+
+# Strict: a page, an anchor or a name of the package that is not there is an error. It draws its own
+# figures with the embedded network.
+docs: $(VENV)/installed-demo
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
+	@echo "Open build/docs/index.html"
 
 # The microbenchmarks need Google Benchmark (Debian: libbenchmark-dev).
 bench: $(VENV)/installed-dev
