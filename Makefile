@@ -57,12 +57,13 @@ test-slow: $(VENV)/installed-dev
 test-torch: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pytest tests/models tests/backends/test_torch_backend.py \
-	  tests/compat tests/vastai/test_vamc.py tests/commands/test_export.py tests/test_readme.py
+	  tests/compat tests/vastai/test_vamc.py tests/commands/test_export.py tests/test_readme.py \
+	  tests/test_examples.py
 
 # A Ray cluster of this machine, and a small S3 server on loopback.
 test-ray: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray]' 'moto[server]>=5' s3fs
-	$(BIN)/python -m pytest tests/batch
+	$(BIN)/python -m pytest tests/batch tests/test_examples.py::test_a_ray_pipeline_writes_rows
 
 # A CPython that is neither here nor to be had is skipped with the reason.
 test-versions: $(VENV)/installed-dev
