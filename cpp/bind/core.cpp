@@ -341,6 +341,17 @@ py::array_t<float> decode_hand_of(const py::array& heat, const Affine& affine, c
     return as_rows<float>(points);
 }
 
+py::array_t<float> decode_points_of(const py::array& heat, int points, const Affine& affine,
+                                    const Size& size) {
+    const Held<MapView> heats = as_view(heat, "heat");
+    std::vector<Peak> found;
+    {
+        const py::gil_scoped_release release;
+        found = decode_points(heats.view, points, as_placement(affine, size));
+    }
+    return as_rows<float>(found);
+}
+
 template <class T>
 py::array_t<double> decode_hand_reference_as(const py::array& heat) {
     const Held<Maps<T>> heats = as_maps<T>(heat, "heat");
@@ -462,6 +473,8 @@ PYBIND11_MODULE(_core, module) {
     module.def("unite", &unite_looks, py::arg("first"), py::arg("closer"), py::arg("topology"),
                py::arg("max_people") = py::none());
     module.def("decode_hand", &decode_hand_of, py::arg("heat"), py::arg("affine"), py::arg("size"));
+    module.def("decode_points", &decode_points_of, py::arg("heat"), py::arg("points"),
+               py::arg("affine"), py::arg("size"));
     module.def("decode_hand_reference", &decode_hand_reference, py::arg("heat"));
     module.def("decode_reference", &decode_reference, py::arg("heat"), py::arg("paf"),
                py::arg("topology"), py::arg("options") = py::none());

@@ -1,6 +1,7 @@
 #include "openpose_ext/hand.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 
@@ -48,18 +49,32 @@ void check_hand_maps(int channels, int height, int width) {
     }
 }
 
-std::vector<Peak> decode_hand(const MapView& heat, const Placement& placement) {
-    check_hand_maps(heat.channels(), heat.height(), heat.width());
+std::vector<Peak> decode_points(const MapView& heat, int points, const Placement& placement) {
+    if (heat.height() < 1 || heat.width() < 1) {
+        throw std::invalid_argument("the maps have no cells");
+    }
+    if (points < 1 || (heat.channels() != points && heat.channels() != points + 1)) {
+        throw std::invalid_argument("heat has " + std::to_string(heat.channels()) +
+                                    " channels, which do not fit " + std::to_string(points) +
+                                    " points and perhaps a background");
+    }
     placement.check();
     std::vector<float> memory;
     const MapView maps = heat.has_adjacent_rows() ? heat : pack(heat, memory);
-    std::vector<Peak> points(kHandPoints);
-    for (int part = 0; part < kHandPoints; ++part) {
+    std::vector<Peak> found(static_cast<std::size_t>(points));
+    for (int part = 0; part < points; ++part) {
         const Peak peak =
             maps.visit([part](const auto& typed) { return find_highest(typed, part); });
-        if (peak.score > kHandThreshold) points[part] = placement.to_picture(peak);
+        if (peak.score > kHandThreshold) {
+            found[static_cast<std::size_t>(part)] = placement.to_picture(peak);
+        }
     }
-    return points;
+    return found;
+}
+
+std::vector<Peak> decode_hand(const MapView& heat, const Placement& placement) {
+    check_hand_maps(heat.channels(), heat.height(), heat.width());
+    return decode_points(heat, kHandPoints, placement);
 }
 
 }  // namespace openpose_ext

@@ -93,4 +93,10 @@ def decode_hand(
     affine: tuple[float, float, float, float],
     size: tuple[int, int],
 ) -> npt.NDArray[np.float32]: ...
+def decode_points(
+    heat: _Floats,
+    points: int,
+    affine: tuple[float, float, float, float],
+    size: tuple[int, int],
+) -> npt.NDArray[np.float32]: ...
 def decode_hand_reference(heat: _Floats) -> npt.NDArray[np.float64]: ...

@@ -1,4 +1,4 @@
-// A hand's heat maps in, its points out.
+// The heat maps of a hand, a face or a foot in, its points out.
 #pragma once
 
 #include <vector>
@@ -17,14 +17,19 @@ inline constexpr int kHandPoints = 21;
 /// a body's peaks ask as much.
 inline constexpr float kHandThreshold = 0.1f;
 
-/// Finds the points of the one hand that the maps are of: in each of the first 21 maps the highest
-/// cell, the first of equal ones in raster order, located below the cell by `refine`.
+/// Finds the points of the one thing (a hand, a face, a foot) that the maps are of: in each of the
+/// first `points` maps the highest cell, the first of equal ones in raster order, located below the
+/// cell by `refine`.
 ///
-/// Returns 21 peaks in the picture's frame (see `Placement`), scores in (0.05, 1]; a point whose
-/// highest heat is not above `kHandThreshold` is missing: 0, 0, 0. Values that are not finite count
-/// as zero. One pass over the maps, in the order of their memory.
-/// Throws std::invalid_argument unless there are 21 maps, or 22 with the background, or if the
-/// placement is out of range.
+/// Returns so many peaks in the picture's frame (see `Placement`), scores in (0.05, 1]; a point
+/// whose highest heat is not above `kHandThreshold` is missing: 0, 0, 0. Values that are not finite
+/// count as zero. One pass over the maps, in the order of their memory.
+/// Throws std::invalid_argument unless there are `points` maps, or one more with the background, or
+/// if the placement is out of range.
+[[nodiscard]] OPENPOSE_EXT_API std::vector<Peak> decode_points(const MapView& heat, int points,
+                                                               const Placement& placement);
+
+/// The points of a hand by the same rules: of 21 maps, or 22 with the background.
 [[nodiscard]] OPENPOSE_EXT_API std::vector<Peak> decode_hand(const MapView& heat,
                                                              const Placement& placement);
 
