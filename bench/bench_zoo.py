@@ -34,7 +34,7 @@ from pathlib import Path
 
 import numpy as np
 
-from openpose_ext.models.network import BodyNetwork, HandMaps, HandNetwork
+from openpose_ext.models.network import BodyNetwork, CropMaps, HandNetwork
 from openpose_ext.sources.listing import find_inputs
 from openpose_ext.sources.pictures import read_picture
 from openpose_ext.stages.decode import DecodeOptions, decode_body
@@ -62,7 +62,7 @@ class Maps:
         image, _ = zoo_preprocessing((self.width, self.height), 8)(picture)
         answer = self.network.run(image[None])
         if isinstance(self.network, HandNetwork):
-            assert isinstance(answer, HandMaps)
+            assert isinstance(answer, CropMaps)
             return [answer.heat[0]]
         return [maps[0] for maps in answer]
 

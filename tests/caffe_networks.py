@@ -185,7 +185,11 @@ def small(width: int = 4) -> Prototxt:
     return net
 
 
-NETWORKS = {"body_25": body_25, "coco": coco, "hand": hand}
+def face(thin: int = 1) -> Prototxt:
+    return hand(thin, points=71)
+
+
+NETWORKS = {"body_25": body_25, "coco": coco, "face": face, "hand": hand}
 
 
 def random(net: Prototxt, seed: int = 0) -> Weights:

@@ -23,9 +23,15 @@ def random(network: Any, seed: int = 1) -> Any:
 
 
 def write(file: Path, kind: str = "body", thin: int = THIN) -> Path:
-    """Write random weights of "body", "body_25" or "hand" in the original format."""
-    from openpose_ext.models.convert.original import Body25Net, BodyNet, HandNet, save_weights
+    """Write random weights of "body", "body_25", "hand" or "face" in the original format."""
+    from openpose_ext.models.convert.original import (
+        Body25Net,
+        BodyNet,
+        FaceNet,
+        HandNet,
+        save_weights,
+    )
 
-    networks = {"body": BodyNet, "body_25": Body25Net, "hand": HandNet}
+    networks = {"body": BodyNet, "body_25": Body25Net, "hand": HandNet, "face": FaceNet}
     save_weights(random(networks[kind](thin=thin)), file)
     return file

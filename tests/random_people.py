@@ -14,7 +14,12 @@ SIZE = (640, 480)
 
 
 def people(
-    count: int, topology: Topology = COCO_18, *, hands: bool = False, ids: bool = False
+    count: int,
+    topology: Topology = COCO_18,
+    *,
+    hands: bool = False,
+    faces: bool = False,
+    ids: bool = False,
 ) -> Poses:
     """Random people: a third of the parts missing, some filled."""
     rng = np.random.default_rng(count)
@@ -35,6 +40,7 @@ def people(
         size=SIZE,
         hands=points(count, 2, 21) if hands else None,
         ids=np.arange(count) + 7 if ids else None,
+        faces=points(count, 70) if faces else None,
     )
 
 

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext import PoseEstimator
-from openpose_ext.models.network import HandNetwork, HandPoints
+from openpose_ext.models.network import HandNetwork, CropPoints
 from openpose_ext.sources.pictures import read_picture
 from openpose_ext.stages.arms import arm_boxes
 from openpose_ext.stages.view import View
@@ -57,7 +57,7 @@ class Teacher:
     def looks(self, picture: Picture, views: Sequence[View]) -> list[tuple[Points, float, float]]:
         """Points in the picture, presence and probability of a right hand, of each view."""
         answer = self._network.run(np.stack([view.cut(picture) for view in views]))
-        assert isinstance(answer, HandPoints)
+        assert isinstance(answer, CropPoints)
         assert answer.right is not None
         return [
             (

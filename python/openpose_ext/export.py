@@ -48,7 +48,7 @@ __all__ = ["main"]
 FORMATS = ("torchscript", "onnx", "ir", "int8", "vamc")
 
 # (width, height) that the seed converts its networks at.
-_SEED_SIZE = {"body": (184, 184), "hand": (368, 368)}
+_SEED_SIZE = {"body": (184, 184), "hand": (368, 368), "face": (368, 368)}
 
 # Pictures of the calibration folder that are used: 40 gave AP 0.480 to 0.492, 72 0.487 to 0.496.
 _PICTURES = 72
@@ -297,12 +297,12 @@ def _times(files: Sequence[Path], manifest: Manifest, batch: npt.NDArray[np.uint
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "export",
-        "{body,hand} --weights FILE -o DIR --format FORMAT ... [option ...]",
+        "{body,hand,face} --weights FILE -o DIR --format FORMAT ... [option ...]",
         "Convert a network to the formats that engines read, and check every file.",
         _EXAMPLES,
     )
     add = parser.add_argument
-    add("kind", choices=("body", "hand"), help="What the network looks for")
+    add("kind", choices=("body", "hand", "face"), help="What the network looks for")
     add(
         "--weights",
         metavar="FILE",
@@ -321,7 +321,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs=2,
         type=positive,
         metavar=("H", "W"),
-        help="Fixed input size in pixels (default 184 184 for body, 368 368 for hand)",
+        help="Fixed input size in pixels (default 184 184 for body, else 368 368)",
     )
     add("--dynamic", action="store_true", help="Accept any number and size of pictures")
     add("--opset", type=positive, metavar="N", help="ONNX opset (default 10; INT8 uses 13)")
@@ -367,13 +367,15 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _check_vamc(args: argparse.Namespace) -> None:
+    if args.kind == "face":
+        raise UsageError("--format vamc: the card's scripts know body and hand networks only")
     args.dtype = args.dtype or DTYPES[0]
     if args.dynamic:
         raise UsageError("--format vamc: a card's network takes one size; leave --dynamic out")
     if args.opset not in (None, OPSET):
         raise UsageError(f"--format vamc: the compiler is known to read opset {OPSET} only")
-    if args.kind == "hand" and args.size and args.size[0] != args.size[1]:
-        raise UsageError("--size: hands are cut out as squares")
+    if args.kind != "body" and args.size and args.size[0] != args.size[1]:
+        raise UsageError("--size: hands and faces are cut out as squares")
 
 
 def _needs_pictures(args: argparse.Namespace) -> bool:

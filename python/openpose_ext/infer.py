@@ -23,11 +23,11 @@ from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
+    add_closer_flags,
     add_detect_every,
-    add_hand_flags,
     add_network_flags,
+    closer_flags,
     detect_every,
-    hand_flags,
     network_flags,
 )
 from openpose_ext.cli.openpose_flags import add_openpose_flags
@@ -55,7 +55,7 @@ from openpose_ext.sources.camera import RESOLUTION
 from openpose_ext.sources.source import View
 from openpose_ext.stages.estimator import MOST_STREAMS, PoseEstimator
 from openpose_ext.stages.preprocess import HEIGHT
-from openpose_ext.types.scores import FILLED_SCORE, HAND_THRESHOLD
+from openpose_ext.types.scores import FACE_THRESHOLD, FILLED_SCORE, HAND_THRESHOLD
 
 __all__ = ["main"]
 
@@ -77,6 +77,7 @@ examples:
   python -m openpose_ext.infer photos --write_json json   only OpenPose JSON, in json/
   python -m openpose_ext.infer photos --body mobilenet --height 256
   python -m openpose_ext.infer clip.mp4 --hand landmark   with hands: a drawn video, JSON, CSV
+  python -m openpose_ext.infer photos --hand --face landmark --foot landmark
   python -m openpose_ext.infer clip.mp4 --identification --smooth --write_csv walk.csv
   python -m openpose_ext.infer clips --skip_existing      continue an interrupted run
   python -m openpose_ext.infer rtsp://host/door --write_jsonl door.jsonl
@@ -300,7 +301,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="GAP",
         help="OpenPose's flag: distance between those scales (default 0.25)",
     )
-    add_hand_flags(group)
+    add_closer_flags(group)
 
     group = parser.add_argument_group(
         "results",
@@ -343,8 +344,8 @@ def _parser() -> argparse.ArgumentParser:
         "--json_format",
         default="openpose",
         choices=("openpose", "body25"),
-        help="Order of the body parts in JSON: openpose keeps the network's, body25 converts to "
-        "BODY_25, which most readers expect (default openpose)",
+        help="Order of the body parts in JSON: openpose keeps the network's, or BODY_25 with feet; "
+        "body25 converts to BODY_25, which most readers expect (default openpose)",
     )
     add(
         "--part_candidates",
@@ -407,6 +408,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SCORE",
         help=f"Draw hand points that score above this (default {HAND_THRESHOLD}; with --mode zoo "
         f"{FILLED_SCORE}, which is all)",
+    )
+    add(
+        "--face_render_threshold",
+        type=float,
+        default=FACE_THRESHOLD,
+        metavar="SCORE",
+        help="Draw face points that score above this (default %(default)s)",
     )
     add("--render_pose", type=int, default=-1, metavar="N", help="0 draws no people")
     add("--disable_blending", action="store_true", help="Draw on black instead of on the picture")
@@ -492,6 +500,7 @@ def _results(args: argparse.Namespace, streams: int) -> Results:
             skeletons=args.render_pose != 0,
             threshold=args.render_threshold,
             hand_threshold=args.hand_render_threshold,
+            face_threshold=args.face_render_threshold,
             black=args.disable_blending,
         ),
         maps=HeatmapChoice(parts, background, pafs, args.heatmaps_scale),
@@ -517,7 +526,7 @@ def _preview(args: argparse.Namespace) -> AbstractContextManager[Preview | None]
 def _network(args: argparse.Namespace) -> dict[str, Any]:
     """What `PoseEstimator` is to be made with."""
     try:
-        options = network_flags(args) | _scales(args) | hand_flags(args) | card_options(args)
+        options = network_flags(args) | _scales(args) | closer_flags(args) | card_options(args)
     except ValueError as error:
         raise UsageError(error) from error
     if args.net_resolution is None:

@@ -30,7 +30,7 @@ from openpose_ext.io.cpus import own_cores
 from openpose_ext.io.vamp_files import output_file, read_datalist
 from openpose_ext.io.whole import make_folder, write_whole
 from openpose_ext.models.convert.formats import WEIGHTS, converted
-from openpose_ext.models.lookup import BODY_NETWORKS, HAND_NETWORKS, find_model
+from openpose_ext.models.lookup import NETWORKS, find_model
 from openpose_ext.run.load import Load, summary
 from openpose_ext.run.processes import Files, Job, Opened, Result, measure
 from openpose_ext.run.report import Report
@@ -236,7 +236,7 @@ def _model(args: argparse.Namespace) -> Path:
         name = prefixes.pop()
     if name is None:
         raise UsageError("-m MODEL is needed: a name, a file or a prefix; --help shows examples")
-    names = HAND_NETWORKS if args.kind == "hand" else BODY_NETWORKS
+    names = NETWORKS[args.kind]
     file = find_model(name, names)
     if name in names and file.suffix in WEIGHTS and args.backend != "torch":
         file = converted(file)
@@ -352,7 +352,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--kind",
         default="body",
-        choices=("body", "hand"),
+        choices=tuple(NETWORKS),
         help="Which network a name stands for (default body)",
     )
     add("--vdsp_params", metavar="FILE", help="Preprocessing file of a card")

@@ -133,7 +133,7 @@ def test_the_body_goes_to_every_format_and_back(
 def by_caffe(kind: str, weights: caffe_networks.Weights, thin: int, batch: np.ndarray) -> Maps:
     """The maps as the prototxt makes them of a .caffemodel's weights."""
     maps = caffe_networks.NETWORKS[kind](thin).run(weights, batch)["net_output"]
-    heat = {"body_25": 26, "coco": 19, "hand": 22}[kind]
+    heat = {"body_25": 26, "coco": 19, "face": 71, "hand": 22}[kind]
     parts = {"heat": maps[:, :heat], "paf": maps[:, heat:]}
     return {role: part for role, part in parts.items() if part.shape[1]}
 
@@ -141,7 +141,7 @@ def by_caffe(kind: str, weights: caffe_networks.Weights, thin: int, batch: np.nd
 @pytest.mark.parametrize("kind", caffe_networks.NETWORKS)
 def test_a_caffemodel_gives_its_maps_in_every_format(kind: str, tmp_path: Path) -> None:
     weights = caffe_networks.write(tmp_path / "a.caffemodel", kind, THIN)
-    to = "hand" if kind == "hand" else "body"
+    to = kind if kind in ("face", "hand") else "body"
     code = export(
         to, "--weights", tmp_path / "a.caffemodel", "-o", tmp_path, "--dynamic",
         "--format", "torchscript", "onnx", "ir",
@@ -157,7 +157,10 @@ def test_a_caffemodel_gives_its_maps_in_every_format(kind: str, tmp_path: Path) 
         (f"{to}.xml", "openvino"),
     ):
         assert_same(maps(tmp_path / name, batch, engine), expected)
-    topology = {"body_25": "body_25", "coco": "coco_18", "hand": "hand_21"}[kind]
+    topologies = {
+        "body_25": "body_25", "coco": "coco_18", "face": "face_70", "hand": "hand_21",
+    }  # fmt: skip
+    topology = topologies[kind]
     assert read_manifest(tmp_path / f"{to}.onnx").topology == topology
 
 

@@ -508,7 +508,7 @@ def test_network_flags_reach_the_estimator(
         (["in", "--hand", "--hand_detector", "3"], "hands are looked for where arms end"),
         (["in", "--hand", "--hand_scale_range", "2"], "--hand_scale_range must lie in 0 to 2"),
         (["in", "--hand", "--hand_scale_number", "0"], "not a whole number above 0"),
-        (["in", "--face"], "--face: faces are not looked for"),
+        (["in", "--body", "none", "--face", "landmark"], "leaves nothing to look for"),
     ],
 )
 def test_usage_errors_say_what_is_wrong(

@@ -24,7 +24,7 @@ from openpose_ext.compat.pytorch_openpose import (
 from openpose_ext.errors import BackendError, ModelError
 from openpose_ext.models.lookup import EMBEDDED
 from openpose_ext.models.manifest import ORIGINAL_RANGE, Manifest, write_manifest
-from openpose_ext.models.network import BodyNetwork, HandMaps, HandNetwork
+from openpose_ext.models.network import BodyNetwork, CropMaps, HandNetwork
 
 LITE = EMBEDDED / "lite_body.onnx"
 
@@ -72,7 +72,7 @@ def points_by_the_oracle(file: Path, crop: np.ndarray) -> np.ndarray:
             normalised, down, right = oracle.preprocess(crop, scale)
             content = normalised.shape[3] - right, normalised.shape[2] - down
             answer = network.run(pixels(normalised))
-            assert isinstance(answer, HandMaps)
+            assert isinstance(answer, CropMaps)
             mean += oracle.full_size(answer.heat[0], content, size) / np.float32(4)
     return hand_oracle.points(mean)[:, :2]
 

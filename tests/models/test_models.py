@@ -31,7 +31,7 @@ from openpose_ext.models.manifest import (
     sniff,
     write_manifest,
 )
-from openpose_ext.models.network import HAND_CROP, BodyNetwork, HandMaps, HandNetwork, HandPoints
+from openpose_ext.models.network import HAND_CROP, BodyNetwork, CropMaps, CropPoints, HandNetwork
 from openpose_ext.types.calibration import Calibration
 from openpose_ext.types.topology import BODY_25, COCO_18
 
@@ -189,7 +189,7 @@ def test_one_number_stands_for_all_channels(tmp_path: Path) -> None:
     [
         ("kind = ", "a.onnx.toml is broken"),
         ('kind = "body"', "topology and outputs must be given"),
-        ('kind = "face"\ntopology = "coco_18"\n[outputs]\na = "heat"', "body, hand, not 'face'"),
+        ('kind = "arm"\ntopology = "coco_18"\n[outputs]\na = "heat"', "face, foot, not 'arm'"),
         ('kind = "body"\ntopology = "coco"\n[outputs]\na = "heat"', "coco_18, body_25"),
         ('kind = "body"\ntopology = "coco_18"\n[outputs]\na = "heatmap"', "output 'a' must be"),
         ('kind = "body"\ntopology = "coco_18"\noutputs = "heat"', "table of roles"),
@@ -251,8 +251,7 @@ def test_every_shared_network_is_registered_under_any_name(shared: Path, tmp_pat
         file
         for file in (shared / "weights").iterdir()
         if file.suffix in (".onnx", ".xml", ".pb", ".tflite")
-        # Networks of faces and feet have no use here yet.
-        and not file.name.startswith(("face_", "iris_", "pose_"))
+        and not file.name.startswith("iris_")  # no use here: pupils are the eyes' middles
     ]
     assert networks
     for file in networks:
@@ -318,6 +317,8 @@ def body(channels: dict[str, int], normalises: bool = True) -> Graph:
         (body({"net_output": 57}), "coco_18", {"net_output": "heat+paf"}),
         (body({"net_output": 78}), "body_25", {"net_output": "heat+paf"}),
         (body({"h": 22}), "hand_21", {"h": "heat"}),
+        (body({"h": 71}), "face_70", {"h": "heat"}),
+        (body({"h": 69}), "face_68", {"h": "heat"}),
         # Two stages: the last counts.
         (body({"h1": 19, "p1": 38, "h2": 19, "p2": 38}), "coco_18", {"p2": "paf", "h2": "heat"}),
         # Something else beside the maps.
@@ -334,7 +335,7 @@ def test_channel_counts_tell_the_network(
 ) -> None:
     manifest = sniff(graph)
     assert (manifest.topology, manifest.outputs) == (topology, outputs)
-    assert manifest.kind == ("hand" if topology == "hand_21" else "body")
+    assert manifest.kind == {"hand": "hand", "face": "face"}.get(topology[:4], "body")
 
 
 def test_fixed_sizes_and_channels_last_are_seen() -> None:
@@ -606,7 +607,7 @@ def test_a_hand_networks_maps_are_its_22_channels(tmp_path: Path, layout: str) -
         maps = network.run(batch)
         with pytest.raises(ValueError, match="multiples of the stride 8"):
             network.run(noise(1, 20, 32, 3))
-    assert isinstance(maps, HandMaps)
+    assert isinstance(maps, CropMaps)
     assert_close(maps.heat, tiny_networks.answer(batch, 22))
 
 
@@ -633,7 +634,7 @@ def test_hand_landmarks_come_with_presence_and_side(shared: Path) -> None:
         with HandNetwork.open(file, precision="f32") as network:
             assert (network.regresses, network.crop) == (True, 224)
             hands = network.run(batch)
-        assert isinstance(hands, HandPoints)
+        assert isinstance(hands, CropPoints)
         assert hands.points.shape == (3, 21, 2)
         assert hands.presence.shape == (3,)
         assert (hands.presence[:2] > 0.9).all()

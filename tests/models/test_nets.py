@@ -20,6 +20,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from openpose_ext.models.convert.original import (  # noqa: E402
     Body25Net,
     BodyNet,
+    FaceNet,
     HandNet,
     load_body,
     load_hand,
@@ -59,7 +60,7 @@ def changed(file: Path, change: object) -> Path:
 
 
 # The networks, and the descriptions that tests have of them.
-CLASSES = {"body_25": Body25Net, "coco": BodyNet, "hand": HandNet}
+CLASSES = {"body_25": Body25Net, "coco": BodyNet, "face": FaceNet, "hand": HandNet}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,7 @@ CLASSES = {"body_25": Body25Net, "coco": BodyNet, "hand": HandNet}
         (BodyNet, 52_311_446, 184, 92, 80, 0),
         (Body25Net, 26_166_084, 327, 114, 9, 99),
         (HandNet, 36_832_324, 104, 52, 46, 0),
+        (FaceNet, 38_425_706, 104, 52, 46, 0),
     ],
 )
 def test_the_tables_have_the_originals_layers(
@@ -399,10 +401,9 @@ def test_the_ports_keys_all_give_body_25(
     ("net", "message"),
     [
         (caffe_networks.coco(32, heat=16, paf=28, first=128), "original COCO .*MPI network"),
-        (caffe_networks.hand(32, points=71), "original hand .*face network, which is not supp"),
         (caffe_networks.small(), r"original BODY_25 network: missing: conv1_2\.weight"),
     ],
-    ids=["MPI", "face", "foreign"],
+    ids=["MPI", "foreign"],
 )
 def test_caffes_other_networks_are_refused_by_name(
     net: Prototxt, message: str, tmp_path: Path

@@ -22,12 +22,15 @@ def person(parts: dict[str, tuple[float, ...]], topology: Topology = COCO_18) ->
 
 
 def poses(
-    *people: np.ndarray, topology: Topology = COCO_18, hands: np.ndarray | None = None
+    *people: np.ndarray,
+    topology: Topology = COCO_18,
+    hands: np.ndarray | None = None,
+    faces: np.ndarray | None = None,
 ) -> Poses:
     keypoints = np.stack(people)
     filled = np.zeros(keypoints.shape[:2], np.bool_)
     scores = np.ones(len(people), np.float32)
-    return Poses(keypoints, scores, filled, topology, SIZE, hands)
+    return Poses(keypoints, scores, filled, topology, SIZE, hands, faces=faces)
 
 
 def black() -> np.ndarray:
@@ -92,6 +95,29 @@ def test_later_people_lie_on_top() -> None:
     first, second = person({"Neck": (50, 50)}), person({"Nose": (50, 50)})
     assert draw(black(), poses(first, second))[50, 50].tolist() == bgr("Nose")
     assert draw(black(), poses(second, first))[50, 50].tolist() == bgr("Neck")
+
+
+def a_face() -> np.ndarray:
+    """The first points of a jaw, and a pupil."""
+    faces = np.zeros((1, 70, 3), np.float32)
+    faces[0, :4] = [(100, 150, 0.9), (120, 150, 0.9), (140, 150, 0.9), (160, 150, 0.4)]
+    faces[0, 68] = 130, 190, 0.9
+    return faces
+
+
+def test_faces_are_drawn_white_where_they_score_above_two_fifths() -> None:
+    drawn = draw(black(), poses(person({"Nose": (50, 20)}), faces=a_face()))
+    for point in ((100, 150), (110, 150), (130, 150), (130, 190)):
+        assert len({*drawn[point[1], point[0]].tolist()}) == 1
+        assert drawn[point[1], point[0], 0] > 200
+    assert not drawn[150, 155:].any()
+
+
+def test_controlnet_draws_faces_as_white_discs_of_radius_3() -> None:
+    drawn = draw(black(), poses(person({"Nose": (50, 20)}), faces=a_face()), style="controlnet")
+    assert drawn[150, 97:104].all()
+    assert not drawn[150, 104:116].any()
+    assert not drawn[150, 150:].any()
 
 
 def test_hands_are_drawn_where_they_score_above_a_fifth() -> None:

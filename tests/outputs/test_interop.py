@@ -35,7 +35,8 @@ def present(numbers: list[float] | None, parts: int) -> list[tuple[float, float]
 
 @pytest.mark.parametrize("topology", [COCO_18, BODY_25], ids=lambda t: t.name)
 def test_controlnet_s_readers_see_what_was_seen(tmp_path: Path, topology: Topology) -> None:
-    poses = people(3, topology, hands=True)
+    poses = people(3, topology, hands=True, faces=True)
+    assert poses.faces is not None
     write_controlnet(tmp_path / "a.json", poses)
     (frame,) = json.loads((tmp_path / "a.json").read_text())
     assert (frame["canvas_width"], frame["canvas_height"]) == SIZE
@@ -50,13 +51,13 @@ def test_controlnet_s_readers_see_what_was_seen(tmp_path: Path, topology: Topolo
             ("pose_keypoints_2d", body, 0.05),
             ("hand_left_keypoints_2d", poses.hands[k, 0], 0.2),
             ("hand_right_keypoints_2d", poses.hands[k, 1], 0.2),
+            ("face_keypoints_2d", poses.faces[k], 0.4),
         ):
             for found, (x, y, score) in zip(
                 present(person[key], len(points)), points.tolist(), strict=True
             ):
                 assert (found is not None) is (score > threshold)
                 assert found is None or found == pytest.approx((x, y), abs=1e-3)
-        assert person["face_keypoints_2d"] is None
 
 
 def test_controlnet_groups_without_a_point_are_null() -> None:

@@ -75,7 +75,9 @@ def test_json_of_nobody() -> None:
 
 @pytest.mark.parametrize("topology", [COCO_18, BODY_25], ids=lambda t: t.name)
 def test_json_read_by_an_independent_reader(tmp_path: Path, topology: Topology) -> None:
-    poses = people(3, topology, hands=True, ids=True)
+    poses = people(3, topology, hands=True, faces=True, ids=True)
+    assert poses.hands is not None
+    assert poses.faces is not None
     write_openpose(tmp_path / "a.json", poses)
     text = (tmp_path / "a.json").read_text()
     assert not re.search(r"\s", text)
@@ -88,6 +90,7 @@ def test_json_read_by_an_independent_reader(tmp_path: Path, topology: Topology) 
         assert person["person_id"] == [7 + k]
         for key, expected in (
             ("pose_keypoints_2d", poses.keypoints[k]),
+            ("face_keypoints_2d", poses.faces[k]),
             ("hand_left_keypoints_2d", poses.hands[k, 0]),
             ("hand_right_keypoints_2d", poses.hands[k, 1]),
         ):
@@ -95,15 +98,52 @@ def test_json_read_by_an_independent_reader(tmp_path: Path, topology: Topology) 
             assert flat.shape == (expected.size,)
             np.testing.assert_allclose(flat, expected.ravel(), rtol=5e-6)
             assert ((flat == 0) == (expected.ravel() == 0)).all()
-        for key in PERSON_KEYS[2:3] + PERSON_KEYS[5:]:
+        for key in PERSON_KEYS[5:]:
             assert person[key] == []
 
 
+@pytest.mark.parametrize(("hands", "faces"), [(True, False), (False, True)])
+def test_json_has_all_groups_of_hands_and_faces_or_none(hands: bool, faces: bool) -> None:
+    """Readers count by length: pose-format takes hands for a face where that is empty."""
+    (person,) = people(1, hands=hands, faces=faces).to_openpose()["people"]
+    lengths = {key: len(person[key]) // 3 for key in PERSON_KEYS[1:5]}
+    assert list(lengths.values()) == [18, 70, 21, 21]
+    assert any(person["face_keypoints_2d"]) is faces
+    assert any(person["hand_left_keypoints_2d"]) is hands
+
+
+def test_pose_format_puts_every_component_where_it_belongs(tmp_path: Path) -> None:
+    """The library of sign language's tools tells hands from faces by what is there."""
+    pytest.importorskip("pose_format")
+    from pose_format.utils.openpose import load_openpose_directory
+
+    poses = people(1, BODY_25, hands=True, faces=True)
+    assert poses.hands is not None
+    assert poses.faces is not None
+    write_openpose(tmp_path / "a_000000000000_keypoints.json", poses)
+    read = load_openpose_directory(str(tmp_path), fps=25, width=SIZE[0], height=SIZE[1])
+    data = read.body.data[0, 0].filled(0)
+    names = [component.name for component in read.header.components]
+    ends = np.cumsum([len(component.points) for component in read.header.components])
+    groups = dict(zip(names, np.split(data, ends[:-1]), strict=True))
+    for name, points in (
+        ("pose_keypoints_2d", poses.keypoints[0]),
+        ("face_keypoints_2d", poses.faces[0]),
+        ("hand_left_keypoints_2d", poses.hands[0, 0]),
+        ("hand_right_keypoints_2d", poses.hands[0, 1]),
+    ):
+        np.testing.assert_allclose(groups[name], points[:, :2], rtol=1e-5)
+
+
 @pytest.mark.parametrize("count", [0, 1, 5])
-@pytest.mark.parametrize("hands", [False, True])
+@pytest.mark.parametrize(
+    ("hands", "faces"), [(False, False), (True, False), (False, True), (True, True)]
+)
 @pytest.mark.parametrize("topology", [COCO_18, BODY_25], ids=lambda t: t.name)
-def test_json_comes_back_equal(tmp_path: Path, topology: Topology, hands: bool, count: int) -> None:
-    poses = people(count, topology, hands=hands, ids=True)
+def test_json_comes_back_equal(
+    tmp_path: Path, topology: Topology, hands: bool, faces: bool, count: int
+) -> None:
+    poses = people(count, topology, hands=hands, faces=faces, ids=True)
     write_openpose(tmp_path / "a.json", poses)
     back = read_openpose(tmp_path / "a.json", size=SIZE, topology=topology)
     if count:
@@ -116,6 +156,7 @@ def test_json_comes_back_equal(tmp_path: Path, topology: Topology, hands: bool, 
         assert len(back) == 0
         assert back.topology == topology
         assert back.hands is None
+        assert back.faces is None
 
 
 FLAT_18 = [10.0, 20.0, 0.5] * 18
@@ -180,7 +221,18 @@ def test_json_of_other_versions_is_read(
     if poses.hands is not None:
         assert (poses.hands[0, 0] == 0).all()
         assert (poses.hands[0, 1] == POINT).all()
+        assert poses.faces is not None
+        assert (poses.faces[0] == POINT).all()
     assert (None if poses.ids is None else poses.ids.tolist()) == ids
+
+
+def test_a_face_of_68_points_has_no_pupils(tmp_path: Path) -> None:
+    person = {"pose_keypoints_2d": FLAT_18, "face_keypoints_2d": POINT * 68}
+    (tmp_path / "a.json").write_text(json.dumps({"people": [person]}))
+    faces = read_openpose(tmp_path / "a.json").faces
+    assert faces is not None
+    assert (faces[0, :68] == POINT).all()
+    assert not faces[0, 68:].any()
 
 
 @pytest.mark.parametrize(
@@ -197,6 +249,7 @@ def test_json_of_other_versions_is_read(
         ('{"people":[{"pose_keypoints_2d":[NaN,2,3]}]}', "finite"),
         ('{"people":[{"pose_keypoints_2d":[1,2,3]}]}', "1 parts; 18"),
         ('{"people":[{"hand_left_keypoints_2d":[1,2,3]}]}', "hand"),
+        ('{"people":[{"face_keypoints_2d":[1,2,3]}]}', "a face has 1 points, not 70"),
         ("[" * 100000, "not OpenPose JSON"),
         ('{"people":[{"person_id":[' + "9" * 30 + "]}]}", "more than 64 bits"),
         ('{"people":[{"pose_keypoints_2d":[' + "9" * 400 + ",2,3]}]}", "numbers"),
@@ -271,6 +324,12 @@ def test_coco_whole_body_stands_beside_where_feet_or_hands_were_looked_for() -> 
     assert result["righthand_kpts"] == [3.5, 4.5, 1.0] + [0] * 60
     assert not any(result["face_kpts"])
     json.dumps(result)
+    faces = np.zeros((1, 70, 3), np.float32)
+    faces[0, 67] = 4.5, 5.5, 0.5  # the last point that COCO-WholeBody has
+    faces[0, 68] = 6.5, 7.5, 0.5
+    (with_face,) = replace(poses, hands=None, faces=faces).to_coco(3)
+    assert with_face["face_kpts"] == [0] * 201 + [4.5, 5.5, 0.5]
+    assert not any(with_face["lefthand_kpts"])
     (without,) = replace(poses, hands=None).to_coco(3)
     assert without["foot_kpts"] == result["foot_kpts"]
     assert without.keys().isdisjoint({"face_kpts", "lefthand_kpts", "righthand_kpts"})
@@ -304,13 +363,20 @@ def test_txt_lines(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"\d+\.\d{3}", n) for line in lines for n in line.split()[1:])
     x, y = poses.keypoints[0, 0, :2]
     assert lines[0].split()[1:4] == [f"{poses.scores[0]:.3f}", f"{x:.3f}", f"{y:.3f}"]
+    write_txt(tmp_path / "a.txt", people(2, hands=True, faces=True))
+    lines = (tmp_path / "a.txt").read_text().splitlines()[1:]
+    assert [line.split()[0] for line in lines] == ["body", "left_hand", "right_hand", "face"] * 2
+    assert len(lines[3].split()) == 2 + 210
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
 @pytest.mark.parametrize("hands", [False, True])
+@pytest.mark.parametrize("faces", [False, True])
 @pytest.mark.parametrize("topology", [COCO_18, BODY_25], ids=lambda t: t.name)
-def test_txt_comes_back_equal(tmp_path: Path, topology: Topology, hands: bool, count: int) -> None:
-    poses = people(count, topology, hands=hands and count > 0)
+def test_txt_comes_back_equal(
+    tmp_path: Path, topology: Topology, hands: bool, faces: bool, count: int
+) -> None:
+    poses = people(count, topology, hands=hands and count > 0, faces=faces and count > 0)
     write_txt(tmp_path / "a.txt", poses)
     assert read_txt(tmp_path / "a.txt").allclose(poses, pixels=6e-4, score=1.1e-3)
 

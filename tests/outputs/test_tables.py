@@ -20,7 +20,7 @@ from openpose_ext.outputs.csv import CsvWriter
 from openpose_ext.outputs.parquet import ParquetWriter
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
-from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
+from openpose_ext.types.topology import BODY_25, COCO_18, FACE_70, HAND_21, Topology
 from random_people import frames, people
 
 Row = tuple[Any, ...]
@@ -41,6 +41,8 @@ def rows_of(frame: Frame, poses: Poses) -> list[Row]:
         if poses.hands is not None:
             groups.append(("left_hand", HAND_21.parts, poses.hands[k, 0]))
             groups.append(("right_hand", HAND_21.parts, poses.hands[k, 1]))
+        if poses.faces is not None:
+            groups.append(("face", FACE_70.parts, poses.faces[k]))
         for kind, names, points in groups:
             for name, (x, y, score) in zip(names, points, strict=True):
                 if score > 0:
@@ -70,7 +72,7 @@ def rows_in(table: pd.DataFrame) -> list[Row]:
 
 @pytest.mark.parametrize("kind", WRITERS)
 @pytest.mark.parametrize("rate", [25.0, None], ids=["video", "pictures"])
-@pytest.mark.parametrize("extras", [True, False], ids=["hands and ids", "bodies"])
+@pytest.mark.parametrize("extras", [True, False], ids=["hands, faces and ids", "bodies"])
 @pytest.mark.parametrize("topology", [COCO_18, BODY_25], ids=lambda t: t.name)
 def test_tables_hold_each_part_that_was_found(
     tmp_path: Path, kind: str, topology: Topology, rate: float | None, extras: bool
@@ -78,7 +80,7 @@ def test_tables_hold_each_part_that_was_found(
     file = tmp_path / f"people.{kind}"
     expected: list[Row] = []
     with WRITERS[kind](file) as writer:
-        for frame, poses in frames(7, topology, rate=rate, hands=extras, ids=extras):
+        for frame, poses in frames(7, topology, rate=rate, hands=extras, faces=extras, ids=extras):
             writer.write(frame, poses)
             expected += rows_of(frame, poses)
     table = READERS[kind](file)
@@ -148,11 +150,13 @@ def test_parquet_is_written_in_groups_that_bound_its_memory(
 
 @pytest.mark.parametrize("extras", [True, False])
 def test_a_data_frame_is_the_table_of_one_frame(extras: bool) -> None:
-    for frame, poses in frames(4, hands=extras, ids=extras):
+    for frame, poses in frames(4, hands=extras, faces=extras, ids=extras):
         table = poses.to_pandas(frame.source, frame.index, frame.time)
         assert {name: str(dtype) for name, dtype in table.dtypes.items()} == DTYPES
         assert rows_in(table) == rows_of(frame, poses)
-    tables = [p.to_pandas(f.source, f.index, f.time) for f, p in frames(4, hands=extras)]
+    tables = [
+        p.to_pandas(f.source, f.index, f.time) for f, p in frames(4, hands=extras, faces=extras)
+    ]
     wrists = pd.concat(tables).query("kind == 'body' and part == 'RWrist'")
     assert list(wrists["frame"]) == sorted(wrists["frame"])
 

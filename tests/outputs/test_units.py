@@ -67,14 +67,18 @@ def test_scale_1_is_pixels_of_the_network_s_input(height: int) -> None:
 
 
 @pytest.mark.parametrize("scale", KEYPOINT_SCALES)
-def test_hands_are_scaled_as_bodies_are(scale: int) -> None:
+def test_hands_and_faces_are_scaled_as_bodies_are(scale: int) -> None:
     poses = people(3, hands=True, ids=True)
     assert poses.hands is not None
     geometry = Geometry(SIZE, (496, 368), (491, 368), (491 / 640, 368 / 480))
     hands = np.zeros((3, 2, 21, 3), np.float32)
     hands[:, 0, :18] = poses.keypoints
-    found = scaled(replace(poses, hands=hands), scale, geometry)
+    faces = np.zeros((3, 70, 3), np.float32)
+    faces[:, :18] = poses.keypoints
+    found = scaled(replace(poses, hands=hands, faces=faces), scale, geometry)
     assert found.hands is not None
+    assert found.faces is not None
+    np.testing.assert_array_equal(found.faces[:, :18], found.keypoints)
     np.testing.assert_array_equal(found.hands[:, 0, :18], found.keypoints)
     assert found.ids is poses.ids
 

@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 
 import hand_oracle
-from openpose_ext.models.network import HandMaps, HandPoints
-from openpose_ext.stages import hands
-from openpose_ext.stages.arms import HandBox, arm_boxes
+from openpose_ext.models.network import CropMaps, CropPoints
+from openpose_ext.stages import cascade
+from openpose_ext.stages.arms import arm_boxes
+from openpose_ext.stages.box import Box
 from openpose_ext.stages.estimator import PoseEstimator
 from openpose_ext.stages.hands import HandFinder
 from openpose_ext.stages.view import View
 from openpose_ext.types.poses import Poses
-from openpose_ext.types.topology import BODY_25, COCO_18, Topology
+from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
 
 Point = tuple[float, float]
 
@@ -38,7 +39,7 @@ def body(parts: dict[str, Point], topology: Topology = COCO_18) -> np.ndarray:
     return keypoints
 
 
-def left_and_right(parts: dict[str, Point]) -> tuple[HandBox | None, HandBox | None]:
+def left_and_right(parts: dict[str, Point]) -> tuple[Box | None, Box | None]:
     return arm_boxes(body(parts), COCO_18)
 
 
@@ -59,7 +60,7 @@ def test_the_square_of_a_whole_arm_is_openposes(topology: Topology, side: str) -
         assert box is not None
         found = (box.centre[0] - box.side / 2, box.centre[1] - box.side / 2, box.side)
         np.testing.assert_allclose(found, (x, y, width), atol=1e-3)
-        assert box.wrist == pytest.approx(arm[2].tolist())
+        assert box.anchor == pytest.approx(arm[2].tolist())
 
 
 def test_the_squares_of_the_published_example() -> None:
@@ -300,6 +301,7 @@ class Marks:
         self.regresses = regresses
         self.crop = crop
         self.stride = 8
+        self.topology = HAND_21
         self.min_score: float | None = None
         is_fixed = regresses if fixed is None else fixed
         self.fixed_size = (crop, crop) if is_fixed else None
@@ -310,7 +312,7 @@ class Marks:
     def close(self) -> None:
         self.closed = True
 
-    def run(self, batch: np.ndarray) -> HandMaps | HandPoints:
+    def run(self, batch: np.ndarray) -> CropMaps | CropPoints:
         self.batches.append(batch.shape)
         assert batch.dtype == np.uint8
         seen = [find_marks(crop) for crop in batch]
@@ -319,7 +321,7 @@ class Marks:
             shares = np.array([np.isfinite(one[:, 0]).mean() for one in seen], np.float32)
             right = np.array([is_right(one) for one in seen], np.float32)
             presence = shares * (0.5 + 0.5 * right)
-            return HandPoints(points.astype(np.float32), presence.astype(np.float32), right)
+            return CropPoints(points.astype(np.float32), presence.astype(np.float32), right)
         size = batch.shape[1] // self.stride
         y, x = np.mgrid[:size, :size]
         heat = np.zeros((len(batch), 22, size, size), np.float32)
@@ -329,7 +331,7 @@ class Marks:
                 if np.isfinite(point).all():
                     cx, cy = (point + 0.5) / self.stride - 0.5
                     one[:] = height * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 2)
-        return HandMaps(heat)
+        return CropMaps(heat)
 
 
 def find_marks(crop: np.ndarray) -> np.ndarray:
@@ -420,7 +422,7 @@ def test_a_turned_hand_is_seen_upright_by_landmarks(
     upright: list[bool] = []
     run = network.run
 
-    def watched(batch: np.ndarray) -> HandMaps | HandPoints:
+    def watched(batch: np.ndarray) -> CropMaps | CropPoints:
         points = find_marks(batch[0])
         up = points[9] - points[0]
         upright.append(abs(math.degrees(math.atan2(up[0], -up[1]))) < 12)
@@ -459,17 +461,17 @@ class Constant(Marks):
         self.points = np.array(points, np.float32)
         self.presence = presence
 
-    def run(self, batch: np.ndarray) -> HandPoints:
+    def run(self, batch: np.ndarray) -> CropPoints:
         self.batches.append(batch.shape)
         count = len(batch)
         points = np.tile(self.points * self.crop, (count, 1, 1))
-        return HandPoints(points, np.full(count, self.presence, np.float32), None)
+        return CropPoints(points, np.full(count, self.presence, np.float32), None)
 
 
 def test_points_far_outside_the_picture_are_missing_and_near_ones_on_its_edge(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hands, "LEAST_FOR_SECOND_LOOK", 2)  # none
+    monkeypatch.setattr(cascade, "LEAST_FOR_SECOND_LOOK", 2)  # none
     # The square of 100 reaches from -50 to 50: half of it, and more, is outside.
     points = [(0.5 + 0.02 * k - 0.2, 0.5) for k in range(21)]
     search = finder(Constant(points))
@@ -548,10 +550,10 @@ def test_batches_are_bounded_by_pixels(
     picture, boxes, _ = ten_hands()
     network = Marks(regresses=False, crop=crop)
 
-    def empty(batch: np.ndarray) -> HandMaps:
+    def empty(batch: np.ndarray) -> CropMaps:
         network.batches.append(batch.shape)
         cells = batch.shape[1] // 8
-        return HandMaps(np.zeros((len(batch), 22, cells, cells), np.float32))
+        return CropMaps(np.zeros((len(batch), 22, cells, cells), np.float32))
 
     network.run = empty  # type: ignore[method-assign]
     finder(network, scales=scales).in_boxes(picture, boxes, SIDES_OF_TEN)

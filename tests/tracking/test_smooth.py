@@ -167,17 +167,18 @@ def test_jitter_falls_and_the_lag_of_a_walk_stays_small(
 
 
 @both
-def test_hands_are_smoothed_too(smooth: Smooth) -> None:
+@pytest.mark.parametrize("group", ["hands", "faces"])
+def test_hands_and_faces_are_smoothed_too(smooth: Smooth, group: str) -> None:
     random = np.random.default_rng(4)
     moments = list(film([WALK], TIMES))
-    shape = random.uniform(-40, 40, (2, 21, 2))
+    shape = random.uniform(-40, 40, {"hands": (2, 21, 2), "faces": (70, 2)}[group])
     frames = []
     for time, poses in map(named, moments):
-        hands = np.ones((1, 2, 21, 3), np.float32)
-        hands[0, ..., :2] = np.add(shape, (600, 300)) + random.normal(0, 3, shape.shape)
-        frames.append((time, replace(poses, hands=hands)))
-    seen = np.array([poses.hands[0, ..., :2] for _, poses in frames])
-    smoothed = np.array([poses.hands[0, ..., :2] for poses in smooth(frames)])
+        points = np.ones((1, *shape.shape[:-1], 3), np.float32)
+        points[0, ..., :2] = np.add(shape, (600, 300)) + random.normal(0, 3, shape.shape)
+        frames.append((time, replace(poses, **{group: points})))
+    seen = np.array([getattr(poses, group)[0, ..., :2] for _, poses in frames])
+    smoothed = np.array([getattr(poses, group)[0, ..., :2] for poses in smooth(frames)])
     assert jitter(seen) > 2.5 * jitter(smoothed)
 
 

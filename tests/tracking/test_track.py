@@ -194,7 +194,8 @@ def test_people_are_predicted_where_they_will_be() -> None:
     for moment in moments:
         hands = np.ones((1, 2, 21, 3), np.float32)
         hands[..., :2] = moment.poses.keypoints[:, :1, None, :2]
-        poses = track(replace(moment.poses, hands=hands), moment.time)
+        faces = hands.reshape(1, 42, 3)[:, np.arange(70) % 42]
+        poses = track(replace(moment.poses, hands=hands, faces=faces), moment.time)
     between = track.predict(2.95)
     assert ids_of(between) == [0]
     moved = between.keypoints - poses.keypoints
@@ -202,6 +203,8 @@ def test_people_are_predicted_where_they_will_be() -> None:
     np.testing.assert_allclose(moved[..., 1:], 0, atol=1)
     assert between.hands is not None
     np.testing.assert_allclose(between.hands[..., 0], between.keypoints[0, 0, 0], atol=1)
+    assert between.faces is not None
+    np.testing.assert_allclose(between.faces[..., 0], between.keypoints[0, 0, 0], atol=1)
     assert track.predict(60.0).keypoints[..., 0].max() == PICTURE[0] - 1
     # It changes nothing.
     assert ids_of(track(moments[-1].poses, 3.0)) == [0]

@@ -24,6 +24,7 @@ def some_people(people: int = 4, *, hands: bool = True, ids: bool = True) -> op.
         topology=op.COCO_18,
         size=(640, 480),
         hands=rng.random((people, 2, 21, 3), np.float32) if hands else None,
+        faces=rng.random((people, 70, 3), np.float32) if hands else None,
         ids=np.arange(100, 100 + people) if ids else None,
         timings={"decode": 0.5},
     )
@@ -31,7 +32,7 @@ def some_people(people: int = 4, *, hands: bool = True, ids: bool = True) -> op.
 
 def arrays_of(poses: op.Poses) -> dict[str, np.ndarray[Any, Any]]:
     """Return the arrays by name."""
-    names = ("keypoints", "scores", "filled", "hands", "ids")
+    names = ("keypoints", "scores", "filled", "hands", "faces", "ids")
     return {name: array for name in names if (array := getattr(poses, name)) is not None}
 
 
@@ -195,10 +196,12 @@ def test_allclose_tells_what_differs() -> None:
     assert poses.allclose(moved(poses, "keypoints", 5e-4, column=2), score=0.01)
     assert not poses.allclose(moved(poses, "scores", 0.01))
     assert not poses.allclose(moved(poses, "hands", 0.01))
+    assert not poses.allclose(moved(poses, "faces", 0.01))
     assert not poses.allclose(moved(poses, "ids", 1))
     assert not poses.allclose(replace(poses, filled=~poses.filled))
     assert not poses.allclose(replace(poses, size=(640, 481)))
     assert not poses.allclose(replace(poses, hands=None))
+    assert not poses.allclose(replace(poses, faces=None))
     assert not poses.allclose(replace(poses, ids=None))
     assert not replace(poses, ids=None).allclose(poses)
     assert not poses.allclose(poses[:3])
@@ -216,6 +219,7 @@ def test_allclose_tells_what_differs() -> None:
         ("scores", np.zeros((4, 1), np.float32)),
         ("filled", np.zeros((4, 18), np.uint8)),
         ("hands", np.zeros((4, 21, 3), np.float32)),
+        ("faces", np.zeros((4, 68, 3), np.float32)),
         ("ids", np.zeros(4, np.float32)),
     ],
 )

@@ -25,11 +25,11 @@ from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
+    add_closer_flags,
     add_detect_every,
-    add_hand_flags,
     add_network_flags,
+    closer_flags,
     detect_every,
-    hand_flags,
     network_flags,
 )
 from openpose_ext.cli.parser import command_parser, parse
@@ -185,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     add_detect_every(parser.add_argument_group("videos"))
     group = parser.add_argument_group("network")
     add_network_flags(group)
-    add_hand_flags(group)
+    add_closer_flags(group)
     parser.set_defaults(threads=1)  # a worker a core keeps all of them busy
     return parser
 
@@ -195,7 +195,7 @@ def _job(args: argparse.Namespace) -> Job:
     if body.lower() in ("none", "false", "0"):
         raise UsageError(f"--body {body} leaves nothing to look for")
     try:
-        network = network_flags(args) | hand_flags(args)
+        network = network_flags(args) | closer_flags(args)
     except ValueError as error:
         raise UsageError(error) from error
     del network["threads"]  # no matter of the results
@@ -204,7 +204,7 @@ def _job(args: argparse.Namespace) -> Job:
             raise UsageError(f"nothing matches the input {name!r}")
     if args.worker_gpus and args.device == "cpu":
         raise UsageError("--worker_gpus: say with --device what uses them, such as cuda:0")
-    files = {"body": body, "hand": network["hand"]}
+    files = {"body": body, **{kind: network[kind] for kind in ("hand", "face", "foot")}}
     network |= {kind: _absolute(f) if f and os.path.isfile(f) else f for kind, f in files.items()}
     return Job(
         inputs=tuple(map(_absolute, args.inputs)),

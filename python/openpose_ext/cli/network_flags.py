@@ -12,25 +12,25 @@ from typing import Any
 
 from openpose_ext.cli.values import FALSE, TRUE, positive
 from openpose_ext.errors import UsageError
-from openpose_ext.models.lookup import HAND_NETWORKS
+from openpose_ext.models.lookup import NETWORKS, default_network, is_embedded
 from openpose_ext.stages.preprocess import HEIGHT
 from openpose_ext.stages.refine import STATURE
 
 __all__ = [
     "DEFAULT_BODY",
-    "DEFAULT_HAND",
     "NETWORK_BOOLEANS",
+    "add_closer_flags",
     "add_detect_every",
-    "add_hand_flags",
     "add_network_flags",
+    "closer_flags",
     "detect_every",
-    "hand_flags",
     "network_flags",
     "refuse_detect_every",
 ]
 
 DEFAULT_BODY = "lite"
-DEFAULT_HAND = "lite"  # of a bare --hand
+
+_CLOSER = ("hand", "face", "foot")
 
 
 # Flags that `PoseEstimator` takes as they are. Not body and height, which have other names too.
@@ -39,7 +39,7 @@ _NETWORK_FLAGS = (
     "mode", "raw_scores",
 )  # fmt: skip
 # Those of them without a value.
-NETWORK_BOOLEANS = ("mirror", "raw_scores")
+NETWORK_BOOLEANS = ("mirror", "raw_scores", "whole")
 
 
 def add_network_flags(group: argparse._ArgumentGroup) -> None:
@@ -163,17 +163,27 @@ def network_flags(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in _NETWORK_FLAGS}
 
 
-def add_hand_flags(group: argparse._ArgumentGroup) -> None:
-    """Add the flags that say which network looks for hands, and how."""
+def add_closer_flags(group: argparse._ArgumentGroup) -> None:
+    """Add the flags that say which networks look closer, at hands, faces and feet, and how."""
     add = group.add_argument
+    for kind, what in (
+        ("hand", "Also find hands"),
+        ("face", "Also find faces, 70 points each"),
+        ("foot", "Also find heels and big toes; people come out as BODY_25"),
+    ):
+        add(
+            f"--{kind}",
+            nargs="?",
+            const="true",
+            metavar="NAME|FILE",
+            help=f"{what}, with this network: {', '.join(NETWORKS[kind])}, or a file "
+            f"(default none; {default_network(kind)} if no name follows)",
+        )
     add(
-        "--hand",
-        nargs="?",
-        const="true",
-        default="none",
-        metavar="NAME|FILE",
-        help=f"Also find hands, with this network: {', '.join(HAND_NETWORKS)}, or a file "
-        f"(default none; {DEFAULT_HAND} if no name follows)",
+        "--whole",
+        action="store_true",
+        help="Find body, hands, faces and feet with the embedded networks; where another flag "
+        "names one, that is used",
     )
     add(
         "--hand_scale_number",
@@ -191,21 +201,31 @@ def add_hand_flags(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def hand_flags(args: argparse.Namespace) -> dict[str, Any]:
+def closer_flags(args: argparse.Namespace) -> dict[str, Any]:
     """What those flags ask of `PoseEstimator`. Raises ValueError for squares without a side."""
-    hand = args.hand
-    if hand.lower() in TRUE:
-        hand = DEFAULT_HAND
-    if hand.lower() in (*FALSE, "none"):
-        return {"hand": None}
+    chosen: dict[str, Any] = {kind: _network(kind, getattr(args, kind)) for kind in _CLOSER}
+    if args.whole:
+        for kind, network in chosen.items():
+            if network is None and is_embedded(kind):
+                chosen[kind] = "lite"
+    chosen = {kind: None if network == "none" else network for kind, network in chosen.items()}
     number, span = args.hand_scale_number, args.hand_scale_range
     if not 0 <= span < 2:
         raise ValueError(f"--hand_scale_range must lie in 0 to 2, not {span}")
-    if number == 1:
-        return {"hand": hand}
-    # OpenPose scales the square; in a larger one the hand looks smaller.
-    sides = (1 - span / 2 + span * index / (number - 1) for index in range(number))
-    return {"hand": hand, "hand_scales": tuple(1 / side for side in sides)}
+    if number > 1 and chosen["hand"] is not None:
+        # OpenPose scales the square; in a larger one the hand looks smaller.
+        sides = (1 - span / 2 + span * index / (number - 1) for index in range(number))
+        chosen["hand_scales"] = tuple(1 / side for side in sides)
+    return chosen
+
+
+def _network(kind: str, given: str | None) -> str | None:
+    """The name or file that a flag's value stands for; None where it is not given."""
+    if given is None:
+        return None
+    if given.lower() in TRUE:
+        return default_network(kind)
+    return "none" if given.lower() in (*FALSE, "none") else given
 
 
 def _normalisation(text: str) -> tuple[float, float]:

@@ -48,7 +48,7 @@ class OpenPoseFlag:
         return any(_same(str(value), other) for other in (self.default, *self.harmless))
 
 
-_FACES = "faces are not looked for"
+_FACES = "faces are looked for around eyes and nose"
 
 
 _LENS = "lenses are not corrected"
@@ -128,9 +128,11 @@ OPENPOSE_FLAGS = (
     ),
     OpenPoseFlag("hand_scale_number", "1", _OPTION, "the same"),
     OpenPoseFlag("hand_scale_range", "0.4", _OPTION, "the same"),
-    OpenPoseFlag("face", "false", _REFUSED, _FACES),
+    OpenPoseFlag("face", "false", _OPTION, "--face NAME or FILE; alone the default network"),
     OpenPoseFlag("face_detector", "0", _NEUTRAL, _FACES),
-    OpenPoseFlag("face_net_resolution", "368x368", _NEUTRAL, _FACES),
+    OpenPoseFlag(
+        "face_net_resolution", "368x368", _NEUTRAL, "face networks have sizes of their own"
+    ),
     # Extra
     OpenPoseFlag("3d", "false", _REFUSED, "views are not combined"),
     OpenPoseFlag("identification", "false", _OPTION, "the same"),
@@ -139,7 +141,7 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("render_pose", "-1", _OPTION, "0 draws nothing"),
     OpenPoseFlag("render_threshold", "0.05", _OPTION, "the same"),
     OpenPoseFlag("hand_render_threshold", "0.2", _OPTION, "the same"),
-    OpenPoseFlag("face_render_threshold", "0.4", _NEUTRAL, _FACES),
+    OpenPoseFlag("face_render_threshold", "0.4", _OPTION, "the same"),
     OpenPoseFlag("alpha_pose", "0.6", _REFUSED, _OPAQUE, ("1",)),
     OpenPoseFlag("alpha_heatmap", "0.7", _NEUTRAL, "heat maps are not drawn"),
     OpenPoseFlag("hand_alpha_pose", "0.6", _REFUSED, _OPAQUE, ("1",)),
@@ -162,13 +164,13 @@ OPENPOSE_FLAGS = (
         "write_coco_json_variants",
         "1",
         _NEUTRAL,
-        "the body, and hands and feet where they are known",
+        "the body, and hands, faces and feet where they are known",
     ),
     OpenPoseFlag(
         "write_coco_json_variant",
         "0",
         _NEUTRAL,
-        "the body, and hands and feet where they are known",
+        "the body, and hands, faces and feet where they are known",
     ),
     OpenPoseFlag("write_heatmaps", "", _OPTION, "the same"),
     OpenPoseFlag("write_heatmaps_format", "png", _OPTION, "png, npy, float, ..."),

@@ -12,9 +12,11 @@ from collections.abc import Collection, Sequence
 from openpose_ext.backends.engines import ENGINES
 from openpose_ext.cli.openpose_flags import OPENPOSE_FLAGS, Treatment
 from openpose_ext.cli.values import FALSE, TRUE
-from openpose_ext.models.lookup import HAND_NETWORKS
+from openpose_ext.models.lookup import NETWORKS
 
 __all__ = ["command_parser", "parse"]
+
+_CLOSER = ("hand", "face", "foot")  # flags that may stand alone, before an input
 
 
 def command_parser(
@@ -47,7 +49,11 @@ def parse(
     Raises SystemExit(2), after a sentence on stderr, for an unknown flag (the nearest is
     suggested), one that is refused, and a word where no input is expected.
     """
-    foreign = {flag.name for flag in OPENPOSE_FLAGS if flag.is_boolean}
+    foreign = {
+        flag.name
+        for flag in OPENPOSE_FLAGS
+        if flag.is_boolean and flag.treatment is not Treatment.OPTION
+    }
     args, rest = parser.parse_known_intermixed_args(_normalised(argv, foreign | {*booleans}))
     known = [f"--{name}" for name in vars(args)]
     for word in rest:
@@ -79,12 +85,12 @@ def _normalised(argv: Sequence[str], booleans: Collection[str]) -> list[str]:
         name = name.replace("-", "_")
         if name.removeprefix("no") in booleans and name not in booleans:
             continue
-        if name == "nohand":
-            name, equals, value = "hand", "=", "none"
+        if name.removeprefix("no") in _CLOSER and name not in _CLOSER:
+            name, equals, value = name.removeprefix("no"), "=", "none"
         if name == "norefine":
             name, equals, value = "refine", "=", "false"
-        if name == "hand" and not equals:
-            takes = bool(words) and not words[0].startswith("-") and _names_a_hand_network(words[0])
+        if name in _CLOSER and not equals:
+            takes = bool(words) and not words[0].startswith("-") and _is_network(name, words[0])
             equals, value = "=", words.pop(0) if takes else "true"
         if name == "refine" and not equals:
             takes = bool(words) and _names_a_height(words[0])
@@ -106,9 +112,9 @@ def _names_a_height(word: str) -> bool:
     return word.lower() in (*TRUE, *FALSE) or word.isdecimal()
 
 
-def _names_a_hand_network(word: str) -> bool:
+def _is_network(kind: str, word: str) -> bool:
     """Whether a word after `--hand` is its value, and not an input: OpenPose's flag has none."""
-    if word.lower() in (*TRUE, *FALSE, "none", *HAND_NETWORKS):
+    if word.lower() in (*TRUE, *FALSE, "none", *NETWORKS[kind]):
         return True
     suffix = os.path.splitext(word)[1].lower()
     if suffix:

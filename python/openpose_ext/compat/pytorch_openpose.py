@@ -29,7 +29,7 @@ from openpose_ext.backends.protocol import BackendInfo
 from openpose_ext.errors import ModelError
 from openpose_ext.models.convert.formats import converted
 from openpose_ext.models.lookup import find_model
-from openpose_ext.models.network import BodyNetwork, HandMaps, HandNetwork
+from openpose_ext.models.network import BodyNetwork, CropMaps, HandNetwork
 from openpose_ext.outputs.draw import draw
 from openpose_ext.sources.pictures import PictureLike, as_picture
 from openpose_ext.stages.arms import seed_squares
@@ -192,7 +192,7 @@ class Hand(_Seed[HandNetwork]):
         for scale in HAND_SCALES:
             image, geometry = self._seen_at(crop, scale)
             answer = self._network.run(image)
-            assert isinstance(answer, HandMaps)
+            assert isinstance(answer, CropMaps)
             # All channels at once, the background too: OpenCV may round others otherwise.
             mean += full_size(answer.heat[0], geometry)[:_POINTS] / np.float32(len(HAND_SCALES))
         return decode_hand_reference(mean)[:, :2].astype(np.int64)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.types.arrays import Floats
+from openpose_ext.types.topology import HAND_21
 
 __all__ = ["COCO_PARTS", "FOOT_PARTS", "encode"]
 
@@ -20,7 +21,7 @@ COCO_PARTS = (
 
 # COCO-WholeBody's feet, in its order, by our names.
 FOOT_PARTS = ("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
-_FACE_POINTS = 68  # of COCO-WholeBody; none is looked for
+_FACE_POINTS = 68  # of COCO-WholeBody, which has no pupils
 
 _PERSON = 1
 
@@ -32,6 +33,7 @@ def encode(
     image_id: int,
     *,
     hands: Floats | None = None,
+    faces: Floats | None = None,
 ) -> list[dict[str, Any]]:
     """One result a person: `image_id`, `category_id` 1, `keypoints` 17 * (x, y, v), `score`.
 
@@ -39,12 +41,13 @@ def encode(
     scores     (P,)
     parts      K names
     hands      (P, 2, 21, 3), the left hand first, or None where none were looked for
+    faces      (P, 70, 3), likewise
 
     Found parts, filled ones among them, have v = 1, missing ones are 0, 0, 0. Coordinates are
     pixels with pixel centres at integers, to a hundredth. A person with none of the 17 parts is
     left out. Keys of COCO-WholeBody stand beside: of a skeleton with feet `foot_kpts` 6 * (x, y,
-    score); where hands were looked for that, too, `lefthand_kpts` and `righthand_kpts` 21 * (x, y,
-    score), and `face_kpts` zeros.
+    score); where hands or faces were looked for that, too, `face_kpts` 68 * (x, y, score), and
+    `lefthand_kpts` and `righthand_kpts` 21 * (x, y, score), zeros for what is missing.
 
     Raises ValueError if the skeleton lacks one of the 17 parts.
     """
@@ -62,27 +65,35 @@ def encode(
             "category_id": _PERSON,
             "keypoints": person.round(2).ravel().tolist(),
             "score": float(score),
-            **_whole_body(keypoints[index], names, None if hands is None else hands[index]),
+            **_whole_body(
+                keypoints[index],
+                names,
+                None if hands is None else hands[index],
+                None if faces is None else faces[index],
+            ),
         }
         for index, (person, score, seen) in enumerate(zip(points, scores, found, strict=True))
         if seen.any()
     ]
 
 
-def _whole_body(body: Floats, names: list[str], hands: Floats | None) -> dict[str, list[float]]:
-    """What COCO-WholeBody has beside the body: feet, and with hands all of it."""
-    if hands is None and not {*FOOT_PARTS} & {*names}:
+def _whole_body(
+    body: Floats, names: list[str], hands: Floats | None, face: Floats | None
+) -> dict[str, list[float]]:
+    """What COCO-WholeBody has beside the body: feet, and with hands or a face all of it."""
+    closer = hands is not None or face is not None
+    if not closer and not {*FOOT_PARTS} & {*names}:
         return {}
     feet = np.zeros((len(FOOT_PARTS), 3))
     for row, name in enumerate(FOOT_PARTS):
         if name in names:
             feet[row] = body[names.index(name)]
-    if hands is None:
+    if not closer:
         return {"foot_kpts": _flat(feet)}
-    left, right = hands
+    left, right = np.zeros((2, len(HAND_21.parts), 3)) if hands is None else hands
     return {
         "foot_kpts": _flat(feet),
-        "face_kpts": [0.0] * (3 * _FACE_POINTS),
+        "face_kpts": _flat(np.zeros((_FACE_POINTS, 3)) if face is None else face[:_FACE_POINTS]),
         "lefthand_kpts": _flat(left),
         "righthand_kpts": _flat(right),
     }

@@ -23,7 +23,9 @@ def encode(
     *,
     threshold: float,
     hand_threshold: float,
+    face_threshold: float,
     hands: Floats | None = None,
+    faces: Floats | None = None,
 ) -> list[dict[str, Any]]:
     """People as a `POSE_KEYPOINT` value of one frame.
 
@@ -31,7 +33,9 @@ def encode(
     size            (width, height) of the canvas
     threshold       parts that score above it are found
     hand_threshold  the same of the points of hands
+    face_threshold  the same of the points of faces
     hands           (P, 2, 21, 3), the left hand first, or None
+    faces           (P, 70, 3), or None
 
     People without a point found are left out. Raises ValueError if the size is not positive.
     """
@@ -43,12 +47,13 @@ def encode(
         pair = (None, None) if hands is None else hands[person]
         left, right = (None if hand is None else _flat(hand, hand_threshold) for hand in pair)
         pose = _flat(keypoints[person], threshold)
-        if pose is None and left is None and right is None:
+        face = None if faces is None else _flat(faces[person], face_threshold)
+        if pose is None and left is None and right is None and face is None:
             continue
         people.append(
             {
                 "pose_keypoints_2d": pose,
-                "face_keypoints_2d": None,
+                "face_keypoints_2d": face,
                 "hand_left_keypoints_2d": left,
                 "hand_right_keypoints_2d": right,
             }

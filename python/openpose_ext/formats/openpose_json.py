@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.types.arrays import Floats, Size
-from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21
+from openpose_ext.types.topology import BODY_25, COCO_18, FACE_68, FACE_70, HAND_21
 
 __all__ = ["LARGEST", "Decoded", "decode", "encode"]
 
 _BODY = "pose_keypoints_2d"
+_FACE = "face_keypoints_2d"
 _HANDS = ("hand_left_keypoints_2d", "hand_right_keypoints_2d")
 _ALWAYS_EMPTY = (
     "pose_keypoints_3d",
@@ -39,6 +40,7 @@ def encode(
     parts: Sequence[str],
     *,
     hands: Floats | None = None,
+    faces: Floats | None = None,
     ids: npt.NDArray[np.int64] | None = None,
     candidates: Mapping[str, Floats] | None = None,
 ) -> dict[str, Any]:
@@ -46,7 +48,10 @@ def encode(
 
     keypoints   (P, K, 3): x, y in pixels of the picture and score; missing parts are 0, 0, 0
     parts       K names
-    hands       (P, 2, 21, 3), the left hand first; None leaves their lists empty
+    hands       (P, 2, 21, 3), the left hand first, or None where none were looked for
+    faces       (P, 70, 3), likewise. Readers tell groups apart by what is there, so with hands or
+                faces all groups of both are, zeros for what is missing; without either they are
+                empty
     ids         (P,), or None: every `person_id` is -1
     candidates  what `part_candidates` is to hold, if anything: by part, all peaks that were found,
                 in anyone or not, (n, 3) x, y, score. Names that the skeleton lacks are left out,
@@ -58,13 +63,17 @@ def encode(
     Raises ValueError if a coordinate or score is not finite: JSON has no word for it.
     """
     people = []
+    if hands is not None or faces is not None:
+        count = len(keypoints)
+        hands = np.zeros((count, 2, len(HAND_21.parts), 3), np.float32) if hands is None else hands
+        faces = np.zeros((count, len(FACE_70.parts), 3), np.float32) if faces is None else faces
     for person in range(len(keypoints)):
         left, right = ([], []) if hands is None else map(_flat, hands[person])
         people.append(
             {
                 "person_id": [_NO_ID if ids is None else int(ids[person])],
                 _BODY: _flat(keypoints[person]),
-                "face_keypoints_2d": [],
+                _FACE: [] if faces is None else _flat(faces[person]),
                 _HANDS[0]: left,
                 _HANDS[1]: right,
                 **{key: [] for key in _ALWAYS_EMPTY},
@@ -83,13 +92,15 @@ class Decoded(NamedTuple):
 
     keypoints  (P, K, 3): x, y, score; K is 18, 25, that of a skeleton of one's own, or 0 where
                nobody has a body
-    hands      (P, 2, 21, 3), or None if nobody has hands
+    hands      (P, 2, 21, 3), or None if there are no such lists, or only of zeros beside a face
+    faces      (P, 70, 3), or None if nobody has a face
     ids        (P,), -1 for who has none, or None if nobody has one
     canvas     (width, height) of the picture, or None: OpenPose's own files do not tell it
     """
 
     keypoints: Floats
     hands: Floats | None
+    faces: Floats | None
     ids: npt.NDArray[np.int64] | None
     canvas: Size | None
 
@@ -100,7 +111,7 @@ def decode(content: object, *, parts: int = _KNOWN[0]) -> Decoded:
     parts  how many a skeleton of one's own has, which is read besides COCO_18 and BODY_25
 
     Versions 1.0 to 1.3 are read, the key names of still older files, and the dialect of
-    ControlNet's editors. Faces, 3-D points and candidates are not kept.
+    ControlNet's editors. Faces of 68 points have no pupils. 3-D points and candidates are not kept.
 
     Raises ValueError, with the reason, for anything else.
     """
@@ -116,12 +127,17 @@ def decode(content: object, *, parts: int = _KNOWN[0]) -> Decoded:
     for hand in hands:
         if len(hand) not in (0, len(HAND_21.parts)):
             raise ValueError(f"a hand has {len(hand)} points, not {len(HAND_21.parts)}")
+    faces = [_points(person, _FACE, canvas) for person in people]
+    for face in faces:
+        if len(face) not in (0, len(FACE_68.parts), len(FACE_70.parts)):
+            raise ValueError(f"a face has {len(face)} points, not {len(FACE_70.parts)}")
     ids = np.array([_person_id(person) for person in people], np.int64)
     return Decoded(
         keypoints=_stacked(bodies, _part_count({len(body) for body in bodies if len(body)}, parts)),
         hands=_stacked(hands, len(HAND_21.parts)).reshape(-1, 2, len(HAND_21.parts), 3)
-        if any(len(hand) for hand in hands)
+        if any(len(hand) for hand in hands) and (_is_any(hands) or not _is_any(faces))
         else None,
+        faces=_stacked(map(_as_70, faces), len(FACE_70.parts)) if _is_any(faces) else None,
         ids=ids if (ids != _NO_ID).any() else None,
         canvas=canvas,
     )
@@ -188,6 +204,18 @@ def _stacked(groups: Iterable[npt.NDArray[np.float32]], parts: int) -> npt.NDArr
     missing = np.zeros((parts, 3), np.float32)
     filled = [group if len(group) else missing for group in groups]
     return np.stack(filled) if filled else np.zeros((0, parts, 3), np.float32)
+
+
+def _is_any(groups: Iterable[npt.NDArray[np.float32]]) -> bool:
+    """Whether any point is there."""
+    return any(group.any() for group in groups)
+
+
+def _as_70(face: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """A face of 68 points with missing pupils; others as they are."""
+    if len(face) != len(FACE_68.parts):
+        return face
+    return np.concatenate([face, np.zeros((2, 3), np.float32)])
 
 
 def _person_id(person: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@
 | time     | float64 | seconds since the start of the source; missing for a picture     |
 | person   | int64   | number in the frame, 0 first and best                            |
 | id       | int64   | who it is across frames; missing where nobody was followed       |
-| kind     | text    | body, left_hand or right_hand                                    |
+| kind     | text    | body, left_hand, right_hand or face                              |
 | part     | text    | such as RWrist; see `Topology.parts`                             |
 | x, y     | float32 | pixels of the picture                                            |
 | score    | float32 | above 0.05 if seen, up to 0.05 if filled                         |
@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from openpose_ext.errors import OutputError
 from openpose_ext.types.arrays import Floats
-from openpose_ext.types.topology import HAND_21
+from openpose_ext.types.topology import FACE_70, HAND_21
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "KINDS", "columns", "data_frame"]
 
 COLUMNS = ("source", "frame", "time", "person", "id", "kind", "part", "x", "y", "score")
-KINDS = ("body", "left_hand", "right_hand")
+KINDS = ("body", "left_hand", "right_hand", "face")
 
 
 def columns(
@@ -42,6 +42,7 @@ def columns(
     parts: tuple[str, ...],
     *,
     hands: Floats | None = None,
+    faces: Floats | None = None,
     ids: npt.NDArray[np.int64] | None = None,
     source: str = "",
     frame: int = 0,
@@ -52,6 +53,7 @@ def columns(
     keypoints  (P, K, 3): x, y, score; parts that score 0 have no row
     parts      K names
     hands      (P, 2, 21, 3), the left hand first, or None
+    faces      (P, 70, 3), or None
     ids        (P,), or None
 
     Text is an array of objects, and so is what is missing: of None. Bytes of a path that are no
@@ -61,8 +63,12 @@ def columns(
     kinds = KINDS[:1] * len(parts)
     if hands is not None:
         points = np.concatenate([points, hands[:, 0], hands[:, 1]], axis=1)
-        kinds += tuple(kind for kind in KINDS[1:] for _ in HAND_21.parts)
+        kinds += tuple(kind for kind in KINDS[1:3] for _ in HAND_21.parts)
         parts += 2 * HAND_21.parts
+    if faces is not None:
+        points = np.concatenate([points, faces], axis=1)
+        kinds += KINDS[3:] * len(FACE_70.parts)
+        parts += FACE_70.parts
     person, part = np.nonzero(points[..., 2] > 0)
     rows = len(person)
     text = source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

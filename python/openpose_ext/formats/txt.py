@@ -7,7 +7,8 @@
 
 The first line has the format's version, the skeleton, and the picture's width and height. Then a
 line `body` a person: score, then x, y, score of every part; missing parts are zeros. Where hands
-were looked for, two lines follow each, with the mean score of the points found.
+were looked for, two lines follow each, and where faces were, a line `face`, with the mean score of
+the points found.
 """
 
 from __future__ import annotations
@@ -20,13 +21,21 @@ import numpy.typing as npt
 
 from openpose_ext.types.arrays import Floats, Size
 from openpose_ext.types.scores import FILLED_SCORE
-from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
+from openpose_ext.types.topology import BODY_25, COCO_18, FACE_70, HAND_21, Topology
 
 __all__ = ["Decoded", "decode", "encode"]
 
 _HEADER = "# openpose_ext 1"
 _HANDS = ("left_hand", "right_hand")
+_FACE = "face"
 _TOPOLOGIES = {topology.name: topology for topology in (COCO_18, BODY_25)}
+# What may come after a line, besides another body.
+_FOLLOWING = {
+    "body": (_HANDS[0], _FACE),
+    _HANDS[0]: (_HANDS[1],),
+    _HANDS[1]: (_FACE,),
+    _FACE: (),
+}
 _STEP = 0.001  # of the three decimals
 
 
@@ -38,6 +47,7 @@ def encode(
     topology: Topology,
     size: Size,
     hands: Floats | None = None,
+    faces: Floats | None = None,
 ) -> str:
     """The text of people, as this module's head describes it. Ids have no place in it.
 
@@ -47,6 +57,7 @@ def encode(
     topology   the skeleton, of which the text has the name
     size       (width, height) of the picture
     hands      (P, 2, 21, 3), the left hand first, or None
+    faces      (P, 70, 3), or None
 
     Raises ValueError for a skeleton of one's own whose name cannot be told in the text.
     """
@@ -55,7 +66,7 @@ def encode(
     points = keypoints.astype(np.float64)
     points[..., 2] = _class_kept(points[..., 2], filled)
     head = f"{_HEADER} {topology.name} {width} {height}"
-    return "\n".join([head, *_lines(points, scores, hands), ""])
+    return "\n".join([head, *_lines(points, scores, hands, faces), ""])
 
 
 class Decoded(NamedTuple):
@@ -64,6 +75,7 @@ class Decoded(NamedTuple):
     keypoints  (P, K, 3) float32
     scores     (P,) float32
     hands      (P, 2, 21, 3) float32, or None
+    faces      (P, 70, 3) float32, or None
     topology   the skeleton
     size       (width, height) of the picture
     """
@@ -71,6 +83,7 @@ class Decoded(NamedTuple):
     keypoints: Floats
     scores: Floats
     hands: Floats | None
+    faces: Floats | None
     topology: Topology
     size: Size
 
@@ -88,38 +101,51 @@ def decode(text: str, topology: Topology | None = None) -> Decoded:
     scores: list[float] = []
     bodies: list[Floats] = []
     hands: list[Floats] = []
-    expected = "body"
+    faces: list[Floats] = []
+    expected: tuple[str, ...] = ("body",)
     for number, line in enumerate(lines[1:], start=2):
         kind, _, numbers = line.partition(" ")
         if kind == "body":
             score, body = _numbers(numbers, len(topology.parts), number)
             scores.append(score)
             bodies.append(body)
-        elif kind == expected and bodies:
+        elif kind in expected and kind == _FACE:
+            faces.append(_numbers(numbers, len(FACE_70.parts), number)[1])
+        elif kind in expected:
             hands.append(_numbers(numbers, len(HAND_21.parts), number)[1])
         else:
             raise ValueError(f"line {number} begins with {kind!r}")
-        expected = {"body": _HANDS[0], _HANDS[0]: _HANDS[1]}.get(kind, "body")
+        expected = _FOLLOWING[kind]
     if hands and len(hands) != 2 * len(bodies):
         raise ValueError("some people lack the lines of their hands")
+    if faces and len(faces) != len(bodies):
+        raise ValueError("some people lack the line of their face")
     return Decoded(
         keypoints=np.array(bodies, np.float32).reshape(-1, len(topology.parts), 3),
         scores=np.array(scores, np.float32),
         hands=np.array(hands).reshape(-1, 2, len(HAND_21.parts), 3) if hands else None,
+        faces=np.array(faces) if faces else None,
         topology=topology,
         size=size,
     )
 
 
 def _lines(
-    keypoints: npt.NDArray[np.float64], scores: Floats, hands: Floats | None
+    keypoints: npt.NDArray[np.float64],
+    scores: Floats,
+    hands: Floats | None,
+    faces: Floats | None,
 ) -> Iterator[str]:
     for person in range(len(keypoints)):
         yield _line("body", scores[person], keypoints[person])
+        groups: list[tuple[str, Floats]] = []
         if hands is not None:
-            for kind, hand in zip(_HANDS, hands[person], strict=True):
-                found = hand[:, 2] > 0
-                yield _line(kind, hand[found, 2].mean() if found.any() else 0.0, hand)
+            groups += zip(_HANDS, hands[person], strict=True)
+        if faces is not None:
+            groups.append((_FACE, faces[person]))
+        for kind, points in groups:
+            found = points[:, 2] > 0
+            yield _line(kind, points[found, 2].mean() if found.any() else 0.0, points)
 
 
 def _class_kept(

@@ -19,9 +19,15 @@ from openpose_ext.models.manifest import registry
 __all__ = [
     "BODY_NETWORKS",
     "ENVIRONMENT",
+    "FACE_NETWORKS",
+    "FOOT_NETWORKS",
+    "HAND_NETWORKS",
+    "NETWORKS",
+    "default_network",
     "fetched_folder",
     "find_file",
     "find_model",
+    "is_embedded",
     "model_folders",
 ]
 
@@ -52,6 +58,34 @@ HAND_NETWORKS: Mapping[str, tuple[str, ...]] = {
     "landmark": ("hand_landmark_full.tflite", "hand_landmark_lite.tflite"),
     "openpose": ("hand_pose_model.onnx", "hand_pose_model.pth", "pose_iter_102000.caffemodel"),
 }
+
+FACE_NETWORKS: Mapping[str, tuple[str, ...]] = {
+    "lite": ("lite_face.onnx",),
+    "landmark": ("face_landmark.tflite",),
+    "openpose": ("face_pose_model.onnx", "facenet.pth", "pose_iter_116000.caffemodel"),
+}
+
+FOOT_NETWORKS: Mapping[str, tuple[str, ...]] = {
+    "lite": ("lite_foot.onnx",),
+    "landmark": ("pose_landmark_full.tflite",),
+}
+
+NETWORKS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "body": BODY_NETWORKS,
+    "hand": HAND_NETWORKS,
+    "face": FACE_NETWORKS,
+    "foot": FOOT_NETWORKS,
+}
+
+
+def is_embedded(kind: str) -> bool:
+    """Whether a network "lite" of a kind comes with this package."""
+    return any((EMBEDDED / file).is_file() for file in NETWORKS[kind]["lite"])
+
+
+def default_network(kind: str) -> str:
+    """The network of a kind where only the kind is asked for."""
+    return "lite" if is_embedded(kind) else "landmark"
 
 
 def find_model(
@@ -109,8 +143,11 @@ def _named(name: str, files: tuple[str, ...]) -> Path:
         for file in files:
             if (folder / file).is_file():
                 return folder / file
-    offered = any(entry.name == name and entry.urls for entry in registry())
-    fetch = f"Fetch it: python -m openpose_ext.weights fetch {name}; or p" if offered else "P"
+    offered = [entry for entry in registry() if entry.file in files and entry.urls and entry.hashes]
+    fetch = "P"
+    if offered:
+        fetched = offered[0].name or offered[0].file
+        fetch = f"Fetch it: python -m openpose_ext.weights fetch {fetched}; or p"
     raise ModelError(
         f"the network {name!r} is not here. {fetch}ut {' or '.join(files)} into "
         f"{fetched_folder()}, or into a folder named by ${ENVIRONMENT}, or give the path of a file"

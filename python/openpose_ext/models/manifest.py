@@ -22,10 +22,20 @@ from openpose_ext.errors import ModelError
 from openpose_ext.io.cache import file_digest
 from openpose_ext.models.engines import describe_network
 from openpose_ext.types.calibration import Calibration
-from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
+from openpose_ext.types.topology import (
+    BODY_25,
+    COCO_18,
+    FACE_68,
+    FACE_70,
+    FEET_6,
+    FOOT_2,
+    HAND_21,
+    Topology,
+)
 
 __all__ = [
     "HASHES",
+    "KINDS",
     "ORIGINAL_RANGE",
     "ROLES",
     "TOPOLOGIES",
@@ -38,9 +48,13 @@ __all__ = [
     "write_manifest",
 ]
 
-TOPOLOGIES: Mapping[str, Topology] = {t.name: t for t in (COCO_18, BODY_25, HAND_21)}
+TOPOLOGIES: Mapping[str, Topology] = {
+    t.name: t for t in (COCO_18, BODY_25, HAND_21, FACE_68, FACE_70, FOOT_2, FEET_6)
+}
+KINDS = ("body", "hand", "face", "foot")
 
-# What an output can be. "heat+paf" is both in one output, in that order.
+# What an output can be. "heat+paf" is both in one output, in that order; a "..._logit" is not yet
+# in 0..1.
 ROLES = (
     "heat",
     "paf",
@@ -49,6 +63,7 @@ ROLES = (
     "landmarks",
     "world_landmarks",
     "presence",
+    "presence_logit",
     "handedness",
 )
 
@@ -60,7 +75,9 @@ ORIGINAL_RANGE = InputFormat(mean=(128.0, 128.0, 128.0), divisor=(256.0, 256.0, 
 
 _REGISTRY = Path(__file__).with_name("registry.toml")
 _FIRST_LINE = "# openpose_ext manifest 1"
-_PLAIN_KEYS = ("kind", "topology", "stride", "output_layout", "licence", "crop", "min_score")
+_PLAIN_KEYS = (
+    "kind", "topology", "stride", "output_layout", "licence", "crop", "min_score", "numbers",
+)  # fmt: skip
 _INPUT_KEYS = ("layout", "channels", "mean", "divisor")
 
 
@@ -68,16 +85,23 @@ _INPUT_KEYS = ("layout", "channels", "mean", "divisor")
 class Manifest:
     """What a network's file means.
 
-    kind           "body" or "hand"
+    kind           one of `KINDS`: what the network looks for
     topology       a name of `TOPOLOGIES`
     outputs        role of each output that is used, by the output's name: see `ROLES`
     input          layout, channel order, range and fixed size of the input
     output_layout  "NCHW" or "NHWC"
     stride         network pixels a map cell
     licence        of the weights
-    crop           side of the square that a hand is brought to, pixels, for a hand network that
-                   takes any size but knows hands of one; None where that is not so
-    min_score      hands of a lower score are taken for none; None takes the default of the kind
+    crop           side of the square that a hand, face or foot is brought to, pixels, for a
+                   network that takes any size but knows them in one; None where that is not so
+    min_score      hands, faces or feet of a lower score are taken for none; None takes the default
+                   of the kind
+    numbers        of a landmark: 2 for x, y, 3 with z, 5 with the logits of its visibility and
+                   presence, too; None tells 2 and 3 apart by the output's size
+    origin         x and y that landmarks have at the centre of the input's first pixel: 0.5 where
+                   they count from its edge
+    points         which landmarks are the topology's parts, each part one of them or the middle of
+                   several; None where they are in the topology's order
     calibration    what a body network's scores of parts are worth; None where nobody measured it
 
     Raises ValueError for anything else.
@@ -93,10 +117,13 @@ class Manifest:
     crop: int | None = None
     min_score: float | None = None
     calibration: Calibration | None = None
+    numbers: int | None = None
+    origin: float = 0.5
+    points: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         choices = {
-            "kind": ("body", "hand"),
+            "kind": KINDS,
             "topology": tuple(TOPOLOGIES),
             "output_layout": ("NCHW", "NHWC"),
         }
@@ -117,6 +144,18 @@ class Manifest:
             raise ValueError(f"min_score must lie in 0 to 1, not {self.min_score!r}")
         if self.calibration is not None and self.kind != "body":
             raise ValueError(f"a {self.kind} network has no calibration")
+        if self.numbers not in (None, 2, 3, 5):
+            raise ValueError(f"numbers of a landmark must be 2, 3 or 5, not {self.numbers!r}")
+        if not 0 <= self.origin <= 1:
+            raise ValueError(f"origin of landmarks must lie in 0 to 1, not {self.origin!r}")
+        parts = len(TOPOLOGIES[self.topology].parts)
+        if self.points is not None and (
+            len(self.points) != parts or not all(one and min(one) >= 0 for one in self.points)
+        ):
+            raise ValueError(
+                f"points must name landmarks, from 0, for each of the {parts} parts of "
+                f"{self.topology}"
+            )
         if not self.outputs:
             raise ValueError("outputs must name at least one output")
         for name, role in self.outputs.items():
@@ -268,7 +307,7 @@ def sniff(graph: Graph) -> Manifest:
         found = ", ".join(f"{name} {shape}" for name, shape in graph.outputs.items())
         raise ValueError(
             f"it takes {graph.input} and gives {found}; expected a picture in and 38 + 19, "
-            "52 + 26, 57, 78 or 22 channels of maps, or 21 landmarks, out"
+            "52 + 26, 57, 78, 22, 71 or 69 channels of maps, or 21 landmarks, out"
         )
     kind, topology, output_layout, outputs = known
 
@@ -304,6 +343,8 @@ def _known_outputs(
         ("body", "coco_18", {57: "heat+paf"}),
         ("body", "body_25", {78: "heat+paf"}),
         ("hand", "hand_21", {22: "heat"}),
+        ("face", "face_70", {71: "heat"}),
+        ("face", "face_68", {69: "heat"}),
     ]
     for layout, axis in (("NCHW", 1), ("NHWC", 3)):
         by_channels = {shape[axis]: name for name, shape in outputs.items() if len(shape) == 4}
@@ -366,6 +407,10 @@ def _from_table(table: dict[str, Any]) -> Manifest:
     if "size" in source:
         source["size"] = tuple(source["size"])
     fields = {**table, "input": InputFormat(**source)}
+    if "points" in fields:
+        fields["points"] = tuple(
+            tuple(one) if isinstance(one, list) else (one,) for one in fields["points"]
+        )
     if "calibration" in fields:
         curve = fields["calibration"]
         _refuse_unknown(curve, Calibration.__dataclass_fields__)
@@ -399,6 +444,10 @@ def _to_toml(manifest: Manifest) -> str:
     if source.size is not None:
         table["input"]["size"] = source.size
     table["outputs"] = dict(manifest.outputs)
+    if manifest.origin != Manifest.origin:
+        table["origin"] = manifest.origin
+    if manifest.points is not None:
+        table["points"] = [one[0] if len(one) == 1 else list(one) for one in manifest.points]
     if manifest.calibration is not None:
         table["calibration"] = asdict(manifest.calibration)
     return f"{_FIRST_LINE}\n{tomli_w.dumps(table)}"

@@ -14,15 +14,32 @@ from openpose_ext.backends.protocol import Backend, BackendInfo, Outputs
 from openpose_ext.errors import ModelError
 from openpose_ext.models.convert.formats import WEIGHTS, converted
 from openpose_ext.models.engines import open_network
-from openpose_ext.models.lookup import BODY_NETWORKS, HAND_NETWORKS, find_model
+from openpose_ext.models.lookup import (
+    BODY_NETWORKS,
+    FACE_NETWORKS,
+    FOOT_NETWORKS,
+    HAND_NETWORKS,
+    find_model,
+)
 from openpose_ext.models.manifest import TOPOLOGIES, Manifest, read_manifest
 
-__all__ = ["HAND_CROP", "BodyMaps", "BodyNetwork", "HandMaps", "HandNetwork", "HandPoints"]
+__all__ = [
+    "HAND_CROP",
+    "BodyMaps",
+    "BodyNetwork",
+    "CropMaps",
+    "CropNetwork",
+    "CropPoints",
+    "FaceNetwork",
+    "FootNetwork",
+    "HandNetwork",
+]
 
 Maps = npt.NDArray[np.float32]
 T = TypeVar("T")
 
-HAND_CROP = 368  # network pixels; the original hand network was trained on squares of this side
+# Network pixels: the original networks of hands and faces were trained on squares of this side.
+HAND_CROP = 368
 
 
 class BodyMaps(NamedTuple):
@@ -36,26 +53,31 @@ class BodyMaps(NamedTuple):
     paf: Maps
 
 
-class HandMaps(NamedTuple):
-    """The maps of a batch of hands.
+class CropMaps(NamedTuple):
+    """The maps of a batch of hands, faces or feet.
 
-    heat  (N, 22, h, w) float32: points of HAND_21, and the background last
+    heat  (N, K + 1, h, w) float32: points of the topology, and the background last
     """
 
     heat: Maps
 
 
-class HandPoints(NamedTuple):
-    """The points of a batch of hands, as a network of landmarks gives them.
+class CropPoints(NamedTuple):
+    """The points of a batch of hands, faces or feet, as a network of landmarks gives them.
 
-    points    (N, 21, 2) float32: x, y in pixels of the input, pixel centres at integers
-    presence  (N,) float32 in 0..1: whether there is a hand at all; 1 where the network has no say
-    right     (N,) float32 in 0..1: whether it is a person's right hand, or None
+    points    (N, K, 2) float32: x, y in pixels of the input, pixel centres at integers
+    presence  (N,) float32 in 0..1: whether it is there at all; 1 where the network has no say
+    right     (N,) float32 in 0..1: whether it is of a person's right side, or None
+    scores    (N, K) float32 in 0..1: whether each point is there, and seen, or None
+    outline   (N, L, 2) float32: all landmarks, of which the points are some, or None where they are
+              the points
     """
 
     points: Maps
     presence: Maps
     right: Maps | None
+    scores: Maps | None = None
+    outline: Maps | None = None
 
 
 class _Network:
@@ -235,23 +257,22 @@ class BodyNetwork(_Network):
         return BodyMaps(both[:, -heat_channels:], both[:, :-heat_channels])
 
 
-class HandNetwork(_Network):
-    """A network for the crops of right hands. Thread-safe; close it, or use it in `with`.
+class CropNetwork(_Network):
+    """A network for squares around one thing. Thread-safe; close it, or use it in `with`.
 
-    topology    HAND_21
+    topology    its points
     stride      network pixels a map cell
     fixed_size  (width, height) of the only input it takes, or None
-    crop        side of the square that a hand is brought to, network pixels
-    min_score   hands of a lower score are taken for none; None where the manifest is silent
+    crop        side of the square that a thing is brought to, network pixels
+    min_score   things of a lower score are taken for none; None where the manifest is silent
     regresses   whether it gives points, not maps: those want the crop turned upright
 
     Raises ModelError if the network's outputs do not fit its manifest, or it is no square.
     """
 
-    kind = "hand"
-    names = HAND_NETWORKS
+    several: ClassVar[str]  # what it looks for
     families = (("heat",), ("landmarks",))
-    extras = ("presence", "handedness")
+    extras = ("presence", "presence_logit", "handedness")
 
     def __init__(self, backend: Backend, manifest: Manifest) -> None:
         super().__init__(backend, manifest)
@@ -263,44 +284,114 @@ class HandNetwork(_Network):
             self.crop, height = self.fixed_size
             if self.crop != height:
                 raise ModelError(
-                    f"{self.info.model} takes hands of {self.crop} x {height} pixels; hands are "
-                    "cut out as squares"
+                    f"{self.info.model} takes {self.several} of {self.crop} x {height} pixels; "
+                    f"{self.several} are cut out as squares"
                 )
 
-    def run(self, batch: npt.NDArray[np.uint8]) -> HandMaps | HandPoints:
-        """What it sees in a batch (N, H, W, 3) uint8 BGR of right hands; the caller's own.
+    def run(self, batch: npt.NDArray[np.uint8]) -> CropMaps | CropPoints:
+        """What it sees in a batch (N, H, W, 3) uint8 BGR; the caller's own.
 
-        `HandPoints` where `regresses`, else `HandMaps`. Raises ValueError for another batch,
-        ModelError if the answers are none of this manifest, BackendError if the engine fails.
+        Of a network of right hands or feet, left ones are to be mirrored. `CropPoints` where
+        `regresses`, else `CropMaps`. Raises ValueError for another batch, ModelError if the answers
+        are none of this manifest, BackendError if the engine fails.
         """
         self._check(batch)
         outputs = self._backend.run(batch)
         if not self.regresses:
-            return HandMaps(self._maps_by_role(outputs, batch.shape)["heat"])
+            return CropMaps(self._maps_by_role(outputs, batch.shape)["heat"])
         count = len(batch)
-        points = self._table(outputs, "landmarks", count)
-        if points.shape[1] not in (2 * len(self.topology.parts), 3 * len(self.topology.parts)):
-            raise ModelError(
-                f"{self.info.model} gives {points.shape[1]} numbers for a hand; x, y or x, y, z "
-                f"of {len(self.topology.parts)} points are needed"
-            )
-        found = points.reshape(count, len(self.topology.parts), -1)[..., :2]
+        table = self._landmarks(outputs, count)
+        chosen = self._manifest.points
         presence = np.ones(count, np.float32)
         if "presence" in self._by_role:
             presence = self._table(outputs, "presence", count)[:, 0]
+        elif "presence_logit" in self._by_role:
+            presence = _shares(self._table(outputs, "presence_logit", count)[:, 0])
         right = None
         if "handedness" in self._by_role:
             right = self._table(outputs, "handedness", count)[:, 0]
-        # These networks count from the first pixel's edge, not from its centre: the points of a
-        # crop and of its mirror image add up to its width.
-        return HandPoints(found - np.float32(0.5), presence, right)
+        scores = None
+        if table.shape[2] == 5:
+            scores = _chosen(_shares(table[..., 3:]).prod(axis=2)[..., None], chosen)[..., 0]
+        # Most count from the first pixel's edge, not from its centre: the points of a crop and of
+        # its mirror image add up to its width.
+        outline = table[..., :2] - np.float32(self._manifest.origin)
+        points = _chosen(outline, chosen)
+        return CropPoints(points, presence, right, scores, None if chosen is None else outline)
+
+    def _landmarks(self, outputs: Outputs, count: int) -> Maps:
+        """(N, L, 2, 3 or 5): the landmarks, x and y first."""
+        table = self._table(outputs, "landmarks", count)
+        parts, numbers, points = (
+            len(self.topology.parts),
+            self._manifest.numbers,
+            self._manifest.points,
+        )
+        if points is None:
+            least = most = parts
+        else:
+            least, most = 1 + max(max(one) for one in points), table.shape[1]
+        if numbers is None:
+            numbers = 2 if table.shape[1] == 2 * parts else 3
+        landmarks, rest = divmod(table.shape[1], numbers)
+        if rest or not least <= landmarks <= most:
+            kinds = {2: "x, y", 3: "x, y or x, y, z", 5: "x, y, z, visibility, presence"}
+            raise ModelError(
+                f"{self.info.model} gives {table.shape[1]} numbers for a {self.kind}; "
+                f"{kinds[numbers]} of {least} points are needed"
+            )
+        return table.reshape(count, landmarks, numbers)
 
     def _table(self, outputs: Outputs, role: str, count: int) -> Maps:
-        """An output of numbers by hand, (N, n)."""
+        """An output of numbers by crop, (N, n)."""
         found = outputs[self._by_role[role]]
         if len(found) != count or found.size == 0:
             raise ModelError(
                 f"{self.info.model} gives {self._by_role[role]!r} of {found.shape} for "
-                f"{count} hands"
+                f"{count} {self.several}"
             )
         return found.reshape(count, -1)
+
+
+class HandNetwork(CropNetwork):
+    """A network for the crops of right hands; see `CropNetwork`. Its topology is HAND_21."""
+
+    kind = "hand"
+    several = "hands"
+    names = HAND_NETWORKS
+
+
+class FaceNetwork(CropNetwork):
+    """A network for the crops of faces; see `CropNetwork`. Its topology is FACE_70 or FACE_68."""
+
+    kind = "face"
+    several = "faces"
+    names = FACE_NETWORKS
+
+
+class FootNetwork(CropNetwork):
+    """A network for heels and toes; see `CropNetwork`.
+
+    Its topology is FOOT_2 for crops of right feet, or FEET_6 for crops of whole people.
+    """
+
+    kind = "foot"
+    several = "feet"
+    names = FOOT_NETWORKS
+
+
+def _chosen(landmarks: Maps, points: tuple[tuple[int, ...], ...] | None) -> Maps:
+    """The topology's points of (N, L, n) landmarks: (N, K, n)."""
+    if points is None:
+        return landmarks
+    means = [
+        landmarks[:, one].mean(axis=1) if len(one) > 1 else landmarks[:, one[0]] for one in points
+    ]
+    return np.stack(means, axis=1)
+
+
+def _shares(logits: Maps) -> Maps:
+    """The logistic function, for any float32."""
+    small = np.exp(-np.abs(logits))
+    shares: Maps = np.where(logits >= 0, np.float32(1), small) / (1 + small)
+    return shares

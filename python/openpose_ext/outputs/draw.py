@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.poses import Poses
-from openpose_ext.types.scores import FILLED_SCORE, HAND_THRESHOLD
-from openpose_ext.types.topology import COCO_18, HAND_21, Topology
+from openpose_ext.types.scores import FACE_THRESHOLD, FILLED_SCORE, HAND_THRESHOLD
+from openpose_ext.types.topology import COCO_18, FACE_70, HAND_21, Topology
 
 __all__ = ["STYLES", "draw"]
 
@@ -33,7 +33,9 @@ STYLES = ("openpose", "controlnet", "seed")
 # Thickness of a person who fills the picture, as a share of sqrt(width * height).
 _BODY_SHARE = 1 / 75
 _HAND_SHARE = 1 / 50
+_FACE_SHARE = 1 / 75
 _LINE_TO_DISC = 0.75
+_FACE_LINE_TO_DISC = 0.334
 _THINNEST = 2
 _FULL_DISCS = 0.05  # people smaller than this share of the picture get smaller discs
 
@@ -43,6 +45,7 @@ _FARTHEST = 2.0**24  # pixels; sixteenths of it still fit cv2's 32 bits
 # Of the other two styles, in pixels whatever the picture's size.
 _STICK = 4  # half the width of a limb, and the radius of a part
 _FINGER = 2  # thickness of a finger
+_FACE_DISC = 3  # radius of a face's point
 _LIMB_LIGHT = 0.6  # brightness, or opacity, of limbs
 
 # Red to pink in 18 steps: of part k, and of limb k.
@@ -67,6 +70,7 @@ def draw(
     *,
     threshold: float = FILLED_SCORE,
     hand_threshold: float = HAND_THRESHOLD,
+    face_threshold: float = FACE_THRESHOLD,
 ) -> Picture:
     """A copy of the picture with the people drawn on it, in their order.
 
@@ -77,6 +81,7 @@ def draw(
                COCO_18, whatever the skeleton, in lines of one thickness.
     threshold  parts that score above it are drawn; the default leaves out filled ones
     hand_threshold  the same of the points of hands
+    face_threshold  the same of the points of faces; "seed", whose original knows none, draws none
 
     Raises ValueError if the picture has another form or the style is unknown.
     """
@@ -89,7 +94,7 @@ def draw(
             f"picture must be (H, W, 3) uint8 BGR, not {picture.shape} {picture.dtype}"
         )
     if style == "controlnet":
-        return _controlnet(picture.shape[:2], poses, threshold, hand_threshold)
+        return _controlnet(picture.shape[:2], poses, threshold, hand_threshold, face_threshold)
     canvas = np.array(picture, order="C")
     if style == "seed":
         return _seed(canvas, poses, threshold, hand_threshold)
@@ -97,6 +102,9 @@ def draw(
         _draw_skeleton(canvas, poses.keypoints[person], poses.topology, _BODY_SHARE, threshold)
         for hand in _hands(poses, person):
             _draw_skeleton(canvas, hand, HAND_21, _HAND_SHARE, hand_threshold)
+        if poses.faces is not None:
+            face = poses.faces[person]
+            _draw_skeleton(canvas, face, FACE_70, _FACE_SHARE, face_threshold, _FACE_LINE_TO_DISC)
     return canvas
 
 
@@ -112,15 +120,16 @@ def _draw_skeleton(
     topology: Topology,
     share: float,
     threshold: float,
+    line_to_disc: float = _LINE_TO_DISC,
 ) -> None:
-    """Lines, then discs, of one body or hand; points (K, 3) x, y, score, drawn in place."""
+    """Lines, then discs, of one body, hand or face; points (K, 3) x, y, score, drawn in place."""
     seen = points[:, 2] > threshold
     if not seen.any():
         return
     height, width = canvas.shape[:2]
     extent = min(1.0, float((np.ptp(points[seen, :2], axis=0) / (width, height)).max()))
     thickness = max(math.floor(math.sqrt(width * height) * share * extent + 0.5), _THINNEST)
-    line = max(1, math.floor(_LINE_TO_DISC * thickness + 0.5))
+    line = max(1, math.floor(line_to_disc * thickness + 0.5))
     radius = (thickness // 2) + (thickness / 2 if extent > _FULL_DISCS else 0)
 
     at = [(_fixed_point(x), _fixed_point(y)) for x, y in points[:, :2].tolist()]
@@ -139,7 +148,11 @@ def _fixed_point(pixels: float) -> int:
 
 
 def _controlnet(
-    size: tuple[int, int], poses: Poses, threshold: float, hand_threshold: float
+    size: tuple[int, int],
+    poses: Poses,
+    threshold: float,
+    hand_threshold: float,
+    face_threshold: float,
 ) -> Picture:
     canvas = np.zeros((*size, 3), np.uint8)
     people = poses.as_topology(COCO_18)
@@ -151,6 +164,9 @@ def _controlnet(
             cv2.circle(canvas, centre, _STICK, _RAMP[part][::-1], cv2.FILLED)
         for hand in _hands(people, person):
             _draw_fingers(canvas, hand, hand_threshold, [hue[::-1] for hue in _HUES], (255, 0, 0))
+        if people.faces is not None:
+            for _, centre in _seen(people.faces[person], face_threshold):
+                cv2.circle(canvas, centre, _FACE_DISC, (255, 255, 255), cv2.FILLED)
     return canvas
 
 

@@ -25,7 +25,7 @@ KEYPOINT_SCALES = {
 
 
 def scaled(poses: Poses, scale: int, geometry: Geometry | None = None) -> Poses:
-    """The same people with key points, hands among them, in the units of `KEYPOINT_SCALES`.
+    """The same people with all their points in the units of `KEYPOINT_SCALES`.
 
     geometry  how the picture lies in the network's input; only scale 1 needs it
 
@@ -34,12 +34,12 @@ def scaled(poses: Poses, scale: int, geometry: Geometry | None = None) -> Poses:
     """
     if scale in (0, 2):
         return poses
-    hands = poses.hands
-    return replace(
-        poses,
-        keypoints=scaled_points(poses.keypoints, poses.size, scale, geometry),
-        hands=None if hands is None else scaled_points(hands, poses.size, scale, geometry),
+    keypoints, hands, faces = (
+        None if points is None else scaled_points(points, poses.size, scale, geometry)
+        for points in (poses.keypoints, poses.hands, poses.faces)
     )
+    assert keypoints is not None
+    return replace(poses, keypoints=keypoints, hands=hands, faces=faces)
 
 
 def scaled_points(

@@ -26,6 +26,7 @@ def write_txt(path: str | os.PathLike[str], poses: Poses) -> None:
             topology=poses.topology,
             size=poses.size,
             hands=poses.hands,
+            faces=poses.faces,
         )
     except ValueError as error:
         raise OutputError(f"{path}: {error}") from error

@@ -25,7 +25,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,14 @@ FILE_SUFFIXES = {
 }
 
 
+class Thresholds(TypedDict):
+    """Scores above which parts, and points of hands and faces, are drawn."""
+
+    threshold: float
+    hand_threshold: float
+    face_threshold: float
+
+
 @dataclass(frozen=True)
 class Drawing:
     """How people are drawn.
@@ -81,12 +89,14 @@ class Drawing:
     skeletons       at all
     threshold       parts that score above it
     hand_threshold  points of hands that score above it
+    face_threshold  points of faces that score above it
     black           on black instead of on the picture
     """
 
     skeletons: bool
     threshold: float
     hand_threshold: float
+    face_threshold: float
     black: bool
 
     def __call__(self, frame: Frame, poses: Poses) -> Picture:
@@ -94,7 +104,16 @@ class Drawing:
         canvas = np.zeros((*frame.size[::-1], 3), np.uint8) if self.black else frame.image
         if not self.skeletons:
             return canvas
-        return draw(canvas, poses, threshold=self.threshold, hand_threshold=self.hand_threshold)
+        return draw(canvas, poses, **self.thresholds)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """As those who draw take them."""
+        return {
+            "threshold": self.threshold,
+            "hand_threshold": self.hand_threshold,
+            "face_threshold": self.face_threshold,
+        }
 
 
 @dataclass(frozen=True)
@@ -119,7 +138,7 @@ class Aside(NamedTuple):
 
     @classmethod
     def of(cls, stages: Stages) -> Aside:
-        peaks = zip(stages.people.topology.parts, stages.peaks, strict=True)
+        peaks = zip(stages.topology.parts, stages.peaks, strict=True)
         return cls(
             {part: stages.geometry.from_maps(found).astype(np.float32) for part, found in peaks},
             stages.geometry,
@@ -223,7 +242,7 @@ class Results:
             maps = heatmaps(
                 stages.heat,
                 stages.paf,
-                stages.people.topology,
+                stages.topology,
                 parts=self.maps.parts,
                 background=self.maps.background,
                 pafs=self.maps.pafs,
@@ -256,11 +275,11 @@ class Results:
         for file in files.get("txt", ()):
             write_txt(file, in_units)
         if "controlnet" in files:
-            threshold, hands = self.drawing.threshold, self.drawing.hand_threshold
+            thresholds = self.drawing.thresholds
             file, canvas = files["controlnet"]
-            write_controlnet(file, poses, threshold=threshold, hand_threshold=hands)
+            write_controlnet(file, poses, **thresholds)
             black = np.zeros((*frame.size[::-1], 3), np.uint8)
-            picture = draw(black, poses, "controlnet", threshold=threshold, hand_threshold=hands)
+            picture = draw(black, poses, "controlnet", **thresholds)
             write_picture(canvas, picture)
         end = perf_counter()
         seconds = {"draw": begin - start} if drawn is not None else {}

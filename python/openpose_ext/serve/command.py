@@ -16,11 +16,11 @@ from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
+    add_closer_flags,
     add_detect_every,
-    add_hand_flags,
     add_network_flags,
+    closer_flags,
     detect_every,
-    hand_flags,
     network_flags,
 )
 from openpose_ext.cli.parser import command_parser, parse
@@ -82,7 +82,8 @@ def _serve(argv: Sequence[str]) -> int:
         cv2.setNumThreads(1)  # several frames at once have a core each
         estimator = opened.enter_context(_estimator(args))
         jobs = opened.enter_context(Jobs(estimator, _limits(args), every))
-        about = {"body": args.body or DEFAULT_BODY, "hand": hand_flags(args)["hand"]}
+        closer = {kind: closer_flags(args)[kind] for kind in ("hand", "face", "foot")}
+        about = {"body": args.body or DEFAULT_BODY, **closer}
         app = uploads_app(jobs, about, (args.host,))
         server = web_server(app, ending=jobs.give_all_up)
         print(f"serving at {address_of(listener, args.host)} (Ctrl-C ends it)", flush=True)
@@ -132,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     add_detect_every(parser.add_argument_group("videos"))
     group = parser.add_argument_group("network")
     add_network_flags(group)
-    add_hand_flags(group)
+    add_closer_flags(group)
     return parser
 
 
@@ -149,7 +150,7 @@ def _limits(args: argparse.Namespace) -> Limits:
 
 def _estimator(args: argparse.Namespace) -> PoseEstimator:
     try:
-        options: dict[str, Any] = network_flags(args) | hand_flags(args)
+        options: dict[str, Any] = network_flags(args) | closer_flags(args)
         return PoseEstimator(
             args.body or DEFAULT_BODY,
             height=args.height or HEIGHT,

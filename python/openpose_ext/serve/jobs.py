@@ -28,7 +28,7 @@ from openpose_ext.stages.pipeline import overlapped
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
-from openpose_ext.types.scores import FILLED_SCORE, HAND_THRESHOLD
+from openpose_ext.types.scores import FACE_THRESHOLD, FILLED_SCORE, HAND_THRESHOLD
 
 __all__ = ["Job", "Jobs"]
 
@@ -228,7 +228,11 @@ def _results(folder: Path, kinds: tuple[str, ...]) -> Results:
         places=dict.fromkeys(kinds, folder),
         formats={"images": "png"},
         drawing=Drawing(
-            skeletons=True, threshold=FILLED_SCORE, hand_threshold=HAND_THRESHOLD, black=False
+            skeletons=True,
+            threshold=FILLED_SCORE,
+            hand_threshold=HAND_THRESHOLD,
+            face_threshold=FACE_THRESHOLD,
+            black=False,
         ),
         maps=HeatmapChoice(parts=False, background=False, pafs=False, scale=0),
     )

@@ -140,8 +140,8 @@ def _listed(folder: Path) -> list[_File]:
 
 def _farthest(poses: Poses) -> npt.NDArray[np.float32]:
     """The largest x and the largest y."""
-    hands = np.zeros((0, 3), np.float32) if poses.hands is None else poses.hands.reshape(-1, 3)
-    points = np.concatenate([poses.keypoints.reshape(-1, 3), hands])
+    groups = (poses.keypoints, poses.hands, poses.faces)
+    points = np.concatenate([group.reshape(-1, 3) for group in groups if group is not None])
     farthest: npt.NDArray[np.float32] = points[:, :2].max(axis=0, initial=0)
     return farthest
 

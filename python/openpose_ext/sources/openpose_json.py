@@ -27,15 +27,16 @@ def read_openpose(
     """The people of an OpenPose JSON file, in the file's order.
 
     Versions 1.0 to 1.3 are read, the key names of still older files, and the dialect of
-    ControlNet's editors. 18 parts are COCO_18, 25 are BODY_25. Faces, 3-D points and candidates
-    are not kept.
+    ControlNet's editors. 18 parts are COCO_18, 25 are BODY_25. 3-D points and candidates are not
+    kept.
 
     size      (width, height) of the picture. OpenPose's files do not tell it, ControlNet's do;
               where it is neither given nor told, `Poses.size` is (0, 0).
     topology  the skeleton of a file whose people have as many parts as it, or no body at all
 
     The file has no person scores: `scores` is the mean score of the parts found. Parts that score
-    up to 0.05 are marked as filled. `ids` is None if no person has one, `hands` if none has hands.
+    up to 0.05 are marked as filled. `ids` is None if no person has one, `hands` and `faces` if
+    nobody has them.
 
     Raises SourceError, naming the file and the reason, if it is no such file.
     """
@@ -60,5 +61,6 @@ def read_openpose(
         topology=topology,
         size=size or people.canvas or (0, 0),
         hands=people.hands,
+        faces=people.faces,
         ids=people.ids,
     )

@@ -37,4 +37,5 @@ def read_txt(path: str | os.PathLike[str], *, topology: Topology | None = None) 
         topology=people.topology,
         size=people.size,
         hands=people.hands,
+        faces=people.faces,
     )

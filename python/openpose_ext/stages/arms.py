@@ -7,17 +7,16 @@ Detection in Single Images using Multiview Bootstrapping").
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from openpose_ext.stages.box import MIN_SIDE, Box, Parts, distance, parts_at
 from openpose_ext.types.topology import Topology
 
-__all__ = ["MIN_SIDE", "HandBox", "arm_boxes", "seed_squares"]
+__all__ = ["arm_boxes", "seed_squares"]
 
 Floats = npt.NDArray[np.floating]
-_Parts = dict[str, npt.NDArray[np.float64]]
 Square = tuple[int, int, int]  # x, y of the first pixel, and the side, in picture pixels
 _ARM = ("Shoulder", "Elbow", "Wrist")
 
@@ -33,27 +32,8 @@ _OF_SHOULDERS = 0.75
 _OF_TRUNK = 0.58
 _OF_ARM = 0.5
 
-MIN_SIDE = 20.0  # picture pixels; in a smaller square fingers are a pixel wide: the hand is absent
 
-
-@dataclass(frozen=True)
-class HandBox:
-    """Where a hand is looked for.
-
-    centre  (x, y) of the square, picture pixels
-    side    of the square, picture pixels
-    angle   degrees, clockwise from upright, in which the fingers are expected to point; None where
-            nothing says it
-    wrist   (x, y) where the arm ends, or None
-    """
-
-    centre: tuple[float, float]
-    side: float
-    angle: float | None = None
-    wrist: tuple[float, float] | None = None
-
-
-def arm_boxes(keypoints: Floats, topology: Topology) -> tuple[HandBox | None, HandBox | None]:
+def arm_boxes(keypoints: Floats, topology: Topology) -> tuple[Box | None, Box | None]:
     """Where one person's left and right hand are, by their arms; None without a wrist.
 
     keypoints  (K, 3): x, y in the picture and score; parts of score 0 are missing
@@ -61,13 +41,9 @@ def arm_boxes(keypoints: Floats, topology: Topology) -> tuple[HandBox | None, Ha
     With an elbow: 0.33 forearms beyond the wrist, 1.5 times the longer of forearm and 0.9 upper
     arms. Where the shoulder is missing, the rest of the body tells how long the forearm is at
     least. Without an elbow the hand may lie on any side of the wrist: the square is centred there
-    and as much larger. None if nothing tells its size, or it is below `MIN_SIDE`.
+    and as much larger. None if nothing tells its size, or it is below `box.MIN_SIDE`.
     """
-    at = {
-        name: keypoints[part, :2].astype(np.float64)
-        for part, name in enumerate(topology.parts)
-        if keypoints[part, 2] > 0
-    }
+    at = parts_at(keypoints, topology)
     return _arm_box(at, "L", "R"), _arm_box(at, "R", "L")
 
 
@@ -79,7 +55,7 @@ def seed_squares(
     keypoints  (K, 3): x, y in the picture and score; parts of score 0 are missing
     picture    (width, height)
 
-    (x, y, side) in whole pixels; None without shoulder, elbow and wrist, or below `MIN_SIDE`. A
+    (x, y, side) in whole pixels; None without shoulder, elbow and wrist, or below `box.MIN_SIDE`. A
     square that leaves the picture is shifted right and down, or made smaller, until it does not.
     """
     boxes = arm_boxes(keypoints, topology)
@@ -91,7 +67,7 @@ def seed_squares(
     return left if has_left else None, right if has_right else None
 
 
-def _seed_square(box: HandBox | None, picture: tuple[int, int]) -> Square | None:
+def _seed_square(box: Box | None, picture: tuple[int, int]) -> Square | None:
     if box is None:
         return None
     x, y = (max(0.0, centre - box.side / 2) for centre in box.centre)
@@ -99,11 +75,11 @@ def _seed_square(box: HandBox | None, picture: tuple[int, int]) -> Square | None
     return (int(x), int(y), int(side)) if side >= MIN_SIDE else None
 
 
-def _arm_box(at: _Parts, side: str, other: str) -> HandBox | None:
+def _arm_box(at: Parts, side: str, other: str) -> Box | None:
     if f"{side}Wrist" not in at:
         return None
     wrist = at[f"{side}Wrist"]
-    forearm, upper = _distance(at, f"{side}Wrist", f"{side}Elbow"), _upper_arm(at, side)
+    forearm, upper = distance(at, f"{side}Wrist", f"{side}Elbow"), _upper_arm(at, side)
     centre, angle = wrist, None
     if forearm is not None:
         length = max(forearm, _by_body(at, other) if upper is None else upper)
@@ -112,34 +88,30 @@ def _arm_box(at: _Parts, side: str, other: str) -> HandBox | None:
         angle = math.degrees(math.atan2(direction[0], -direction[1])) if forearm > 0 else None
         square = SIDE * length
     else:
-        arm = _distance(at, f"{side}Wrist", f"{side}Shoulder") or 0.0
+        arm = distance(at, f"{side}Wrist", f"{side}Shoulder") or 0.0
         length = max(_OF_ARM * arm, _by_body(at, other))
         square = (SIDE + 2 * EXTENSION) * length
     if square < MIN_SIDE:
         return None
-    return HandBox(
+    return Box(
         (float(centre[0]), float(centre[1])), square, angle, (float(wrist[0]), float(wrist[1]))
     )
 
 
-def _by_body(at: _Parts, other: str) -> float:
+def _by_body(at: Parts, other: str) -> float:
     """The length of a forearm, by the other arm, the shoulders and the trunk; 0 without them."""
-    trunks = [_distance(at, "Neck", hip) for hip in ("RHip", "LHip")]
+    trunks = [distance(at, "Neck", hip) for hip in ("RHip", "LHip")]
     shares = [
-        (1.0, _distance(at, f"{other}Wrist", f"{other}Elbow")),
+        (1.0, distance(at, f"{other}Wrist", f"{other}Elbow")),
         (1.0, _upper_arm(at, other)),
-        (_OF_SHOULDERS, _distance(at, "RShoulder", "LShoulder")),
+        (_OF_SHOULDERS, distance(at, "RShoulder", "LShoulder")),
         *((_OF_TRUNK, trunk) for trunk in trunks),
     ]
     # All are foreshortened at times, so the longest is nearest to the truth.
     return max((share * length for share, length in shares if length is not None), default=0.0)
 
 
-def _upper_arm(at: _Parts, side: str) -> float | None:
+def _upper_arm(at: Parts, side: str) -> float | None:
     """0.9 upper arms: as long as a forearm."""
-    length = _distance(at, f"{side}Elbow", f"{side}Shoulder")
+    length = distance(at, f"{side}Elbow", f"{side}Shoulder")
     return None if length is None else UPPER_ARM * length
-
-
-def _distance(at: _Parts, a: str, b: str) -> float | None:
-    return math.dist(at[a], at[b]) if a in at and b in at else None

@@ -31,6 +31,7 @@ __all__ = [
     "decode_body",
     "decode_hand",
     "decode_hand_reference",
+    "decode_points",
     "decode_reference",
     "find_peaks",
 ]
@@ -246,6 +247,20 @@ def decode_hand(
         points[seen, 2] = np.clip(points[seen, 2], *_SEEN)
         return points
     raise ValueError(f"mode must be 'fast' or 'reference', not {mode!r}")
+
+
+def decode_points(heat: Floats, count: int, *, geometry: Geometry) -> npt.NDArray[np.float32]:
+    """Decode the maps of one thing's crop (a hand, a face, a foot) into its points.
+
+    heat      (count or count + 1, h, w) float32 or float16: the points, and perhaps a background
+    geometry  how the maps lie in the picture
+
+    Each point is located below the highest cell of its map; one whose heat is not above 0.1 is
+    missing. Returns (count, 3) float32: x, y in the picture and a score in (0.05, 1]; missing
+    points are 0, 0, 0. Raises ValueError or TypeError if the maps do not fit.
+    """
+    _check_geometry(heat, geometry)
+    return _core.decode_points(heat, count, geometry.maps_to_picture, geometry.picture)
 
 
 def decode_hand_reference(heat_full: Floats) -> npt.NDArray[np.float64]:

@@ -21,9 +21,14 @@ from openpose_ext.backends.engines import check_engine_options
 from openpose_ext.backends.protocol import BackendInfo
 from openpose_ext.errors import SourceError
 from openpose_ext.io.cpus import own_cores
+from openpose_ext.models.lookup import is_embedded
+from openpose_ext.models.manifest import KINDS
 from openpose_ext.models.network import BodyNetwork
 from openpose_ext.sources.pictures import PictureLike, as_picture
+from openpose_ext.stages.cascade import Cascade
 from openpose_ext.stages.decode import DecodeOptions, connect, decode_body, find_peaks
+from openpose_ext.stages.faces import FaceFinder
+from openpose_ext.stages.feet import FootFinder
 from openpose_ext.stages.hands import HandFinder, Side
 from openpose_ext.stages.look import NetworkInput, passes
 from openpose_ext.stages.merge import Pass, merge
@@ -36,6 +41,7 @@ from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
 from openpose_ext.types.poses import Poses
+from openpose_ext.types.topology import Topology
 
 if TYPE_CHECKING:
     from openpose_ext.stages.inputs import Given, Inputs, Unread
@@ -70,6 +76,7 @@ class Stages:
     peaks        K arrays (n, 3): x, y in map cells and score
     connections  L arrays (n, 3): indices of the peaks a and b, and score
     people       what the estimator gives
+    topology     what the maps mean; with feet people are BODY_25, whatever the network
     """
 
     input: Picture
@@ -79,6 +86,7 @@ class Stages:
     peaks: list[Floats]
     connections: list[Floats]
     people: Poses
+    topology: Topology
 
 
 class PoseEstimator:
@@ -87,6 +95,9 @@ class PoseEstimator:
     body        the network: "lite" (comes with the package), another name, a file, or the prefix of
                 one compiled for a card; None or "none" where only `hands` is used
     hand        the hand network, in the same way; None or "none" looks for no hands
+    face        the face network, likewise
+    foot        the network of heels and big toes, likewise; with it people are BODY_25
+    whole       look for all of them: what is None is "lite", as far as that comes with the package
     backend     "auto", or a name of `backends.engines.ENGINES`
     device      in the engine's own words: "cpu", "GPU", "cuda:0", dies of a card "0,1"
     precision   "auto" (the engine's choice, see `info`), "f32", "bf16" or "f16"
@@ -112,9 +123,9 @@ class PoseEstimator:
                 each use: one in calls, and as many as there are threads in `stream` and `batch`,
                 which then open networks of their own
     engine_options  what only some engines understand, see `backends.engines.open_backend`; what
-                holds for one network only stands under "body" or "hand": {"batch": 4, "body":
-                {"vdsp_params": "body.json"}}. In batches, what is looked at at the same time shares
-                runs
+                holds for one network only stands under "body", "hand", "face" or "foot":
+                {"batch": 4, "body": {"vdsp_params": "body.json"}}. In batches, what is looked at
+                at the same time shares runs
     mode        "fast"; "reference": pytorch-openpose's rules on the same maps of the body; "zoo":
                 all rules of VastModelZoo's OpenPose script, for bodies and hands (see
                 `stages.zoo`), whatever `height`, `fit` and `max_pixels` say
@@ -136,6 +147,9 @@ class PoseEstimator:
         body: str | PathLike[str] | None = "lite",
         *,
         hand: str | PathLike[str] | None = None,
+        face: str | PathLike[str] | None = None,
+        foot: str | PathLike[str] | None = None,
+        whole: bool = False,
         backend: str = "auto",
         device: str = "cpu",
         precision: str = "auto",
@@ -165,9 +179,11 @@ class PoseEstimator:
             raise TypeError(f'device must be a text such as "cpu", not {device!r}')
         if normalise is not None and len(tuple(normalise)) != 2:
             raise ValueError(f"normalise must be a mean and a divisor, not {normalise!r}")
-        body, hand = _chosen(body), _chosen(hand)
-        if body is None and hand is None:
-            raise ValueError("a body network, a hand network, or both are needed")
+        files = _chosen({"body": body, "hand": hand, "face": face, "foot": foot}, embedded=whole)
+        if not {"body", "hand", "face"} & {*files}:
+            raise ValueError("a body network, or one of hands or faces, or several are needed")
+        if "foot" in files and "body" not in files:
+            raise ValueError("feet are looked for where legs end: foot needs a body network")
         self._mode = mode
         rules = "reference" if mode == "zoo" else mode
         self._decode = partial(decode_body, mode=rules, options=options)
@@ -181,7 +197,11 @@ class PoseEstimator:
         self._refiner = _refiner(refine, refine_pixels, scales, mirror, mode, options)
         self._decode(*_NO_MAPS)  # what it refuses shall be refused here, not at the first picture
 
-        self._hand_options: dict[str, Any] = {"scales": hand_scales, "max_batch": max_batch}
+        self._cascade_options: dict[str, dict[str, Any]] = {
+            "hand": {"scales": hand_scales, "max_batch": max_batch},
+            "face": {"max_batch": max_batch},
+            "foot": {"max_batch": max_batch},
+        }
         self._engine_options = _by_network(engine_options, vdsp_params)
         self._engine: dict[str, Any] = {
             "backend": backend,
@@ -189,7 +209,7 @@ class PoseEstimator:
             "precision": precision,
             "threads": threads,
         }
-        self._files = body, hand
+        self._files = files
         self._normalise = normalise
         self._streams = streams or min(threads or own_cores(), MOST_STREAMS)
         self._opening = Lock()
@@ -212,10 +232,8 @@ class PoseEstimator:
     @property
     def info(self) -> BackendInfo:
         """Engine, device, precision and file of the body network, or of the only one."""
-        body, hands = self._networks
-        if body is None and hands is not None:
-            return hands.info
-        return self._networks.need_body().info
+        body = self._networks.body
+        return (self._networks.cascades[0] if body is None else body).info
 
     @property
     def hand_info(self) -> BackendInfo | None:
@@ -223,13 +241,25 @@ class PoseEstimator:
         hands = self._networks.hands
         return None if hands is None else hands.info
 
+    @property
+    def face_info(self) -> BackendInfo | None:
+        """The same of the face network, or None where no faces are looked for."""
+        faces = self._networks.faces
+        return None if faces is None else faces.info
+
+    @property
+    def foot_info(self) -> BackendInfo | None:
+        """The same of the foot network, or None where no feet are looked for."""
+        feet = self._networks.feet
+        return None if feet is None else feet.info
+
     def __call__(self, picture: PictureLike | Frame) -> Poses:
         """The people of one picture, best first, in its own pixels.
 
         `timings` holds the seconds of "preprocess" (reading included), "network" and "decode", and
-        of "refine" and "hands" where they are asked for. A frame whose people are known keeps them.
-        Raises TypeError, ValueError or SourceError for what is no picture, BackendError if the
-        engine fails.
+        of "refine", "hands", "faces" and "feet" where they are asked for. A frame whose people are
+        known keeps them. Raises TypeError, ValueError or SourceError for what is no picture,
+        BackendError if the engine fails.
         """
         return self._found(picture, self._networks)[1]
 
@@ -283,6 +313,7 @@ class PoseEstimator:
             every,
             lambda frame: self._look(frame, networks).people,
             lambda frame, expected: self._look_near(frame, expected, networks),
+            lambda frame, people: self._cascade(frame, people, networks),
         )
 
     def batch(self, pictures: Given, *, on_error: OnError | None = None) -> list[Poses]:
@@ -313,6 +344,26 @@ class PoseEstimator:
             raise ValueError('this estimator has no hand network; make it with hand="lite"')
         return self._networks.hands.in_boxes(as_picture(picture), boxes, sides, angles)
 
+    def faces(
+        self,
+        picture: PictureLike,
+        boxes: npt.ArrayLike,
+        angles: Sequence[float | None] | None = None,
+    ) -> Floats:
+        """The face of each box, without a body: (N, 70, 3) float32, zeros where there is none.
+
+        boxes   (N, 4): x, y, width, height in pixels of the picture, 1.3 to 2 times as large as the
+                face from brows to chin; squares of the longer side are looked at, none below 20
+                pixels
+        angles  degrees clockwise from upright in which the forehead points, or None, for each
+
+        Points are x, y in pixels of the picture and a score in (0.05, 1], in the order of FACE_70.
+        Raises ValueError without a face network or if the lengths disagree; else as a call does.
+        """
+        if self._networks.faces is None:
+            raise ValueError('this estimator has no face network; make it with face="landmark"')
+        return self._networks.faces.in_boxes(as_picture(picture), boxes, angles)
+
     def stages(self, picture: PictureLike | Frame) -> Stages:
         """One picture, with everything on the way to its people.
 
@@ -324,12 +375,20 @@ class PoseEstimator:
                 "the reference decoder works on maps of the picture's size and has other stages; "
                 'look inside with mode="fast"'
             )
-        look = self._look(_as_frame(picture), self._networks)
+        frame = _as_frame(picture)
+        look = self._look(frame, self._networks)
         topology = look.people.topology
         peaks = find_peaks(look.heat, topology=topology, options=self._options)
         connections = connect(peaks, look.paf, topology=topology, options=self._options)
         return Stages(
-            look.input, look.geometry, look.heat, look.paf, peaks, connections, look.people
+            look.input,
+            look.geometry,
+            look.heat,
+            look.paf,
+            peaks,
+            connections,
+            self._cascade(frame, look.people, self._networks),
+            topology,
         )
 
     def close(self) -> None:
@@ -344,23 +403,30 @@ class PoseEstimator:
 
     def _open(self, streams: int) -> _Networks:
         """The networks, with this many requests in flight; closed with the estimator."""
-        body, hand = self._files
+        files = self._files
+        finders: dict[str, type[Cascade]] = {
+            "hand": ZooHands if self._mode == "zoo" else HandFinder,
+            "face": FaceFinder,
+            "foot": FootFinder,
+        }
         with ExitStack() as opened:
-            hands = None
-            if hand is not None:
-                finder = ZooHands if self._mode == "zoo" else HandFinder
-                hands = finder.open(
-                    hand,
-                    streams=streams,
-                    engine_options=self._engine_options["hand"],
-                    **self._hand_options,
-                    **self._engine,
+            found: dict[str, Any] = {
+                kind: opened.enter_context(
+                    finder.open(
+                        files[kind],
+                        streams=streams,
+                        engine_options=self._engine_options[kind],
+                        **self._cascade_options[kind],
+                        **self._engine,
+                    )
                 )
-                opened.enter_context(hands)
+                for kind, finder in finders.items()
+                if kind in files
+            }
             network = None
-            if body is not None:
+            if "body" in files:
                 network = BodyNetwork.open(
-                    body,
+                    files["body"],
                     normalise=self._normalise,
                     streams=streams,
                     engine_options=self._engine_options["body"],
@@ -368,7 +434,7 @@ class PoseEstimator:
                 )
                 opened.enter_context(network)
             self._opened.push(opened.pop_all())
-        return _Networks(network, hands)
+        return _Networks(network, found.get("hand"), found.get("face"), found.get("foot"))
 
     def _for_many(self) -> _Networks:
         """The networks that work on several pictures at once, opened when first needed."""
@@ -428,7 +494,10 @@ class PoseEstimator:
                 watch.missed(index)
             return frame, frame.poses
         reading = perf_counter() - start
-        people = self._look(frame, networks).people if watch is None else watch(index, frame)
+        if watch is None:
+            people = self._cascade(frame, self._look(frame, networks).people, networks)
+        else:
+            people = watch(index, frame)
         timings = dict(people.timings)
         timings["preprocess"] += reading
         return frame, replace(people, timings=timings)
@@ -453,13 +522,26 @@ class PoseEstimator:
             pixels = sum(math.prod(one.geometry.network) for one in inputs)
             people = self._refiner(frame, people, Pass(heat, paf, geometry), pixels, body)
             timings["refine"] = perf_counter() - decoded
-        people = self._calibrated(people, body)
-        refined = perf_counter()
-        if networks.hands is not None:
-            people = replace(people, hands=networks.hands.of_people(frame.image, people))
-            timings["hands"] = perf_counter() - refined
-        people = replace(people, timings=timings)
+        people = replace(self._calibrated(people, body), timings=timings)
         return _Look(inputs[0].image, geometry, heat, paf, people)
+
+    def _cascade(self, frame: Frame, people: Poses, networks: _Networks) -> Poses:
+        """The same people with their hands, faces and feet, as far as these are looked for."""
+        timings = dict(people.timings)
+        begun = perf_counter()
+        parts: dict[str, Any] = {}
+        if networks.hands is not None:
+            parts["hands"] = networks.hands.of_people(frame.image, people)
+            timings["hands"] = perf_counter() - begun
+        if networks.faces is not None:
+            begun = perf_counter()
+            parts["faces"] = networks.faces.of_people(frame.image, people)
+            timings["faces"] = perf_counter() - begun
+        if networks.feet is not None:
+            begun = perf_counter()
+            people = networks.feet.of_people(frame.image, people)
+            timings["feet"] = perf_counter() - begun
+        return replace(people, timings=timings, **parts)
 
     def _calibrated(self, people: Poses, body: BodyNetwork) -> Poses:
         if body.calibration is None or self._raw_scores:
@@ -489,11 +571,7 @@ class PoseEstimator:
         if people is None:
             return None
         people = self._calibrated(people, body)
-        seen = perf_counter()
-        timings = {"preprocess": 0.0, "network": seen - start, "decode": 0.0}
-        if networks.hands is not None:
-            people = replace(people, hands=networks.hands.of_people(frame.image, people))
-            timings["hands"] = perf_counter() - seen
+        timings = {"preprocess": 0.0, "network": perf_counter() - start, "decode": 0.0}
         return replace(people, timings=timings)
 
     def _inputs(self, frame: Frame) -> list[NetworkInput]:
@@ -520,10 +598,18 @@ class _Networks(NamedTuple):
 
     body: BodyNetwork | None
     hands: HandFinder | None
+    faces: FaceFinder | None
+    feet: FootFinder | None
+
+    @property
+    def cascades(self) -> list[Cascade]:
+        return [one for one in (self.hands, self.faces, self.feet) if one is not None]
 
     def need_body(self) -> BodyNetwork:
         if self.body is None:
-            raise ValueError("this estimator has no body network: only `hands` can be asked")
+            raise ValueError(
+                "this estimator has no body network: only `hands` and `faces` can be asked"
+            )
         return self.body
 
 
@@ -541,19 +627,25 @@ def _as_frame(picture: PictureLike | Frame, index: int = 0) -> Frame:
     return Frame(as_picture(picture), index=index)
 
 
-def _chosen(network: str | PathLike[str] | None) -> str | PathLike[str] | None:
-    """A network, or None where none is wanted."""
-    return None if network == "none" else network
+def _chosen(
+    networks: Mapping[str, str | PathLike[str] | None], *, embedded: bool
+) -> dict[str, str | PathLike[str]]:
+    """The networks that are wanted, by kind; with `embedded` what is not given comes with us."""
+    given = {
+        kind: "lite" if embedded and one is None and is_embedded(kind) else one
+        for kind, one in networks.items()
+    }
+    return {kind: one for kind, one in given.items() if one is not None and one != "none"}
 
 
 def _by_network(
     options: Mapping[str, Any] | None, vdsp_params: str | PathLike[str] | None
 ) -> dict[str, dict[str, Any]]:
-    """The engine's options of the body network and of the hand network."""
+    """The engine's options of each network."""
     if options is not None and not isinstance(options, Mapping):
         raise TypeError(f"engine_options must be a mapping, not {type(options).__name__}")
     shared = dict(options or {})
-    own = {name: shared.pop(name, None) for name in ("body", "hand")}
+    own = {name: shared.pop(name, None) for name in KINDS}
     if vdsp_params is not None:
         warnings.warn(
             'vdsp_params is deprecated; give engine_options={"body": {"vdsp_params": ...}}',

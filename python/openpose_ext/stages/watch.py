@@ -68,6 +68,8 @@ class Watch:
     every    frames from one look at the whole to the next
     whole    finds the people of a frame
     regions  finds those near the people given; None if looking at the whole is as cheap
+    closer   looks closer at the people of a frame; where people are in later frames is told by
+             those before
 
     Frames may be given by several threads at once, but must be taken in order: a frame waits for
     the earlier ones it needs. Each number must be given, or told as `missed`.
@@ -78,23 +80,25 @@ class Watch:
         every: int,
         whole: Callable[[Frame], Poses],
         regions: Callable[[Frame, Poses], Poses | None],
+        closer: Callable[[Frame, Poses], Poses] = lambda frame, people: people,
     ) -> None:
         if every < 1:
             raise ValueError(f"detect_every must be at least 1 frame, not {every}")
         self._every = every
         self._whole = whole
         self._regions = regions
+        self._closer = closer
         self._seen: dict[int, _Seen | None] = {}
         self._changed = Condition()
 
     def __call__(self, number: int, frame: Frame) -> Poses:
-        """The people of frame `number`, 0 first. Raises what `whole` and `regions` raise."""
+        """The people of frame `number`, 0 first. Raises what those three raise."""
         seen = None
         try:
             seen = self._look(number, frame)
-            return seen.people
         finally:
             self._leave(number, seen)
+        return self._closer(frame, seen.people)
 
     def missed(self, number: int) -> None:
         """There is nothing to be seen in frame `number`."""

@@ -13,14 +13,17 @@ change points are kept: a point in the first column (row) of its square keeps x 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.io.resize import resized_cubic
-from openpose_ext.models.network import HandMaps, HandNetwork
+from openpose_ext.models.network import CropMaps, CropNetwork
 from openpose_ext.stages.arms import Square, seed_squares
+from openpose_ext.stages.cascade import BATCH_PIXELS
 from openpose_ext.stages.decode import decode_hand
-from openpose_ext.stages.hands import BATCH_PIXELS, HandFinder
+from openpose_ext.stages.hands import HandFinder
 from openpose_ext.stages.preprocess import Preprocessing
 from openpose_ext.types.arrays import Picture, Size
 from openpose_ext.types.geometry import Geometry
@@ -47,9 +50,9 @@ class ZooHands(HandFinder):
 
     def __init__(
         self,
-        network: HandNetwork,
+        network: CropNetwork,
         *,
-        scales: tuple[float, ...] = (1.0,),
+        scales: Sequence[float] = (1.0,),
         max_batch: int | None = None,
     ) -> None:
         super().__init__(network, scales=scales, max_batch=max_batch)
@@ -80,7 +83,7 @@ class ZooHands(HandFinder):
             batch = asked[first : first + most]
             inputs = [_cut(picture, square, crop) for _, _, square in batch]
             answer = self._network.run(np.stack(inputs))
-            assert isinstance(answer, HandMaps)
+            assert isinstance(answer, CropMaps)
             for (person, side, square), heat in zip(batch, answer.heat, strict=True):
                 hands[person, side] = _points(heat, square, crop, self._network.stride)
         return hands

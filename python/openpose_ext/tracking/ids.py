@@ -112,6 +112,7 @@ def finite(poses: Poses) -> Poses:
         keypoints=keypoints,
         filled=poses.filled & (keypoints[..., 2] > 0),
         hands=None if poses.hands is None else _finite(poses.hands),
+        faces=None if poses.faces is None else _finite(poses.faces),
     )
 
 
@@ -378,11 +379,12 @@ class Tracker:
         if self._people is None or len(self._last) == 0:
             return self._last
         moved = self._people.velocity[: len(self._last), None] * (time - self._clock.now)
-        hands = self._last.hands
+        hands, faces = self._last.hands, self._last.faces
         return replace(
             self._last,
             keypoints=_moved(self._last.keypoints, moved, self._last.size),
             hands=None if hands is None else _moved(hands, moved[:, None], self._last.size),
+            faces=None if faces is None else _moved(faces, moved, self._last.size),
         )
 
     def _advance(self, elapsed: float, picture: tuple[int, int]) -> None:

@@ -41,7 +41,7 @@ class OneEuro:
         self._min_cutoff = min_cutoff
         self._beta = beta
         self._clock = Clock(rate)
-        self._topology: Topology | None = None
+        self._of: tuple[Topology, bool] | None = None  # the skeleton, and whether there are faces
         # A row for each id, and a blank one at the end for those who are new.
         self._ids = np.zeros(0, np.int64)
         self._motion = Motion.blank(1, 0, 0)
@@ -58,19 +58,21 @@ class OneEuro:
         ids = ids_of(poses)
         poses = finite(poses)
         if self._clock.tick(time) < 0:
-            self._topology = None
+            self._of = None
         if len(poses) == 0:
             return poses
-        sides = Sides.of(poses.topology, hands=True)
-        if self._topology != poses.topology:
-            self._topology = poses.topology
+        of = poses.topology, poses.faces is not None
+        sides = Sides.of(of[0], True, of[1])
+        if self._of != of:
+            self._of = of
             self._ids = np.zeros(0, np.int64)
             self._motion = Motion.blank(1, *sides.pairs.shape)
             self._state = _Filtered.blank(1, len(sides.mirror))
         now, size = self._clock.now, body_sizes(poses)
+        known = points_of(poses)[:, : len(sides.mirror)]
         row_of = {int(i): row for row, i in enumerate(self._ids)}
         rows = np.array([row_of.get(int(i), -1) for i in ids])
-        motion, points, believed = sides.settled(self._motion[rows], points_of(poses), size, now)
+        motion, points, believed = sides.settled(self._motion[rows], known, size, now)
         state = self._filter(self._state[rows], points, believed, size)
         others = np.flatnonzero(
             ~np.isin(self._ids, ids) & (self._state.seen[:-1].max(axis=1) >= now - _HOLD)

@@ -1,4 +1,4 @@
-"""All points of people, body and hands, as one array."""
+"""All points of people, body, hands and face, as one array."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy.typing as npt
 
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.scores import FILLED_SCORE
-from openpose_ext.types.topology import HAND_21
+from openpose_ext.types.topology import FACE_70, HAND_21
 
-__all__ = ["HAND_POINTS", "check_positive", "ids_of", "points_of", "with_points"]
+__all__ = ["FACE_POINTS", "HAND_POINTS", "check_positive", "ids_of", "points_of", "with_points"]
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 HAND_POINTS = len(HAND_21.parts)
+FACE_POINTS = len(FACE_70.parts)
 
 NOBODY = np.zeros(0, np.int64)
 
@@ -34,28 +35,36 @@ def ids_of(poses: Poses) -> npt.NDArray[np.int64]:
 
 
 def points_of(poses: Poses) -> Floats:
-    """(P, N, 3): the body, the left hand, the right hand."""
+    """(P, N, 3): the body, the left hand, the right hand, the face."""
     parts = len(poses.topology.parts)
-    points = np.zeros((len(poses), parts + 2 * HAND_POINTS, 3))
+    face = parts + 2 * HAND_POINTS
+    points = np.zeros((len(poses), face + FACE_POINTS, 3))
     points[:, :parts] = poses.keypoints
     if poses.hands is not None:
-        points[:, parts:] = poses.hands.reshape(len(poses), 2 * HAND_POINTS, 3)
+        points[:, parts:face] = poses.hands.reshape(len(poses), 2 * HAND_POINTS, 3)
+    if poses.faces is not None:
+        points[:, face:] = poses.faces
     return points
 
 
 def with_points(poses: Poses, points: Floats) -> Poses:
-    """The same people with other points (P, N, 3), kept in the picture."""
+    """The same people with other points (P, N, 3), kept in the picture.
+
+    The last of the points of `points_of` may be left out where nobody has them.
+    """
     moved: npt.NDArray[np.float32] = points.astype(np.float32)
     there = moved[..., 2] > 0
     inside = np.clip(moved[..., :2], 0, np.subtract(poses.size, 1, dtype=np.float32))
     moved[..., :2] = np.where(there[..., None], inside, 0)
     parts = len(poses.topology.parts)
-    body, hands = moved[:, :parts], moved[:, parts:]
+    face = parts + 2 * HAND_POINTS
+    body, hands = moved[:, :parts], moved[:, parts:face]
     return replace(
         poses,
         keypoints=body,
         filled=there[:, :parts] & (body[..., 2] <= np.float32(FILLED_SCORE)),
         hands=None if poses.hands is None else hands.reshape(len(poses), 2, HAND_POINTS, 3),
+        faces=None if poses.faces is None else moved[:, face:],
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.tracking.ids import Rows
-from openpose_ext.tracking.points import HAND_POINTS
+from openpose_ext.tracking.points import FACE_POINTS, HAND_POINTS
 from openpose_ext.types.topology import Topology
 
 __all__ = ["LEAST_TIME", "Motion", "Sides", "share_of"]
@@ -65,7 +65,7 @@ class Motion(Rows):
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """Which of N points, body and both hands, may have been taken for which others.
+    """Which of N points, body, both hands and face, may have been taken for which others.
 
     mirror  (N,): where each point goes when the sides change places
     pairs   (N, G) 0 or 1: the points of each pair of parts, and of the pair of hands
@@ -76,14 +76,16 @@ class Sides:
 
     @classmethod
     @cache
-    def of(cls, topology: Topology, hands: bool) -> Sides:
-        """The pairs of the topology's parts, then that of the hands."""
+    def of(cls, topology: Topology, hands: bool, faces: bool) -> Sides:
+        """The pairs of the topology's parts, then that of the hands; a face's points have none."""
         mirror = list(topology.mirror)
         members = [[k, m] for k, m in enumerate(mirror) if k < m]
-        if hands:
+        if hands or faces:
             left = len(mirror) + np.arange(HAND_POINTS)
             members.append([*left, *(left + HAND_POINTS)])
             mirror += [*(left + HAND_POINTS), *left]
+        if faces:
+            mirror += range(len(mirror), len(mirror) + FACE_POINTS)
         pairs = np.zeros((len(mirror), len(members)))
         for pair, points in enumerate(members):
             pairs[points, pair] = 1

@@ -16,7 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.tracking.ids import Clock, body_sizes, finite
-from openpose_ext.tracking.points import HAND_POINTS, check_positive, ids_of, points_of, with_points
+from openpose_ext.tracking.points import (
+    FACE_POINTS,
+    HAND_POINTS,
+    check_positive,
+    ids_of,
+    points_of,
+    with_points,
+)
 from openpose_ext.tracking.sides import Motion, Sides
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.scores import FILLED_SCORE
@@ -166,7 +173,10 @@ class _Window:
         topology = next((p.topology for p in poses if len(p) > 0), poses[0].topology)
         poses = [p if p.topology == topology else Poses.empty(p.size, topology) for p in poses]
         ids = np.unique(np.concatenate([ids_of(p) for p in poses]))
-        sides = Sides.of(topology, hands=any(p.hands is not None for p in poses))
+        hands, faces = (
+            any(getattr(p, group) is not None for p in poses) for group in ("hands", "faces")
+        )
+        sides = Sides.of(topology, hands, faces)
         table = (len(frames), len(ids))
         points = np.zeros((*table, len(sides.mirror), 3))
         sizes, scores = np.ones(table), np.full(table, np.nan)
@@ -195,6 +205,9 @@ class _Window:
             hands=None
             if poses.hands is None
             else np.zeros((len(rows), 2, HAND_POINTS, 3), np.float32),
+            faces=None
+            if poses.faces is None
+            else np.zeros((len(rows), FACE_POINTS, 3), np.float32),
             ids=self.ids[rows],
         )
         return with_points(template, points[rows])

@@ -45,6 +45,7 @@ class Poses:
     topology   the skeleton: K parts
     size       (width, height) of the picture; (0, 0) where a file does not tell it
     hands      (P, 2, 21, 3) float32, [:, 0] the person's left hand, or None
+    faces      (P, 70, 3) float32, FACE_70, or None
     ids        (P,) int64, or None
     timings    seconds by stage
 
@@ -60,6 +61,7 @@ class Poses:
     hands: npt.NDArray[np.float32] | None = None
     ids: npt.NDArray[np.int64] | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
+    faces: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         people, parts = len(self.keypoints), len(self.topology.parts)
@@ -68,10 +70,11 @@ class Poses:
             ("scores", (people,), _SINGLE),
             ("filled", (people, parts), _BOOL),
             ("hands", (people, 2, 21, 3), _SINGLE),
+            ("faces", (people, 70, 3), _SINGLE),
             ("ids", (people,), _WHOLE),
         ):
             array = getattr(self, name)
-            if array is None and name in ("hands", "ids"):
+            if array is None and name in ("hands", "faces", "ids"):
                 continue
             if not isinstance(array, np.ndarray):
                 raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
@@ -135,13 +138,15 @@ class Poses:
         """
         if self.topology != other.topology or self.size != other.size or len(self) != len(other):
             return False
-        if (self.hands is None) != (other.hands is None):
-            return False
         if (self.ids is None) != (other.ids is None):
             return False
         points = [(self.keypoints, other.keypoints)]
-        if self.hands is not None and other.hands is not None:
-            points.append((self.hands, other.hands))
+        for name in ("hands", "faces"):
+            mine, others = getattr(self, name), getattr(other, name)
+            if (mine is None) != (others is None):
+                return False
+            if mine is not None:
+                points.append((mine, others))
         same_points = all(
             np.allclose(a[..., :2], b[..., :2], rtol=0, atol=pixels)
             and np.allclose(a[..., 2], b[..., 2], rtol=0, atol=score)
@@ -158,7 +163,8 @@ class Poses:
         """The same people with another skeleton's parts, matched by name.
 
         BODY_25's MidHip is the mean of both hips where both were found, scored with the weaker;
-        parts that this skeleton lacks (feet) are missing. Person scores, hands and ids stay.
+        parts that this skeleton lacks (feet) are missing. Person scores, hands, faces and ids
+        stay.
 
         Raises ValueError if the skeletons share no part.
         """
@@ -193,15 +199,27 @@ class Poses:
         """
         from openpose_ext.formats.openpose_json import encode
 
-        parts = self.topology.parts
-        return encode(self.keypoints, parts, hands=self.hands, ids=self.ids, candidates=candidates)
+        return encode(
+            self.keypoints,
+            self.topology.parts,
+            hands=self.hands,
+            faces=self.faces,
+            ids=self.ids,
+            candidates=candidates,
+        )
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """COCO key point results, one dict a person; see `formats.coco`."""
         from openpose_ext.formats.coco import encode
 
-        parts = self.topology.parts
-        return encode(self.keypoints, self.scores, parts, image_id, hands=self.hands)
+        return encode(
+            self.keypoints,
+            self.scores,
+            self.topology.parts,
+            image_id,
+            hands=self.hands,
+            faces=self.faces,
+        )
 
     def to_pandas(
         self, source: str = "", frame: int = 0, time: float | None = None
@@ -218,6 +236,7 @@ class Poses:
                 self.keypoints,
                 self.topology.parts,
                 hands=self.hands,
+                faces=self.faces,
                 ids=self.ids,
                 source=source,
                 frame=frame,

@@ -1,6 +1,6 @@
 """Skeletons as data: parts, limbs, PAF channels, mirror pairs and colours.
 
-Source: part and limb order of OpenPose's COCO, BODY_25 and hand networks (Cao et al.,
+Source: part and limb order of OpenPose's COCO, BODY_25, hand and face networks (Cao et al.,
 "OpenPose: Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields").
 "R" and "L" are the person's own right and left.
 """
@@ -13,7 +13,16 @@ from functools import cached_property
 
 from openpose_ext import _core
 
-__all__ = ["BODY_25", "COCO_18", "HAND_21", "Topology"]
+__all__ = [
+    "BODY_25",
+    "COCO_18",
+    "FACE_68",
+    "FACE_70",
+    "FEET_6",
+    "FOOT_2",
+    "HAND_21",
+    "Topology",
+]
 
 Colour = tuple[int, int, int]
 
@@ -230,3 +239,76 @@ HAND_21 = Topology(
         (150, 0, 150), (200, 0, 200), (255, 0, 255),
     ),
 )  # fmt: skip
+
+
+def _numbered(name: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{name}{number}" for number in range(count))
+
+
+def _open(first: int, last: int) -> tuple[tuple[int, int], ...]:
+    """The line through points first to last."""
+    return tuple((k, k + 1) for k in range(first, last))
+
+
+def _closed(first: int, last: int) -> tuple[tuple[int, int], ...]:
+    return (*_open(first, last), (last, first))
+
+
+_WHITE = (255, 255, 255)
+
+# The face of OpenPose: the 68 points of iBUG, and the pupils. The jaw goes from the right ear over
+# the chin to the left one, brows and nostrils from right to left, the nose down, eyes and lips
+# around, the right eye from its outer corner, the left one from its inner one, lips from the right.
+FACE_70 = Topology(
+    name="face_70",
+    parts=(
+        *_numbered("Jaw", 17), *_numbered("RBrow", 5), *_numbered("LBrow", 5),
+        *_numbered("NoseBridge", 4), *_numbered("Nostril", 5), *_numbered("REye", 6),
+        *_numbered("LEye", 6), *_numbered("OuterLip", 12), *_numbered("InnerLip", 8), "RPupil",
+        "LPupil",
+    ),
+    limbs=(
+        *_open(0, 16), *_open(17, 21), *_open(22, 26), *_open(27, 30), *_open(31, 35),
+        *_closed(36, 41), *_closed(42, 47), *_closed(48, 59), *_closed(60, 67),
+    ),
+    paf_channels=(),
+    redundant=(),
+    mirror=(
+        *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
+        45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+        54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65, 69, 68,
+    ),
+    colours=(_WHITE,) * 70,
+)  # fmt: skip
+
+FACE_68 = Topology(
+    name="face_68",
+    parts=FACE_70.parts[:68],
+    limbs=FACE_70.limbs,
+    paf_channels=(),
+    redundant=(),
+    mirror=FACE_70.mirror[:68],
+    colours=FACE_70.colours[:68],
+)
+
+# One foot, as networks of right feet see it.
+FOOT_2 = Topology(
+    name="foot_2",
+    parts=("Heel", "BigToe"),
+    limbs=((0, 1),),
+    paf_channels=(),
+    redundant=(),
+    mirror=(0, 1),
+    colours=((0, 255, 255),) * 2,
+)
+
+# Both feet of a person, as networks of whole people see them.
+FEET_6 = Topology(
+    name="feet_6",
+    parts=("LAnkle", "LHeel", "LBigToe", "RAnkle", "RHeel", "RBigToe"),
+    limbs=((0, 1), (0, 2), (3, 4), (3, 5)),
+    paf_channels=(),
+    redundant=(),
+    mirror=(3, 4, 5, 0, 1, 2),
+    colours=((0, 0, 255),) * 3 + ((0, 255, 255),) * 3,
+)

@@ -56,7 +56,7 @@ OPSET = 10  # the card's compiler reads no newer one
 TOLERANCE = 1e-4
 TOLERANCE_F16 = 1e-2
 
-_HAND_CROP = 368  # pixels; the side that the hand network was trained at
+_CROP = 368  # pixels; the side that the networks of hands and faces were trained at
 
 # (N, H, W) of the random pictures a network of any size is compared on.
 _SIZES = ((1, 184, 184), (2, 64, 120))
@@ -94,7 +94,7 @@ class Source:
             {name: name for name in names},
             replace(ORIGINAL_RANGE, size=size),
             licence=ORIGINAL_LICENCE,
-            crop=_HAND_CROP if kind == "hand" else None,
+            crop=None if kind == "body" else _CROP,
         )
         return cls(maps, manifest)
 

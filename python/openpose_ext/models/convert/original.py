@@ -1,4 +1,4 @@
-"""The original networks, bodies and hand, in torch: tables of layers, and their files of weights.
+"""The original networks in torch: tables of layers, and their files of weights.
 
 Every convolution has stride 1, a bias and enough padding to keep the size; every pool halves it,
 three times in all. So any input whose sides are multiples of 8 gives maps of an eighth of it.
@@ -26,10 +26,12 @@ __all__ = [
     "OUTPUTS",
     "Body25Net",
     "BodyNet",
+    "FaceNet",
     "HandNet",
     "Layer",
     "Original",
     "load_body",
+    "load_face",
     "load_hand",
     "load_network",
     "save_weights",
@@ -40,13 +42,18 @@ FIELDS = 38  # x and y of 19 limbs
 PARTS_25 = 26  # heat maps of BODY_25: 25 parts and the background
 FIELDS_25 = 52  # x and y of 26 limbs
 POINTS = 22  # heat maps of the hand: 21 points and the background
+FACE_POINTS = 71  # of the face: 70 points and the background
 FEATURES = 128  # channels of the trunk's output, which every stage sees
 STAGES = range(2, 7)  # refinements after the first prediction
 
 Net = TypeVar("Net", bound=nn.Module)
 
 # What each network gives, in order.
-OUTPUTS: Mapping[str, tuple[str, ...]] = {"body": ("paf", "heat"), "hand": ("heat",)}
+OUTPUTS: Mapping[str, tuple[str, ...]] = {
+    "body": ("paf", "heat"),
+    "hand": ("heat",),
+    "face": ("heat",),
+}
 
 
 @dataclass(frozen=True)
@@ -142,14 +149,15 @@ def _body_blocks(relu_heat: bool) -> dict[str, _Block]:
     return blocks
 
 
-def _hand_blocks() -> dict[str, _Block]:
+def _hand_blocks(points: int) -> dict[str, _Block]:
+    """Of the hand, and of the face, which has more points."""
     return {
         "model1_0": _HAND_TRUNK,
         "model1_1": (
             Layer("conv6_1_CPM", 1, FEATURES, 512),
-            Layer("conv6_2_CPM", 1, 512, POINTS, None),
+            Layer("conv6_2_CPM", 1, 512, points, None),
         ),
-        **{f"model{i}": _stage(f"stage{i}", POINTS, POINTS) for i in STAGES},
+        **{f"model{i}": _stage(f"stage{i}", points, points) for i in STAGES},
     }
 
 
@@ -174,7 +182,7 @@ _BODY_25_TRUNK: _Block = (
 # Channels that a thinner network keeps: the picture's, and those of maps, which may come with
 # the features.
 _MAPS = (
-    *(3, FIELDS, PARTS, FIELDS + PARTS, POINTS),
+    *(3, FIELDS, PARTS, FIELDS + PARTS, POINTS, FACE_POINTS),
     *(FIELDS_25, PARTS_25, PARTS_25 + FIELDS_25),
 )
 
@@ -314,14 +322,15 @@ class HandNet(nn.Module):  # type: ignore[misc]
     """
 
     topology: ClassVar[str] = "hand_21"
+    points: ClassVar[int] = POINTS
 
     def __init__(self, *, thin: int = 1) -> None:
         super().__init__()
-        for name, block in _hand_blocks().items():
+        for name, block in _hand_blocks(self.points).items():
             self.add_module(name, _module(block, thin))
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Heat maps (N, 22, H / 8, W / 8) of pictures as `BodyNet` takes them."""
+        """Heat maps (N, points, H / 8, W / 8) of pictures as `BodyNet` takes them."""
         features = self.get_submodule("model1_0")(pictures)
         heat: Tensor = self.get_submodule("model1_1")(features)
         for i in STAGES:
@@ -329,12 +338,21 @@ class HandNet(nn.Module):  # type: ignore[misc]
         return heat
 
 
-Original = BodyNet | Body25Net | HandNet
+class FaceNet(HandNet):
+    """The face network of OpenPose, 70 points: the hand network but for the number of maps.
+
+    thin  as in `BodyNet`
+    """
+
+    topology: ClassVar[str] = "face_70"
+    points: ClassVar[int] = FACE_POINTS
+
+
+Original = BodyNet | Body25Net | HandNet | FaceNet
 
 # OpenPose's other networks, by how many values a bias has.
 _OTHERS = {
     ("conv5_5_CPM_L1.bias", 28): "MPI",
-    ("conv6_2_CPM.bias", 71): "face",
     ("Mconv7_stage0_L2.bias", 72): "BODY_25B",
 }
 
@@ -365,14 +383,23 @@ def load_hand(path: str | PathLike[str]) -> HandNet:
     return _filled(lambda thin: HandNet(thin=thin), _read(file), file, "hand")
 
 
+def load_face(path: str | PathLike[str]) -> FaceNet:
+    """The face network with the weights of such as `facenet.pth`; see `load_body`."""
+    file = Path(path)
+    return _filled(lambda thin: FaceNet(thin=thin), _read(file), file, "face")
+
+
 def load_network(path: str | PathLike[str]) -> tuple[str, Original]:
-    """("body" or "hand", the network) of a file of weights, whichever its keys name.
+    """("body", "hand" or "face", the network) of a file of weights, whichever its keys name.
 
     Raises as `load_body` does.
     """
     file = Path(path)
     weights = _read(file)
-    if "conv6_2_CPM.weight" in weights:
+    last = weights.get("conv6_2_CPM.weight")
+    if last is not None and len(last) == FACE_POINTS:
+        return "face", _filled(lambda thin: FaceNet(thin=thin), weights, file, "face")
+    if last is not None:
         return "hand", _filled(lambda thin: HandNet(thin=thin), weights, file, "hand")
     if "prelu4_2.weight" in weights:
         return "body", _filled(lambda thin: Body25Net(thin=thin), weights, file, "BODY_25")

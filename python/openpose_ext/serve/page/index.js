@@ -16,8 +16,10 @@ const template = document.getElementById("card");
 
 const about = await (await fetch("api")).json();
 const megabytes = about.upload / 1e6;
-const hands = about.hand ? ` Hands: ${about.hand}.` : "";
-document.getElementById("about").textContent += ` Network: ${about.body}.${hands}`;
+const closer = [["Hands", about.hand], ["Faces", about.face], ["Feet", about.foot]]
+  .map(([what, network]) => (network ? ` ${what}: ${network}.` : ""))
+  .join("");
+document.getElementById("about").textContent += ` Network: ${about.body}.${closer}`;
 document.getElementById("limits").textContent =
   `Up to ${megabytes} MB and ${about.pixels / 1e6} megapixels. Files stay on this server: ` +
   `they are deleted when they are done, results after ${about.keep / 60} minutes.`;
