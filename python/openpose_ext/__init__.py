@@ -30,7 +30,7 @@ from openpose_ext.tracking.two_pass import TwoPass, smooth_tracks
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
 from openpose_ext.types.poses import Poses
-from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
+from openpose_ext.types.topology import BODY_25, COCO_18, FACE_70, HAND_21, Topology
 
 if TYPE_CHECKING:
     from openpose_ext.outputs.coco_json import CocoWriter
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BODY_25",
     "COCO_18",
+    "FACE_70",
     "HAND_21",
     "Annotations",
     "BackendError",
