@@ -287,7 +287,7 @@ def test_a_network_of_fixed_size_gets_its_size(cache: None, tmp_path: Path) -> N
         ({"options": {"fill": False}}, TypeError, "must be DecodeOptions or None, not dict"),
         ({"mode": "reference", "options": DecodeOptions()}, ValueError, "no meaning in mode"),
         ({"body": "heavy"}, ModelError, "lite, mobilenet"),
-        ({"body": None}, ValueError, "a body network, a hand network, or both"),
+        ({"body": None}, ValueError, "a body network, or one of hands or faces"),
         ({"body": 3}, TypeError, "not int"),
         ({"streams": 0}, ValueError, "streams must be a whole number of at least 1"),
         ({"device": 0}, TypeError, "device must be a text"),
@@ -413,7 +413,7 @@ def test_boxes_need_a_hand_network(lite: PoseEstimator, picture: np.ndarray) -> 
         ({"hand": "lite", "hand_scales": (1, -1)}, ValueError, "hand_scales must be positive"),
         ({"hand": "lite", "max_batch": 0}, ValueError, "max_batch must be at least 1"),
         ({"hand": "lite", "body": "heavy"}, ModelError, "lite, mobilenet"),
-        ({"body": "none"}, ValueError, "a body network, a hand network, or both"),
+        ({"body": "none"}, ValueError, "a body network, or one of hands or faces"),
     ],
 )
 def test_hand_arguments_out_of_range_are_refused(
