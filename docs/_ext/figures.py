@@ -17,7 +17,7 @@ import openpose_ext as op
 
 Picture = npt.NDArray[np.uint8]
 
-_INK = (60, 60, 60)
+_INK, _WHITE = (60, 60, 60), (255, 255, 255)
 
 # Where the parts of a standing person who faces us lie, in hundredths of the figure's height. The
 # person's right is on our left.
@@ -26,7 +26,7 @@ _STANCE = {
     "LEar": (6, 9), "RShoulder": (-12, 22), "LShoulder": (12, 22), "RElbow": (-19, 37),
     "LElbow": (19, 37), "RWrist": (-24, 51), "LWrist": (24, 51), "MidHip": (0, 52),
     "RHip": (-7, 52), "LHip": (7, 52), "RKnee": (-9, 71), "LKnee": (9, 71), "RAnkle": (-10, 89),
-    "LAnkle": (10, 89), "RHeel": (-8, 93), "LHeel": (8, 93), "RBigToe": (-14, 97),
+    "LAnkle": (10, 89), "RHeel": (-7, 94), "LHeel": (7, 94), "RBigToe": (-14, 97),
     "LBigToe": (14, 97), "RSmallToe": (-20, 94), "LSmallToe": (20, 94),
 }  # fmt: skip
 
@@ -38,24 +38,56 @@ _HAND = (
 )  # fmt: skip
 
 
+def _arc(
+    centre: tuple[float, float], radii: tuple[float, float], angles: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    turned = np.radians(angles)
+    return np.float32(centre) + np.stack(
+        [radii[0] * np.cos(turned), -radii[1] * np.sin(turned)], axis=1
+    ).astype(np.float32)
+
+
+def _face() -> npt.NDArray[np.float32]:
+    """A face seen from the front; its right side is on our left."""
+    eye = np.array([180.0, 120, 60, 0, -60, -120])
+    around = np.linspace
+    return np.concatenate(
+        [
+            _arc((0, 38), (42, 58), around(180, 360, 17)),  # jaw
+            _arc((-20, 26), (13, 8), around(160, 20, 5)),  # brows
+            _arc((20, 26), (13, 8), around(160, 20, 5)),
+            np.float32([[0, 34], [0, 41], [0, 48], [0, 55]]),  # nose
+            _arc((0, 58), (10, 5), around(180, 360, 5)),
+            _arc((-20, 36), (8, 4), eye),
+            _arc((20, 36), (8, 4), eye),
+            _arc((0, 76), (18, 8), 180 - around(0, 330, 12)),  # lips
+            _arc((0, 76), (11, 3), 180 - around(0, 315, 8)),
+            np.float32([[-20, 36], [20, 36]]),  # pupils
+        ]
+    )
+
+
 def skeleton(topology: op.Topology, height: int = 900) -> Picture:
     """The parts of a skeleton, with their numbers, on white."""
     if topology is op.HAND_21:
         points = np.array(_HAND, np.float32)
+    elif topology is op.FACE_70:
+        points = _face()
     else:
         points = np.array([_STANCE[part] for part in topology.parts], np.float32)
     size = (height, round(height * 1.1))
     points = points * height / 100 + (size[1] / 2, 0)
     canvas = np.full((*size, 3), 255, np.uint8)
+    thick, radius, text = (2, 5, 0.5) if len(points) > 30 else (6, 9, 0.75)
     for limb in topology.limbs:
         if topology.limbs.index(limb) in topology.redundant:
             continue
         a, b = (tuple(map(int, points[end])) for end in limb)
-        cv2.line(canvas, a, b, _bgr(topology, limb[1]), 6, cv2.LINE_AA)
+        cv2.line(canvas, a, b, _bgr(topology, limb[1]), thick, cv2.LINE_AA)
     for part, point in enumerate(points):
         x, y = map(int, point)
-        cv2.circle(canvas, (x, y), 9, _bgr(topology, part), -1, cv2.LINE_AA)
-        _write(canvas, str(part), (x + 11, y - 8))
+        cv2.circle(canvas, (x, y), radius, _bgr(topology, part), -1, cv2.LINE_AA)
+        _write(canvas, str(part), (x + 9, y - 8), text)
     return canvas
 
 
@@ -96,18 +128,19 @@ def _enlarged(picture: Picture) -> Picture:
 
 
 def _bgr(topology: op.Topology, part: int) -> tuple[int, ...]:
-    return topology.colours[part][::-1]
+    colour = topology.colours[part][::-1]
+    return _INK if colour == _WHITE else colour
 
 
-def _write(canvas: Picture, text: str, place: tuple[int, int]) -> None:
-    for colour, width in (((255, 255, 255), 6), (_INK, 2)):
-        cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.75, colour, width, cv2.LINE_AA)
+def _write(canvas: Picture, text: str, place: tuple[int, int], size: float) -> None:
+    for colour, width in ((_WHITE, 6), (_INK, 2)):
+        cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, width, cv2.LINE_AA)
 
 
 def _draw(app: Sphinx) -> None:
     folder = Path(app.srcdir) / "figures"
     folder.mkdir(exist_ok=True)
-    for topology in (op.COCO_18, op.BODY_25, op.HAND_21):
+    for topology in (op.COCO_18, op.BODY_25, op.HAND_21, op.FACE_70):
         cv2.imwrite(str(folder / f"{topology.name}.png"), skeleton(topology))
     stages(folder)
 
