@@ -201,8 +201,8 @@ def _parser() -> argparse.ArgumentParser:
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help="picture, video, folder, glob pattern, .txt list of paths, camera address, or "
-        "folder of OpenPose JSON files",
+        help="picture, video, folder, glob pattern, frame_%%04d.png, .txt list of paths, web or "
+        "camera address, OpenPose JSON file or folder of them, or - for the standard input",
     )
     add("--image_dir", metavar="DIR", help="Same as INPUT")
     add("--video", metavar="FILE", help="Same as INPUT")

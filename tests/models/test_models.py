@@ -302,11 +302,11 @@ def test_a_quantiser_of_pixel_values_tells_the_range(tmp_path: Path) -> None:
             assert read_manifest(copy, backend=engine).input == InputFormat()
 
 
-def body(channels: dict[str, int], normalises: bool = True) -> Graph:
+def body(channels: dict[str, int], normalises: bool = True, **joined: tuple[int, ...]) -> Graph:
     outputs: dict[str, tuple[int | None, ...]] = {
         name: (None, count, None, None) for name, count in channels.items()
     }
-    return Graph((None, 3, None, None), outputs, normalises)
+    return Graph((None, 3, None, None), outputs, normalises, joined=joined)
 
 
 @pytest.mark.parametrize(
@@ -314,8 +314,9 @@ def body(channels: dict[str, int], normalises: bool = True) -> Graph:
     [
         (body({"a": 38, "b": 19}), "coco_18", {"a": "paf", "b": "heat"}),
         (body({"a": 26, "b": 52}), "body_25", {"b": "paf", "a": "heat"}),
-        (body({"net_output": 57}), "coco_18", {"net_output": "heat+paf"}),
-        (body({"net_output": 78}), "body_25", {"net_output": "heat+paf"}),
+        (body({"o": 57}, o=(19, 38)), "coco_18", {"o": "heat+paf"}),
+        (body({"o": 57}, o=(38, 19)), "coco_18", {"o": "paf+heat"}),
+        (body({"o": 78}, o=(26, 52)), "body_25", {"o": "heat+paf"}),
         (body({"h": 22}), "hand_21", {"h": "heat"}),
         (body({"h": 71}), "face_70", {"h": "heat"}),
         (body({"h": 69}), "face_68", {"h": "heat"}),
@@ -339,7 +340,7 @@ def test_channel_counts_tell_the_network(
 
 
 def test_fixed_sizes_and_channels_last_are_seen() -> None:
-    manifest = sniff(Graph((1, 368, 656, 3), {"a": (1, 46, 82, 57)}, True))
+    manifest = sniff(Graph((1, 368, 656, 3), {"a": (1, 46, 82, 57)}, True, joined={"a": (19, 38)}))
     assert manifest.input == InputFormat(layout="NHWC", size=(656, 368))
     assert manifest.output_layout == "NHWC"
 
@@ -365,24 +366,48 @@ def test_what_fits_nothing_is_refused_with_what_was_found(graph: Graph) -> None:
 def test_a_file_that_fits_nothing_is_refused(tmp_path: Path) -> None:
     file = tiny_networks.write(tmp_path / "a.onnx", {"logits": 10})
     with pytest.raises(
-        ModelError, match=r"a\.onnx fits no pose network.*logits.*10.*a\.onnx\.toml"
+        ModelError, match=r"a\.onnx is no pose network that is known.*logits.*10.*a\.onnx\.toml"
     ):
         read_manifest(file)
 
 
-def test_an_unknown_range_is_guessed_with_a_warning(tmp_path: Path) -> None:
+def test_an_order_that_nothing_tells_is_asked_for(tmp_path: Path) -> None:
     file = tiny_networks.write(tmp_path / "a.onnx", {"maps": 57})
+    with pytest.raises(ModelError, match=r"'maps' has maps and fields.*which come first.*\.toml"):
+        read_manifest(file, normalise=(128, 256))
+
+
+@pytest.mark.parametrize(("first", "role"), [("heat", "heat+paf"), ("paf", "paf+heat")])
+def test_an_order_that_the_graph_shows_is_taken(tmp_path: Path, first: str, role: str) -> None:
+    import onnx
+
+    file = tiny_networks.write(tmp_path / "a.onnx", {"heat": 19, "paf": 38})
+    model = onnx.load(file)
+    names = [output.name for output in model.graph.output]
+    names.sort(key=lambda name: name != first)
+    model.graph.node.append(onnx.helper.make_node("Concat", names, ["maps"], axis=1))
+    del model.graph.output[:]
+    shape = [None, 57, None, None]
+    model.graph.output.append(onnx.helper.make_tensor_value_info("maps", 1, shape))
+    onnx.save(model, file)
+    assert read_manifest(file, normalise=(128, 256)).outputs == {"maps": role}
+
+
+def test_an_unknown_range_is_guessed_with_a_warning(tmp_path: Path) -> None:
+    file = tiny_networks.write(tmp_path / "a.onnx", {"heat": 19, "paf": 38})
     with pytest.warns(UserWarning, match=r"range of values .*a\.onnx expects; taking x / 256"):
         assert read_manifest(file).input == ORIGINAL_RANGE
-    known = tiny_networks.write(tmp_path / "b.onnx", {"maps": 57}, first=("Mul", 0.01))
+    maps = {"heat": 19, "paf": 38}
+    known = tiny_networks.write(tmp_path / "b.onnx", maps, first=("Mul", 0.01))
     assert read_manifest(known).input == InputFormat()
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["unknown", "written down"])
 def test_a_range_that_is_given_overrides_all_others(tmp_path: Path, known: bool) -> None:
-    file = tiny_networks.write(tmp_path / "a.onnx", {"maps": 57})
+    file = tiny_networks.write(tmp_path / "a.onnx", {"heat": 19, "paf": 38})
     if known:
-        write_manifest(Manifest("body", "coco_18", {"maps": "heat+paf"}, ORIGINAL_RANGE), file)
+        maps = {"heat": "heat", "paf": "paf"}
+        write_manifest(Manifest("body", "coco_18", maps, ORIGINAL_RANGE), file)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # nothing is guessed, so nothing is warned of
         given = read_manifest(file, normalise=(10, 2)).input

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
+from openpose_ext.errors import SourceError
 from openpose_ext.outputs.draw import draw
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25, COCO_18, Topology
@@ -39,6 +42,16 @@ def black() -> np.ndarray:
 
 def bgr(name: str, topology: Topology = COCO_18) -> list[int]:
     return list(topology.colours[topology.parts.index(name)][::-1])
+
+
+def test_a_file_is_drawn_on_as_its_picture_is(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    picture = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8)
+    cv2.imwrite(str(file), picture)
+    people = poses(person({"Neck": (50, 50), "RShoulder": (100, 50)}))
+    np.testing.assert_array_equal(draw(file, people), draw(picture, people))
+    with pytest.raises(SourceError, match=r"b\.png: No such file"):
+        draw("b.png", people)
 
 
 @pytest.mark.parametrize("topology", [COCO_18, BODY_25], ids=lambda t: t.name)

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+import videos
 from openpose_ext.errors import SourceError, SourceWarning
 from openpose_ext.io.resize import at_size, resized
 from openpose_ext.io.whole import make_folder
@@ -397,7 +398,7 @@ def test_nothing_but_damaged_openpose_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a_keypoints.json").write_text(json.dumps({"people": 3}))
     with pytest.raises(SourceError, match="not OpenPose JSON"):
         open_source(tmp_path)
-    with pytest.raises(SourceError, match="no files"):
+    with pytest.raises(SourceError, match="no file of OpenPose"):
         OpenPoseFiles(tmp_path / "..", view=View(first=10**6))
     with pytest.raises(SourceError, match="No such file"):
         OpenPoseFiles(tmp_path / "gone")
@@ -497,3 +498,53 @@ def test_a_picture_that_vanishes_before_its_turn_is_one_failed_input(tmp_path: P
     assert [str(error) for error in source.errors] == [
         f"{tmp_path / 'b.png'}: No such file or directory"
     ]
+
+
+def test_numbered_pictures_are_taken_by_their_pattern(tmp_path: Path) -> None:
+    for name in ("f_0002.png", "f_0010.png", "f_0001.png", "f_12345.png", "f_1.png", "g_0001.png"):
+        cv2.imwrite(os.fspath(tmp_path / name), np.zeros((4, 4, 3), np.uint8))
+    found = find_inputs([tmp_path / "f_%04d.png"]).files
+    expected = ["f_0001.png", "f_0002.png", "f_0010.png", "f_12345.png"]
+    assert [file.path.name for file in found] == expected
+    assert {file.root for file in found} == {tmp_path}
+    unpadded = [file.path.name for file in find_inputs([tmp_path / "f_%d.png"]).files]
+    assert unpadded == ["f_0001.png", "f_1.png", *expected[1:]]
+    with pytest.raises(ValueError, match="nothing matches the input"):
+        find_inputs([tmp_path / "h_%04d.png"])
+
+
+def test_a_single_openpose_file_is_an_input(jsons: Path) -> None:
+    file = sorted(jsons.glob("*_keypoints.json"))[0]
+    assert find_inputs([file]).files[0].kind == "poses"
+    with open_source(file) as source:
+        (frame,) = source
+    assert frame.poses is not None
+    with open_source(jsons) as source:
+        assert next(source).source == frame.source
+
+
+def test_openpose_files_of_other_names_are_taken(tmp_path: Path) -> None:
+    for number in (30, 9, 100):
+        write_openpose(tmp_path / f"cam01.{number:04}.json", poses(person(10, 20)))
+    (tmp_path / "notes.json").write_text("[1, 2]")
+    assert [file.kind for file in find_inputs([tmp_path]).files] == ["poses"]
+    with open_source(tmp_path) as source:
+        frames = [*source]
+    assert [frame.index for frame in frames] == [9, 30, 100]
+    assert {frame.source for frame in frames} == {os.fspath(tmp_path / "cam01")}
+    single = tmp_path / "cam01.0030.json"
+    assert find_inputs([single]).files[0].kind == "poses"
+    with open_source(single) as source:
+        assert [frame.index for frame in source] == [30]
+
+
+@pytest.mark.parametrize("suffix", [".mjpeg", ".h264", ".insv", ".lrv"])
+def test_raw_streams_and_action_cameras_files_are_videos(tmp_path: Path, suffix: str) -> None:
+    raw = suffix in (".mjpeg", ".h264")
+    options = {"codec": "mjpeg", "pix_fmt": "yuvj420p"} if suffix == ".mjpeg" else {}
+    made = tmp_path / f"a{suffix}" if raw else tmp_path / "a.mp4"
+    file = videos.write(made, [videos.barred(k) for k in range(5)], **options)
+    file = file.rename(tmp_path / f"b{suffix}")
+    assert find_inputs([tmp_path]).files[0].kind == "video"
+    with open_source(file) as source:
+        assert [videos.shown(frame.image) for frame in source] == [*range(5)]

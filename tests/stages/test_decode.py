@@ -319,6 +319,38 @@ def test_the_layout_in_memory_does_not_matter(layout: str) -> None:
     )
 
 
+class Tensor:
+    """Maps of another library, which NumPy takes as they are."""
+
+    def __init__(self, maps: Floats | None) -> None:
+        self._maps = maps
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Floats:
+        if self._maps is None:
+            raise RuntimeError("they are on a GPU. Use cpu() first.\nAnd much more")
+        return self._maps
+
+
+def test_maps_of_other_libraries_are_taken() -> None:
+    heat, paf = crowd()
+    expected = op.decode_body(heat, paf)
+    assert len(expected)
+    assert_equal(op.decode_body(Tensor(heat), Tensor(paf)), expected)
+    assert_equal(op.decode_bodies([(Tensor(heat), Tensor(paf))])[0], expected)
+
+
+@pytest.mark.parametrize("mode", ["fast", "reference"])
+def test_what_numpy_cannot_take_is_refused_in_a_line(mode: Any) -> None:
+    heat, paf = empty_maps(6, 7)
+    for maps, message in (
+        (Tensor(None), r"heat must be a NumPy array, not .*Tensor: they are on a GPU. Use cpu\(\)"),
+        (heat.tolist(), "heat must be a NumPy array, not list"),
+    ):
+        with pytest.raises(TypeError, match=message) as caught:
+            op.decode_body(maps, paf, mode=mode)
+        assert "\n" not in str(caught.value)
+
+
 def test_maps_are_never_written_to() -> None:
     heat, paf = crowd()
     rng = np.random.default_rng(1)

@@ -15,7 +15,7 @@ import pytest
 import original_networks
 import tiny_networks
 from openpose_ext.backends.protocol import InputFormat
-from openpose_ext.errors import BackendError, ModelError, SourceError
+from openpose_ext.errors import BackendError, ModelError, SourceError, SourceWarning
 from openpose_ext.models.lookup import EMBEDDED
 from openpose_ext.models.manifest import Manifest, read_manifest, write_manifest
 from openpose_ext.stages.decode import DecodeOptions
@@ -161,6 +161,7 @@ def test_the_stages_lead_to_the_same_people(lite: PoseEstimator, picture: np.nda
 @pytest.mark.parametrize(
     "shape", [(1, 1), (1, 500), (500, 1), (2, 3000), (7, 9), (3000, 2), (513, 511)]
 )
+@pytest.mark.filterwarnings("ignore::openpose_ext.errors.SourceWarning")
 def test_pictures_of_any_shape_run(lite: PoseEstimator, shape: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     people = lite(picture)
@@ -462,3 +463,40 @@ def test_the_original_hand_network_is_found_by_its_name(
     # Random maps have many maxima of nearly one height, but few of the points may change places.
     near = np.isclose(found[0], found[1], atol=0.05).all(axis=-1)
     assert near.mean() > 0.9
+
+
+def test_a_panorama_that_is_shrunk_is_told_once(cache: None, tmp_path: Path) -> None:
+    file = tmp_path / "wide.png"
+    cv2.imwrite(str(file), np.zeros((60, 900, 3), np.uint8))
+    with PoseEstimator(height=184) as estimator:
+        with pytest.warns(SourceWarning, match=r"wide\.png of 900 x 60 .* instead of 184"):
+            estimator(file)
+        assert not len(estimator(file))  # and once only
+    with PoseEstimator(height=184, max_pixels=368 * 184) as bounded:
+        assert not len(bounded(file))  # who has asked for it knows
+
+
+@pytest.mark.parametrize("several", [[0, 0], (0,)])
+def test_several_pictures_are_told_of_batch(lite: PoseEstimator, several: Any) -> None:
+    with pytest.raises(TypeError, match=r"batch\(pictures\)"):
+        lite(several)
+    with pytest.raises(ValueError, match=r"batch\(pictures\)"):
+        lite(np.zeros((2, 40, 60, 3), np.uint8))
+
+
+def test_what_no_memory_holds_is_refused_in_a_sentence(
+    cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match=r"height 100000: .* takes 400 GB, and there are \d+ GB"):
+        PoseEstimator(height=100_000)
+    with PoseEstimator(height=368, max_pixels=10**9) as estimator:
+        monkeypatch.setattr("openpose_ext.stages.estimator.own_memory", lambda: 10**8)
+        file = tmp_path / "wide.png"
+        cv2.imwrite(str(file), np.zeros((2, 40, 3), np.uint8))
+        with pytest.raises(SourceError, match=r"wide\.png: a network input of 7360 x 368"):
+            estimator(file)
+
+
+def test_a_height_at_which_nobody_is_found_is_told(cache: None) -> None:
+    with pytest.warns(UserWarning, match="height 7: nobody is large enough"):
+        PoseEstimator(height=7).close()

@@ -157,7 +157,13 @@ def open_backend(
         )
         return result
 
-    return _first_that_can(opened, file, backend)
+    hint = ""
+    if device.lower().partition(":")[0] in ("cuda", "gpu") and backend == "auto":
+        hint = (
+            "\nOn an NVIDIA GPU: --backend torch, which reads .pth weights, or --backend "
+            "onnxruntime after pip install onnxruntime-gpu; both with --device cuda"
+        )
+    return _first_that_can(opened, file, backend, hint)
 
 
 def check_engine_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -211,7 +217,9 @@ def exists(model_file: Path) -> bool:
     return compiled or model_file.is_file()
 
 
-def _first_that_can(use: Callable[[ModuleType, _Engine], T], file: Path, backend: str) -> T:
+def _first_that_can(
+    use: Callable[[ModuleType, _Engine], T], file: Path, backend: str, hint: str = ""
+) -> T:
     if backend != "auto" and backend not in ENGINES:
         raise ValueError(f"backend must be one of auto, {', '.join(ENGINES)}, not {backend!r}")
     if not exists(file):
@@ -223,10 +231,10 @@ def _first_that_can(use: Callable[[ModuleType, _Engine], T], file: Path, backend
             return use(_adapter(name, file), ENGINES[name])
         except BackendError as error:
             refusals.append(error)
-    if len(refusals) == 1:
+    if len(refusals) == 1 and not hint:
         raise refusals[0]
     reasons = "\n".join(f"  {error}" for error in refusals)
-    raise BackendError(f"no engine runs {file}:\n{reasons}")
+    raise BackendError(f"no engine runs {file}:\n{reasons}{hint}")
 
 
 def _adapter(name: str, file: Path) -> ModuleType:

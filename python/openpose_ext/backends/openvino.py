@@ -100,8 +100,7 @@ def open_engine(
         capabilities = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
     except RuntimeError as error:
         raise BackendError(
-            f"openvino has no device {device!r}, only {', '.join(core.available_devices)}: "
-            f"{reason(error)}"
+            f"openvino has no device {device!r}, only {', '.join(core.available_devices)}"
         ) from error
     # One model with several streams gives wrong maps of INT8 networks on a CPU, in most of its
     # compilations and not in others (OpenVINO 2026.4): each stream has a model of its own there.
@@ -129,7 +128,19 @@ def describe(file: Path) -> Graph:
         input=_shape(model.inputs[0]),
         outputs={_name(output): _shape(output) for output in model.outputs},
         normalises=_normalises(model.inputs[0]),
+        joined={_name(output): _joined(output) for output in model.outputs},
     )
+
+
+def _joined(output: Any) -> tuple[int | None, ...]:
+    """The lengths of what an output concatenates, along that axis; empty if it does not."""
+    last = output.get_node().input_value(0).get_node()
+    while last.get_type_name() == "Transpose":
+        last = last.input_value(0).get_node()
+    if last.get_type_name() != "Concat":
+        return ()
+    axis = last.get_axis()
+    return tuple(_shape(last.input_value(k))[axis] for k in range(last.get_input_size()))
 
 
 class _OpenVINOBackend(PooledBackend[Any]):

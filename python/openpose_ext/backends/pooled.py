@@ -25,10 +25,16 @@ class PooledBackend(ABC, Generic[Request]):
     """Runs batches on whichever of `info.streams` requests is free; see `Backend`.
 
     A request is taken before work begins and given back when it is done, so no more than these
-    are ever in flight, and everyone else waits.
+    are ever in flight, and everyone else waits. Raises BackendError for a network of batches of a
+    fixed size.
     """
 
     def __init__(self, requests: Sequence[Request], info: BackendInfo) -> None:
+        if info.batch is not None and info.batch > 1:
+            raise BackendError(
+                f"{info.model} takes batches of {info.batch} pictures and no others; export it "
+                "with a batch of 1, or of any size"
+            )
         self.info = info
         self._idle: SimpleQueue[Request | None] = SimpleQueue()  # None: closed
         for request in requests:

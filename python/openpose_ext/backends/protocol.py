@@ -89,12 +89,15 @@ class Graph:
                 spans pixel values: it takes pixels in 0..255
     checked     the range of values stands in a file of the engine's own, which opening the network
                 compares with what is asked for
+    joined      channels of the tensors that an output puts one after the other, by its name, where
+                the graph shows that
     """
 
     input: Shape
     outputs: Mapping[str, Shape]
     normalises: bool
     checked: bool = False
+    joined: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

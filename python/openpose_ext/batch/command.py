@@ -37,6 +37,7 @@ from openpose_ext.cli.values import positive
 from openpose_ext.errors import BackendError, UsageError
 from openpose_ext.io.container import is_address
 from openpose_ext.io.cpus import own_cores
+from openpose_ext.io.web import local_path
 from openpose_ext.stages.preprocess import HEIGHT
 
 __all__ = ["main"]
@@ -199,7 +200,11 @@ def _job(args: argparse.Namespace) -> Job:
     except ValueError as error:
         raise UsageError(error) from error
     del network["threads"]  # no matter of the results
-    for name in args.inputs:
+    try:
+        given = [local_path(name) for name in args.inputs]
+    except ValueError as error:
+        raise UsageError(error) from error
+    for name in given:
         if not (is_address(name) or os.path.lexists(name) or glob.has_magic(name)):
             raise UsageError(f"nothing matches the input {name!r}")
     if args.worker_gpus and args.device == "cpu":
@@ -207,7 +212,7 @@ def _job(args: argparse.Namespace) -> Job:
     files = {"body": body, **{kind: network[kind] for kind in ("hand", "face", "foot")}}
     network |= {kind: _absolute(f) if f and os.path.isfile(f) else f for kind, f in files.items()}
     return Job(
-        inputs=tuple(map(_absolute, args.inputs)),
+        inputs=tuple(map(_absolute, given)),
         output=_absolute(args.output),
         network=network | {"height": args.height or HEIGHT},
         frames=args.shard_frames,
@@ -218,7 +223,7 @@ def _job(args: argparse.Namespace) -> Job:
 
 def _absolute(name: str) -> str:
     """The same for workers, which stand in other folders."""
-    return name if is_address(name) else os.path.abspath(name)
+    return name if is_address(name) else os.path.abspath(local_path(name))
 
 
 def _claim(output: Place, job: Job) -> None:

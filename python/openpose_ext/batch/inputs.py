@@ -125,7 +125,7 @@ def units(job: Job) -> Iterator[Unit]:
             item = Item(found.name, found.stamp, outputs)
             if found.kind == "video":
                 yield Unit((item,), is_video=True)
-            elif found.kind == "picture":
+            elif found.kind in ("picture", "animation"):  # its first frame
                 group.append(item)
             else:
                 yield Unit(failure=Failure(found.name, "key points of OpenPose, no pictures"))

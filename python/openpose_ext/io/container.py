@@ -40,8 +40,9 @@ Opener = Callable[[], IO[bytes]]
 
 
 def is_address(name: str) -> bool:
-    """Whether a name is an address, such as rtsp://..., and no path."""
-    return "://" in name and not os.path.lexists(name)
+    """Whether a name is an address, such as rtsp://..., and no path; file:///... is one."""
+    has_scheme = "://" in name and not name.lower().startswith("file://")
+    return has_scheme and not os.path.lexists(name)
 
 
 def open_container(

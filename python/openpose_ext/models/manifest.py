@@ -261,7 +261,7 @@ def _manifest_of(model_file: Path, backend: str, device: str) -> tuple[Manifest,
         return sniff(graph), graph.normalises or graph.checked
     except ValueError as error:
         raise ModelError(
-            f"{model_file} fits no pose network: {error}. Write what it is to {beside}"
+            f"{model_file} is no pose network that is known: {error}. Write what it is to {beside}"
         ) from error
 
 
@@ -299,10 +299,11 @@ def sniff(graph: Graph) -> Manifest:
     """What a graph can only be, by the channels of its outputs and its first operations.
 
     One that does not normalise its input is taken to expect x / 256 - 0.5.
-    Raises ValueError, saying what was found, if it can be nothing.
+    Raises ValueError, saying what was found, if it can be nothing, or if nothing says which of the
+    maps and fields in one output come first.
     """
     layout = _layout(graph.input)
-    known = _known_outputs(graph.outputs)
+    known = _known_outputs(graph.outputs, graph.joined)
     if layout is None or known is None:
         found = ", ".join(f"{name} {shape}" for name, shape in graph.outputs.items())
         raise ValueError(
@@ -310,6 +311,11 @@ def sniff(graph: Graph) -> Manifest:
             "52 + 26, 57, 78, 22, 71 or 69 channels of maps, or 21 landmarks, out"
         )
     kind, topology, output_layout, outputs = known
+    for name, role in outputs.items():
+        if not role:
+            raise ValueError(
+                f"its output {name!r} has maps and fields in one, and nothing says which come first"
+            )
 
     rows, columns = (2, 3) if layout == "NCHW" else (1, 2)
     height, width = graph.input[rows], graph.input[columns]
@@ -330,18 +336,29 @@ def _layout(shape: tuple[int | None, ...]) -> str | None:
     return "NCHW" if shape[1] == 3 else "NHWC" if shape[3] == 3 else None
 
 
+# Which come first, by the channels of what is put together.
+_ORDERS: dict[tuple[int | None, ...], str] = {
+    (19, 38): "heat+paf",
+    (38, 19): "paf+heat",
+    (26, 52): "heat+paf",
+    (52, 26): "paf+heat",
+}
+
+
 def _known_outputs(
     outputs: Mapping[str, tuple[int | None, ...]],
+    joined: Mapping[str, tuple[int | None, ...]],
 ) -> tuple[str, str, str, dict[str, str]] | None:
     """(kind, topology, layout, role by output) of the first family whose channels are all there.
 
-    Of several outputs with the same channels, as networks with stages have, the last counts.
+    The role is empty where maps and fields are in one output and nothing tells their order. Of
+    several outputs with the same channels, as networks with stages have, the last counts.
     """
     families: list[tuple[str, str, dict[int, str]]] = [
         ("body", "coco_18", {38: "paf", 19: "heat"}),
         ("body", "body_25", {52: "paf", 26: "heat"}),
-        ("body", "coco_18", {57: "heat+paf"}),
-        ("body", "body_25", {78: "heat+paf"}),
+        ("body", "coco_18", {57: ""}),
+        ("body", "body_25", {78: ""}),
         ("hand", "hand_21", {22: "heat"}),
         ("face", "face_70", {71: "heat"}),
         ("face", "face_68", {69: "heat"}),
@@ -350,7 +367,9 @@ def _known_outputs(
         by_channels = {shape[axis]: name for name, shape in outputs.items() if len(shape) == 4}
         for kind, topology, roles in families:
             if all(channels in by_channels for channels in roles):
-                return kind, topology, layout, {by_channels[c]: roles[c] for c in roles}
+                named = {by_channels[c]: roles[c] for c in roles}
+                orders = {name: _ORDERS.get(joined.get(name, ()), "") for name in named}
+                return kind, topology, layout, {n: r or orders[n] for n, r in named.items()}
     for name, shape in outputs.items():
         if len(shape) == 2 and shape[1] in (42, 63):
             return "hand", "hand_21", "NCHW", {name: "landmarks"}

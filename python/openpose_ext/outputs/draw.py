@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from openpose_ext.sources.pictures import PictureLike, as_picture
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.scores import FACE_THRESHOLD, FILLED_SCORE, HAND_THRESHOLD
@@ -64,7 +64,7 @@ _HUES: tuple[Colour, ...] = (
 
 
 def draw(
-    picture: npt.NDArray[Any] | None,
+    picture: PictureLike,
     poses: Poses,
     style: str = "openpose",
     *,
@@ -74,7 +74,7 @@ def draw(
 ) -> Picture:
     """A copy of the picture with the people drawn on it, in their order.
 
-    picture    (H, W, 3) uint8 BGR, as `cv2.imread` gives it; not changed
+    picture    (H, W, 3) uint8 BGR, as `cv2.imread` gives it, not changed; or a path or a PIL image
     poses      in the picture's frame
     style      one of `STYLES`. "controlnet" takes only the picture's size; it is BGR as all
                pictures here. "seed" exchanges red and blue, as the original does. Both draw
@@ -83,12 +83,15 @@ def draw(
     hand_threshold  the same of the points of hands
     face_threshold  the same of the points of faces; "seed", whose original knows none, draws none
 
-    Raises ValueError if the picture has another form or the style is unknown.
+    Raises ValueError if the picture has another form or the style is unknown, TypeError for what
+    is no picture, SourceError for a file that cannot be read.
     """
     if style not in STYLES:
         raise ValueError(f"style must be one of {', '.join(STYLES)}, not {style!r}")
     if picture is None:
         raise ValueError("there is no picture: cv2.imread gives None for a file it cannot read")
+    if not isinstance(picture, np.ndarray):
+        picture = as_picture(picture)
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise ValueError(
             f"picture must be (H, W, 3) uint8 BGR, not {picture.shape} {picture.dtype}"

@@ -159,7 +159,7 @@ def _process(
         book = books.begin(results, planned.name, report, rate=source.rate, sound=planned.sound)
         # Ids, and files of many frames, need all frames.
         skips = how.skip_existing and not planned.files and not how.follow
-        overlap = partial(overlapped, stop=source.close if source.live else None)
+        overlap = partial(overlapped, stop=source.stop)
         frames = _timed(source, tally)
         if source.ahead and how.streams > 1:
             frames = opened.enter_context(closing(ahead(frames, source.ahead)))

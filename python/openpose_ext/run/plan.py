@@ -20,9 +20,10 @@ from openpose_ext.run.results import Results
 from openpose_ext.sources import open_source
 from openpose_ext.sources.camera import webcam
 from openpose_ext.sources.files import Files
-from openpose_ext.sources.listing import InputFile, find_inputs
+from openpose_ext.sources.listing import PICTURES, InputFile, find_inputs, kind_at
 from openpose_ext.sources.openpose_files import sources_below
 from openpose_ext.sources.source import Report, Source, View
+from openpose_ext.sources.stdin import is_stdin
 from openpose_ext.types.arrays import Size
 from openpose_ext.types.frame import Frame
 
@@ -117,7 +118,13 @@ def plan_run(
     taken = [one for number, one in enumerate(row) if view.takes(number)]
     planned = [_pictures(taken, of_pictures, view)] if taken else []
     planned += [_video(*one, of_videos, view, threads) for one in named if one[0].kind != "picture"]
-    planned += [_address(name, of_videos, view, threads) for name in addresses]
+    for address in addresses:
+        is_picture = kind_at(address) == "picture"
+        planned.append(
+            _web_picture(address, of_pictures, view)
+            if is_picture
+            else _address(address, of_videos, view, threads)
+        )
     _keep_inputs(paths, named, planned)
     plan = Plan(tuple(planned), outputs=found.skipped)
     return _left(plan, taken, view) if skip_existing else plan
@@ -171,7 +178,7 @@ def _are_numbered(files: Sequence[Path]) -> bool:
 
 
 def _video(file: InputFile, name: Path, results: Results, view: View, threads: int) -> Planned:
-    """A video, or a folder of OpenPose's JSON files."""
+    """A video, or OpenPose's JSON files."""
     known = file.kind == "poses"
     sources = {os.fspath(file.path)}
     if known:
@@ -185,12 +192,27 @@ def _video(file: InputFile, name: Path, results: Results, view: View, threads: i
         sources=tuple(sources),
         names=[_numbered(name, view.first)],
         known=known,
-        sound=None if known else file.path,
+        sound=file.path if file.kind == "video" and not is_stdin(file.path) else None,
+    )
+
+
+def _web_picture(address: str, results: Results, view: View) -> Planned:
+    name = _name_of(address)
+    name = name.with_suffix("") if name.suffix.lower() in PICTURES else name
+    return Planned(
+        name=name,
+        open=lambda report: open_source(address, view=view, report=report),
+        name_of=lambda frame: name,
+        results=results,
+        sources=(address,),
+        names=[name],
+        count=view.count(1),
+        sequence=False,
     )
 
 
 def _address(address: str, results: Results, view: View, threads: int) -> Planned:
-    name = Path(re.sub(r"[^\w.-]+", "_", address.partition("://")[2]).strip("_") or "address")
+    name = _name_of(address)
     return Planned(
         name=name,
         open=lambda report: open_source(address, view=view, threads=threads, report=report),
@@ -198,6 +220,10 @@ def _address(address: str, results: Results, view: View, threads: int) -> Planne
         results=results,
         sources=(address,),
     )
+
+
+def _name_of(address: str) -> Path:
+    return Path(re.sub(r"[^\w.-]+", "_", address.partition("://")[2]).strip("_") or "address")
 
 
 def _numbered(name: Path, frame: int) -> Path:

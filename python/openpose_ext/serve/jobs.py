@@ -21,6 +21,7 @@ from openpose_ext.serve.kept import Kept, size_of
 from openpose_ext.serve.latest import Latest
 from openpose_ext.serve.lines import Progress, Shown
 from openpose_ext.serve.upload import Limits, opened, reason
+from openpose_ext.sources.animation import Animation
 from openpose_ext.sources.source import Source
 from openpose_ext.sources.video import Video
 from openpose_ext.stages.estimator import MOST_STREAMS, PoseEstimator
@@ -182,10 +183,10 @@ class Jobs:
     def _results_of(self, job: Job) -> tuple[dict[str, tuple[Path, str]], tuple[str, ...]]:
         """Look at all frames; the files that come of it, by kind, and what went wrong."""
         with opened(job.file, self.limits) as source:
-            is_video = isinstance(source, Video)
+            is_video = isinstance(source, (Animation, Video))
             results = _results(job.results, _OF_VIDEOS if is_video else _OF_PICTURES)
             job.tell(state="working", count=source.count)
-            sound = job.file if is_video else None
+            sound = job.file if isinstance(source, Video) else None
             with Books() as books:
                 refused: list[SourceError] = []
                 book = books.begin(results, _NAME, refused.append, rate=source.rate, sound=sound)

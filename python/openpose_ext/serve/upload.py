@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from openpose_ext.errors import SourceError
 from openpose_ext.io.container import open_container, video_stream
+from openpose_ext.sources.animation import Animation
 from openpose_ext.sources.files import Files
 from openpose_ext.sources.listing import find_inputs
 from openpose_ext.sources.source import Source
@@ -108,6 +109,8 @@ def opened(path: Path, limits: Limits) -> Source:
     files = find_inputs([path]).files
     if files[0].kind == "video":
         return Video(path, most_pixels=limits.pixels)
+    if files[0].kind == "animation":
+        return Animation(path)
     return Files(files)
 
 

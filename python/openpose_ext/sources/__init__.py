@@ -22,8 +22,8 @@ def open_source(
     """Open whatever yields frames.
 
     inputs   pictures, videos, folders, glob patterns and `.txt` lists (see `find_inputs`), one or
-             several; a folder of OpenPose's JSON files; an address (rtsp://..., http://...); a
-             webcam's number, -1 for the first that opens
+             several; OpenPose's JSON files, or a folder of them; `-`, the standard input; an
+             address (rtsp://..., https://...); a webcam's number, -1 for the first that opens
     view     which frames are taken, and how they are turned
     threads  bound on the threads that decode a video
     report   gets what goes wrong, while it goes on, see `Source`
@@ -33,11 +33,13 @@ def open_source(
     """
     from openpose_ext.errors import SourceError
     from openpose_ext.io.container import is_address
+    from openpose_ext.sources.animation import Animation
     from openpose_ext.sources.camera import open_address, webcam
     from openpose_ext.sources.files import Files
     from openpose_ext.sources.listing import find_inputs
     from openpose_ext.sources.openpose_files import OpenPoseFiles
     from openpose_ext.sources.source import AS_IT_IS, View
+    from openpose_ext.sources.stdin import is_stdin, open_stdin
     from openpose_ext.sources.video import Video
 
     if not isinstance(inputs, (int, str, os.PathLike, Sequence)):
@@ -62,7 +64,11 @@ def open_source(
         return Files(files, view=view, threads=threads, report=report)
     if files[0].error:
         raise SourceError(f"{files[0].path}: {files[0].error}")
+    if is_stdin(files[0].path):
+        return open_stdin(view=view, threads=threads, report=report)
     match files[0].kind:
+        case "animation":
+            return Animation(files[0].path, view=view, report=report)
         case "video":
             return Video(files[0].path, view=view, threads=threads, report=report)
         case "poses":

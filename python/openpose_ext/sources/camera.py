@@ -25,7 +25,11 @@ from av.video.stream import VideoStream
 
 from openpose_ext.errors import SourceError
 from openpose_ext.io.container import demuxed, open_container, reason, video_stream
+from openpose_ext.io.web import fetched
+from openpose_ext.sources.animation import Animation
+from openpose_ext.sources.listing import kind_at
 from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
+from openpose_ext.sources.still import Still
 from openpose_ext.sources.video import Video, VideoPixels
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame, Pixels
@@ -128,6 +132,10 @@ class Camera(Source):
         if self._thread is not threading.current_thread():
             self._thread.join()
 
+    def stop(self) -> None:
+        """The same as `close`."""
+        self.close()
+
     def _frame(self, shot: Shot, number: int, taken: float) -> Frame:
         return Frame(shot.pixels, self.name, number, taken)
 
@@ -208,10 +216,15 @@ class Camera(Source):
 def open_address(
     address: str, *, view: View = AS_IT_IS, threads: int = 1, report: Report | None = None
 ) -> Source:
-    """What is at an address: a video with an end, or a live stream.
+    """What is at an address: a picture, a video with an end, or a live stream.
 
     Raises SourceError if it cannot be opened.
     """
+    match kind_at(address):
+        case "picture":
+            return Still(address, partial(fetched, address), view=view, report=report)
+        case "animation":
+            return Animation(address, data=fetched(address), view=view, report=report)
     if address.lower().startswith(("http:", "https:")):
         with open_container(address) as container:
             ends = container.duration is not None

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 
 from openpose_ext.errors import SourceError
+from openpose_ext.sources.animation import Animation
 from openpose_ext.sources.listing import InputFile
 from openpose_ext.sources.openpose_files import OpenPoseFiles
 from openpose_ext.sources.pictures import read_picture
 from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
+from openpose_ext.sources.stdin import is_stdin, open_stdin
 from openpose_ext.sources.video import Video
 from openpose_ext.types.frame import Frame
 
@@ -61,7 +63,7 @@ class Files(Source):
             try:
                 if file.error:
                     raise SourceError(f"{file.path}: {file.error}")
-                if file.kind != "picture":
+                if file.kind != "picture" or is_stdin(file.path):
                     yield from self._of(file)
                 elif self._view.takes(next(numbers)):
                     picture = self._view.turned(read_picture(file.path))
@@ -70,10 +72,12 @@ class Files(Source):
                 self._note(error)
 
     def _of(self, file: InputFile) -> Iterator[Frame]:
-        if file.kind == "video":
-            opened: Source = Video(
-                file.path, view=self._view, threads=self._threads, report=self._note
-            )
+        if is_stdin(file.path):
+            opened: Source = open_stdin(view=self._view, threads=self._threads, report=self._note)
+        elif file.kind == "animation":
+            opened = Animation(file.path, view=self._view, report=self._note)
+        elif file.kind == "video":
+            opened = Video(file.path, view=self._view, threads=self._threads, report=self._note)
         else:
             opened = OpenPoseFiles(file.path, view=self._view, report=self._note)
         with opened as self._opened:

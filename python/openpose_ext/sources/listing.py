@@ -4,38 +4,60 @@ from __future__ import annotations
 
 import errno
 import glob
+import io
 import os
+import posixpath
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 from warnings import warn
 
-from openpose_ext.errors import SourceWarning
+from openpose_ext.errors import SourceError, SourceWarning
+from openpose_ext.io.web import is_web, local_path, opened_at
+from openpose_ext.sources.animation import ANIMATIONS, is_animated
+from openpose_ext.sources.openpose_files import holds_openpose, is_openpose
+from openpose_ext.sources.picture_files import format_of
+from openpose_ext.sources.stdin import STDIN, is_stdin, stdin_kind
 
-__all__ = ["PICTURES", "VIDEOS", "Found", "InputFile", "Kind", "each_input", "find_inputs"]
+__all__ = [
+    "PICTURES",
+    "VIDEOS",
+    "Found",
+    "InputFile",
+    "Kind",
+    "each_input",
+    "find_inputs",
+    "kind_at",
+]
 
-Kind = Literal["picture", "video", "poses"]
+Kind = Literal["picture", "video", "animation", "poses"]
 
 # What a folder is searched for. HEIC cannot be decoded, but a folder of a telephone's pictures
 # had better be refused by name than found empty.
 PICTURES = frozenset(
     (
         ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",
-        ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif",
+        ".apng", ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif",
     )
 )  # fmt: skip
 VIDEOS = frozenset(
     (
         ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".vob", ".ts",
         ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".3gp", ".3g2", ".ogv", ".mxf", ".dv", ".y4m",
+        ".mjpeg", ".mjpg", ".h264", ".264", ".hevc", ".h265", ".265", ".insv", ".lrv",
     )
 )  # fmt: skip
 
-# What OpenPose calls the files of its key points.
-_KEYPOINTS = "_keypoints.json"
+_STREAMS = (".m3u8", ".mpd", ".sdp")  # lists of videos at addresses
+_HEAD = 1 << 16  # bytes that tell a picture, and most often whether it is animated
+
+# Numbered pictures, as FFmpeg and OpenCV name them.
+_NUMBERED = re.compile(r"%(?:0(\d+))?d")
 
 
 @dataclass(frozen=True)
@@ -44,7 +66,8 @@ class InputFile:
 
     path  as it can be opened
     root  the folder that was searched, or the one that holds a file which was named itself
-    kind  "picture", "video", or "poses": a folder of OpenPose's JSON files
+    kind  "picture", "video", "animation" (a picture file of several frames), or "poses": one of
+          OpenPose's JSON files, or a folder of them
     error why it cannot be read, where that is known without trying: such as a folder that may not
           be entered, which takes the place of all that may be in it
     """
@@ -85,9 +108,11 @@ def find_inputs(
     is left out with a warning (`SourceWarning`).
 
     inputs     A file is taken whatever its name, a folder with all below it, without hidden
-               entries. A glob pattern (`**` included) gives the files and folders it matches. A
-               file `.txt` is a list: one path a line, relative to the list. A folder without
-               pictures and videos, but with files `*_keypoints.json`, is one input.
+               entries. A glob pattern (`**` included) gives the files and folders it matches, and
+               `frame_%04d.png` the pictures of that name in the order of their numbers. A file
+               `.txt` is a list: one path a line, relative to the list. A folder without pictures
+               and videos, but with OpenPose's JSON files, is one input. `-` is the standard input,
+               `file:///path` a path.
     exclude    output folders. What lies below one inside a searched folder is skipped; where the
                output folder holds the searched folder, files `*_rendered.*` are.
     videos     False looks for pictures only
@@ -102,7 +127,7 @@ def find_inputs(
     skipped: set[str] = set()
     for given in inputs:
         matched = False
-        for file, named in search.expand(Path(given)):
+        for file, named in search.expand(_path_of(given)):
             path = os.path.abspath(file.path)
             root = real_folder(file.root)
             if not named and any(_is_output(file, root, folder) for folder in outputs):
@@ -112,7 +137,7 @@ def find_inputs(
                 matched = True
         if not matched:
             hint = f" ({len(skipped)} files skipped as outputs)" if skipped else ""
-            if os.path.isdir(given):
+            if os.path.isdir(_path_of(given)):
                 what = "pictures or videos" if videos else "pictures"
                 raise ValueError(f"the folder {os.fspath(given)!r} holds no {what}{hint}")
             raise ValueError(f"nothing matches the input {os.fspath(given)!r}{hint}")
@@ -127,7 +152,33 @@ def each_input(given: str, unlisted: Callable[[OSError], None]) -> Iterator[Inpu
     Raises ValueError if a list cannot be read.
     """
     search = _Search(PICTURES | VIDEOS, True, unlisted)
-    return (file for file, _ in search.expand(Path(given)))
+    return (file for file, _ in search.expand(_path_of(given)))
+
+
+def kind_at(address: str) -> Kind:
+    """What is at an address: a picture or an animated one of the web, else a "video".
+
+    Where the name does not tell, its first bytes are asked for. What cannot be reached counts as a
+    video: whoever opens it tells why.
+    """
+    if not is_web(address):
+        return "video"
+    suffix = posixpath.splitext(urlsplit(address).path)[1].lower()
+    if suffix in VIDEOS or suffix in _STREAMS:
+        return "video"
+    try:
+        with opened_at(address) as file:
+            head = file.read(16)  # of a camera, more may be long in coming
+            if format_of(head) is None:
+                return "video"
+            head += file.read(_HEAD)
+    except SourceError:
+        return "picture" if suffix in PICTURES else "video"
+    return "animation" if is_animated(io.BytesIO(head)) else "picture"
+
+
+def _path_of(given: str | os.PathLike[str]) -> Path:
+    return Path(local_path(os.fspath(given)))
 
 
 @dataclass(frozen=True)
@@ -151,17 +202,23 @@ class _Search:
             for file in self._in_folder(given, given):
                 empty = False
                 yield file, False
-            if empty and next(given.glob(f"*{_KEYPOINTS}"), None):
+            if empty and self.suffixes > PICTURES and holds_openpose(given):
                 yield InputFile(given, given.parent, "poses"), True
         elif named == "list":
             yield from ((file, True) for file in self._in_list(given))
         elif named == "file":
             yield self._named(given, given.parent), True
+        elif named == "stdin":
+            yield InputFile(STDIN, STDIN.parent, stdin_kind()), True
+        elif _NUMBERED.search(given.name):
+            yield from ((file, False) for file in self._in_sequence(given))
         elif glob.has_magic(os.fspath(given)):
             yield from ((file, False) for file in self._in_pattern(given))
 
     def _named_kind(self, given: Path) -> str:
         """What an input is: "folder", "list", "file", or "" if it is not there. Raises OSError."""
+        if is_stdin(given) and self.suffixes > PICTURES:
+            return "stdin"
         try:
             mode = given.stat().st_mode
         except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -234,6 +291,18 @@ class _Search:
         elif self._looks_for(match):
             yield self._named(match, root)
 
+    def _in_sequence(self, pattern: Path) -> Iterator[InputFile]:
+        before, digits, after = _NUMBERED.split(pattern.name, maxsplit=1)
+        name = re.compile(rf"{re.escape(before)}(\d{{{digits or 1},}}){re.escape(after)}")
+        try:
+            found = [
+                match for entry in os.listdir(pattern.parent) if (match := name.fullmatch(entry))
+            ]
+        except OSError:
+            return
+        for match in sorted(found, key=lambda match: (int(match[1]), match[0])):
+            yield self._named(pattern.parent / match[0], pattern.parent)
+
     def _in_list(self, file: Path) -> Iterator[InputFile]:
         try:
             text = file.read_bytes().removeprefix(b"\xef\xbb\xbf")
@@ -250,9 +319,28 @@ class _Search:
 
     def _named(self, path: Path, root: Path) -> InputFile:
         suffix = path.suffix.lower()
-        known = suffix in PICTURES or suffix in VIDEOS
-        is_video = suffix in VIDEOS if known else self.suffixes > PICTURES and _holds_video(path)
-        return InputFile(path, root, "video" if is_video else "picture")
+        kind: Kind = "picture"
+        if suffix in VIDEOS:
+            kind = "video"
+        elif self.suffixes == PICTURES:  # of an animation the first frame
+            pass
+        elif (suffix in ANIMATIONS or suffix not in PICTURES) and _is_animated(path):
+            kind = "animation"
+        elif suffix == ".json" and is_openpose(path):
+            kind = "poses"
+        elif suffix not in PICTURES and _holds_video(path):
+            kind = "video"
+        return InputFile(path, root, kind)
+
+
+def _is_animated(path: Path) -> bool:
+    try:
+        if not path.is_file():  # a pipe may never end
+            return False
+        with path.open("rb") as file:
+            return is_animated(file)
+    except (OSError, ValueError):  # whoever reads it tells
+        return False
 
 
 def _holds_video(path: Path) -> bool:
@@ -263,7 +351,6 @@ def _holds_video(path: Path) -> bool:
 
     if cv2.haveImageReader(os.fspath(path)):
         return False
-    from openpose_ext.errors import SourceError
     from openpose_ext.io.container import open_container, video_stream
 
     try:

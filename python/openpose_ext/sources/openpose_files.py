@@ -1,4 +1,4 @@
-"""A folder of OpenPose's JSON files: people that were found already, by whatever program."""
+"""OpenPose's JSON files: people that were found already, by whatever program."""
 
 from __future__ import annotations
 
@@ -21,16 +21,21 @@ from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import Topology
 
-__all__ = ["OpenPoseFiles", "sources_below"]
+__all__ = ["OpenPoseFiles", "holds_openpose", "is_openpose", "sources_below"]
 
 # OpenPose's names: of a video <stem>_<12 digits>_keypoints.json, of a picture without the digits.
 _NAME = re.compile(r"(?P<stem>.*?)(?:_(?P<number>\d{12}))?_keypoints\.json", re.DOTALL)
+# Where no file has such a name: those that other programs and people give, cam01.0030.json.
+_OTHER_NAME = re.compile(r"(?P<stem>.*?)(?:[._](?P<number>\d+))?\.json", re.DOTALL)
+
+_HEAD = 1 << 12  # bytes in which a file says that it holds people
 
 
 class OpenPoseFiles(Source):
-    """The files `*_keypoints.json` of a folder, by name; each frame has `poses`.
+    """One of OpenPose's JSON files, or those of a folder, by name; each frame has `poses`.
 
-    folder  what OpenPose's `--write_json` was given
+    folder  what OpenPose's `--write_json` was given, or a file. In a folder without files
+            `*_keypoints.json` all `*.json` that hold people count, such as `cam01.0030.json`
     size    (width, height) of the pictures, which the files do not tell; None takes what holds all
             points (an even number of pixels), for which every file is read once more
     rate    frames a second of the video, likewise, for the frames' time; None leaves it unknown
@@ -98,7 +103,7 @@ class OpenPoseFiles(Source):
                 break
         if topology is None:
             raise damaged or SourceError(
-                f"{self.name}: it has no files *_keypoints.json among the frames asked for"
+                f"{self.name}: no file of OpenPose's JSON is among the frames asked for"
             )
         _refuse_far(Path(self.name), far)
         width, height = (2 * math.floor(coordinate / 2 + 1) for coordinate in far)
@@ -106,7 +111,7 @@ class OpenPoseFiles(Source):
 
 
 def sources_below(folder: Path, view: View = AS_IT_IS) -> set[str]:
-    """The sources that the frames of a folder of OpenPose's JSON files name.
+    """The sources that the frames of OpenPose's JSON files name.
 
     Raises SourceError if the folder cannot be listed.
     """
@@ -121,15 +126,47 @@ class _File:
     of_video: bool
 
 
-def _listed(folder: Path) -> list[_File]:
+def holds_openpose(folder: Path) -> bool:
+    """Whether a folder has OpenPose's JSON files."""
+    try:
+        return bool(_listed(folder))
+    except SourceError:
+        return False
+
+
+def is_openpose(file: Path) -> bool:
+    """Whether a file holds people as OpenPose writes them, as far as its beginning tells."""
+    try:
+        if not file.is_file():  # a pipe may never end
+            return False
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
+    except (OSError, ValueError):
+        return False
+    return head.startswith(b"{") and b'"people"' in head
+
+
+def _named(folder: Path, names: list[str]) -> list[re.Match[str]]:
+    """Those of OpenPose's names; where there are none, of others those that hold people."""
+    found = [match for name in names if (match := _NAME.fullmatch(name))]
+    if found:
+        return found
+    others = [match for name in names if (match := _OTHER_NAME.fullmatch(name))]
+    return [match for match in others if is_openpose(folder / match.string)]
+
+
+def _listed(place: Path) -> list[_File]:
     """The files in order, with the numbers of frames, or of pictures in a row."""
     try:
-        names = sorted(entry.name for entry in folder.iterdir())
+        folder = place if place.is_dir() else place.parent
+        names = (
+            sorted(entry.name for entry in folder.iterdir()) if folder == place else [place.name]
+        )
     except OSError as error:
-        raise SourceError(f"{folder}: {error.strerror}") from error
+        raise SourceError(f"{place}: {error.strerror}") from error
     files: list[_File] = []
     pictures = 0
-    for match in filter(None, map(_NAME.fullmatch, names)):
+    for match in _named(folder, names):
         number = match["number"]
         source = os.fspath(folder / match["stem"])
         path = folder / match.string

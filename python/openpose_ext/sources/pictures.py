@@ -12,7 +12,7 @@ OpenCV decodes; what it leaves open is decided here:
   bits alone, as those of 12-bit sensors do, these are taken, with a warning. Gray becomes three
   equal channels.
 - A JPEG or PNG that lacks nothing but its last bytes is taken, with a warning.
-- Of an animation the first frame is taken.
+- Of an animation the first frame is taken; `sources.animation` has them all.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from openpose_ext.types.arrays import Picture
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["PictureLike", "as_picture", "decode_picture", "read_picture"]
+__all__ = ["PictureLike", "as_picture", "decode_picture", "on_white", "read_picture"]
 
 # None is what cv2.imread gives for a file that it cannot read; it is refused, with this reason.
 PictureLike: TypeAlias = "npt.NDArray[Any] | str | PathLike[str] | Image | None"
@@ -63,10 +63,18 @@ _TURNS: dict[int, Callable[[Any], Any]] = {
 def read_picture(path: str | os.PathLike[str]) -> Picture:
     """The picture of a file as (H, W, 3) uint8 BGR, upright.
 
+    The file may be at an address of the web, too: https://host/picture.jpg, or file:///path.
     Warns (`SourceWarning`) of a file that lacks its end, or that uses few of its bits.
     Raises SourceError, naming the file and the reason, if it cannot be opened, is empty,
     truncated or damaged, or is no picture.
     """
+    if "://" in os.fspath(path) and not os.path.lexists(path):
+        from openpose_ext.io.web import fetched, is_web, local_path
+
+        name = os.fspath(path)
+        if is_web(name):
+            return decode_picture(fetched(name), name)
+        path = local_path(name)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
             raise SourceError(f"{path}: it is no regular file")  # a pipe may never end
@@ -150,6 +158,13 @@ def _bits_used(image: npt.NDArray[np.uint16]) -> int:
     return next(bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits)
 
 
+def on_white(image: npt.NDArray[Any]) -> Picture:
+    """What OpenCV decodes, with or without an alpha channel, to (H, W, 3) uint8 BGR on white."""
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    return np.ascontiguousarray(_bgr(image, premultiplied=False))
+
+
 def _bgr(image: npt.NDArray[Any], *, premultiplied: bool) -> Picture:
     """Whatever OpenCV decodes to (H, W, 3) uint8, laid on white if it has an alpha channel.
 
@@ -189,6 +204,11 @@ def as_picture(source: PictureLike) -> Picture:
         raise TypeError("there is no picture: cv2.imread gives None for a file it cannot read")
     if _is_pil(source):
         return _from_pil(source)
+    if isinstance(source, (list, tuple)):
+        raise TypeError(
+            f"one picture is expected, not a {type(source).__name__}: batch(pictures) of an "
+            "estimator takes several"
+        )
     raise TypeError(
         "a picture is an (H, W, 3) uint8 BGR array, a path or a PIL image, "
         f"not {type(source).__module__}.{type(source).__qualname__}"
@@ -200,6 +220,11 @@ def _checked_array(array: npt.NDArray[np.generic]) -> Picture:
         raise TypeError(
             f"a picture must be uint8 with values 0 to 255, not {array.dtype}; for floats in "
             "0 to 1: (picture * 255).round().astype(numpy.uint8)"
+        )
+    if array.ndim == 4 and array.shape[3] == 3:
+        raise ValueError(
+            f"one picture is expected, not {len(array)} ({array.shape}): batch(pictures) of an "
+            "estimator takes several"
         )
     if array.ndim != 3 or array.shape[2] != 3:
         raise ValueError(

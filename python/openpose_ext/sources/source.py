@@ -145,6 +145,9 @@ class Source(ABC):
     def close(self) -> None:
         """Give back files, devices and threads. No more frames come; may be called again."""
 
+    def stop(self) -> None:  # noqa: B027  # most never wait
+        """End a wait for the next frame, from any thread; close it all the same."""
+
     def __enter__(self) -> Self:
         return self
 

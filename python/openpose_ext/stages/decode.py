@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from numbers import Integral, Real
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import cv2
 import numpy as np
@@ -141,6 +141,7 @@ def decode_body(
     are not copied. Values that are not finite count as zero.
     Raises ValueError or TypeError if the maps, mode or options do not fit.
     """
+    heat, paf = _as_maps("heat", heat), _as_maps("paf", paf)
     if geometry is None:
         geometry = _geometry_of(heat, stride)
     else:
@@ -181,6 +182,7 @@ def decode_bodies(
     Returns what `decode_body` returns for each, in the same order.
     Raises as `decode_body`; one bad picture fails the call.
     """
+    maps = [(_as_maps("heat", heat), _as_maps("paf", paf)) for heat, paf in maps]
     if geometries is None:
         geometries = [_geometry_of(heat, stride) for heat, _ in maps]
     elif len(geometries) != len(maps):
@@ -214,6 +216,7 @@ def decode_reference(
     of more than 1,024 peaks of a part only the strongest are kept, so that hostile maps end.
     Raises ValueError or TypeError if the maps do not fit.
     """
+    heat_full, paf_full = _as_maps("heat_full", heat_full), _as_maps("paf_full", paf_full)
     candidate, _, subset = _core.decode_reference(heat_full, paf_full, topology.core)
     return (candidate if len(candidate) else np.zeros(0)), subset
 
@@ -233,6 +236,7 @@ def decode_hand(
     Returns (21, 3) float32: x, y in the picture and a score in (0.05, 1]; missing points are
     0, 0, 0. Raises ValueError or TypeError if the maps or the mode do not fit.
     """
+    heat = _as_maps("heat", heat)
     if geometry is None:
         geometry = _geometry_of(heat, 8)
     else:
@@ -272,14 +276,14 @@ def decode_hand_reference(heat_full: Floats) -> npt.NDArray[np.float64]:
     there, which the seed does not tell; 0, 0, 0 where it finds nothing.
     Raises ValueError or TypeError if the maps do not fit.
     """
-    return _core.decode_hand_reference(heat_full)
+    return _core.decode_hand_reference(_as_maps("heat_full", heat_full))
 
 
 def find_peaks(
     heat: Floats, *, topology: Topology = COCO_18, options: DecodeOptions | None = None
 ) -> list[npt.NDArray[np.float32]]:
     """Peaks of each part: K arrays (n, 3) of x, y in map cells and score."""
-    return _core.find_peaks(heat, topology.core, _core_options(options))
+    return _core.find_peaks(_as_maps("heat", heat), topology.core, _core_options(options))
 
 
 def connect(
@@ -290,7 +294,24 @@ def connect(
     options: DecodeOptions | None = None,
 ) -> list[npt.NDArray[np.float32]]:
     """Chosen connections of each limb: L arrays (n, 3) of a, b (indices of peaks) and score."""
-    return _core.connect(peaks, paf, topology.core, _core_options(options))
+    return _core.connect(peaks, _as_maps("paf", paf), topology.core, _core_options(options))
+
+
+def _as_maps(name: str, maps: Any) -> Any:
+    """Maps as NumPy takes them without a copy, such as those of torch on a CPU.
+
+    Raises TypeError, in a line, for what it cannot take.
+    """
+    if isinstance(maps, np.ndarray):
+        return maps
+    kind = f"{type(maps).__module__}.{type(maps).__qualname__}".removeprefix("builtins.")
+    if not hasattr(maps, "__array__"):
+        raise TypeError(f"{name} must be a NumPy array, not {kind}: numpy.asarray makes one")
+    try:
+        return np.asarray(maps)
+    except Exception as error:  # each library has its own
+        reason = str(error).strip().partition("\n")[0]
+        raise TypeError(f"{name} must be a NumPy array, not {kind}: {reason}") from error
 
 
 def _poses(

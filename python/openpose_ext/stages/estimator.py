@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from openpose_ext.backends.engines import check_engine_options
 from openpose_ext.backends.protocol import BackendInfo
-from openpose_ext.errors import SourceError
+from openpose_ext.errors import SourceError, SourceWarning
 from openpose_ext.io.cpus import own_cores
+from openpose_ext.io.memory import own_memory
 from openpose_ext.models.lookup import is_embedded
 from openpose_ext.models.manifest import KINDS
 from openpose_ext.models.network import BodyNetwork
@@ -37,7 +38,7 @@ from openpose_ext.stages.preprocess import HEIGHT, LONGEST, Fit, Preprocessing
 from openpose_ext.stages.refine import REFINE_PIXELS, STATURE, Refiner
 from openpose_ext.stages.watch import Watch
 from openpose_ext.stages.zoo import ZooHands, zoo_preprocessing
-from openpose_ext.types.arrays import Picture
+from openpose_ext.types.arrays import Picture, Size
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
 from openpose_ext.types.poses import Poses
@@ -60,6 +61,13 @@ MOST_STREAMS = 8
 # Of the network pixels of a whole frame: what looking from nearer where people were may need, and
 # what it may need at all to be worth it.
 _CHEAP, _WORTH = 0.5, 0.8
+
+# Memory that a pixel of the network's input takes at least: that of `lite`, the smallest (43 bytes
+# at 2048 x 2048).
+_BYTES_A_PIXEL = 40
+
+# Map cells in height below which nobody is found: at 24 pixels not one of 13 pictures of people.
+_FEWEST_CELLS = 4
 
 # One empty cell for each channel of COCO_18.
 _NO_MAPS = np.zeros((19, 1, 1), np.float32), np.zeros((38, 1, 1), np.float32)
@@ -192,6 +200,8 @@ class PoseEstimator:
         preprocessings = _at_scales(height, fit, max_pixels, scales)
         if mode == "zoo" and (len(preprocessings) > 1 or mirror):
             raise ValueError('mode "zoo" looks at a picture once: leave scales and mirror out')
+        self._bounds_pixels = max_pixels is not None
+        self._told_of_panorama = False
         self._mirror = mirror
         self._scales = tuple(scales)
         self._refiner = _refiner(refine, refine_pixels, scales, mirror, mode, options)
@@ -574,10 +584,32 @@ class PoseEstimator:
         timings = {"preprocess": 0.0, "network": perf_counter() - start, "decode": 0.0}
         return replace(people, timings=timings)
 
+    def _tell_of_panorama(self, frame: Frame) -> None:
+        """Warn, once, of a picture so long that `max_pixels` makes it smaller."""
+        asked = self._preprocessings[0]
+        if asked.fixed_size is not None or self._bounds_pixels:
+            return
+        seen = asked.content_size(frame.size)[1]
+        if seen < asked.height:
+            self._told_of_panorama = True
+            width, height = frame.size
+            warnings.warn(
+                f"{frame.source or 'a picture'} of {width} x {height} pixels is so long that the "
+                f"network sees it {seen} instead of {asked.height} pixels high (max_pixels); "
+                "people may be too small in it, and cutting it into pieces helps",
+                SourceWarning,
+                stacklevel=2,
+            )
+
     def _inputs(self, frame: Frame) -> list[NetworkInput]:
         """The network's inputs of a picture: by scale, each straight and perhaps mirrored."""
+        if not self._told_of_panorama:
+            self._tell_of_panorama(frame)
         inputs = []
         for preprocess in self._preprocessings:
+            too_large = _too_large(preprocess.input_size(frame.size))
+            if too_large:
+                raise SourceError(f"{frame.source or 'the picture'}: {too_large}")
             straight = NetworkInput(*preprocess(frame))
             inputs += [straight, straight.mirror_image()] if self._mirror else [straight]
         return inputs
@@ -665,7 +697,28 @@ def _for_network(preprocessings: list[Preprocessing], network: BodyNetwork) -> l
             f"the network takes pictures of {size[0]} x {size[1]} only, so there are no scales to "
             "choose from"
         )
+    for one in preprocessings if size is None else ():
+        too_large = _too_large((one.height, one.height))
+        if too_large:
+            raise ValueError(f"height {one.height}: {too_large}")
+        if one.height < _FEWEST_CELLS * network.stride:
+            warnings.warn(
+                f"height {one.height}: nobody is large enough to be found in {one.height} network "
+                f"pixels; {HEIGHT} is usual",
+                stacklevel=4,
+            )
     return [replace(one, stride=network.stride, fixed_size=size) for one in preprocessings]
+
+
+def _too_large(size: Size) -> str:
+    """Why there is no memory for a network input of (width, height); empty if there is."""
+    memory, needed = own_memory(), math.prod(size) * _BYTES_A_PIXEL
+    if memory is None or needed <= memory:
+        return ""
+    return (
+        f"a network input of {size[0]} x {size[1]} pixels takes {needed / 1e9:.0f} GB, and there "
+        f"are {memory / 1e9:.0f} GB of memory; {HEIGHT} is the usual height"
+    )
 
 
 def _refiner(

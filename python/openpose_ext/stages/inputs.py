@@ -83,9 +83,9 @@ class Inputs:
                     yield one
 
     def stop(self) -> None:
-        """End the wait for a camera's next frame; may be called from another thread."""
-        if self._opened is not None and self._opened.live:
-            self._opened.close()
+        """End the wait for a source's next frame; may be called from another thread."""
+        if self._opened is not None:
+            self._opened.stop()
 
     def _of_name(self, name: Name | int) -> Iterator[Frame | PictureLike | Unread]:
         from openpose_ext.io.container import is_address

@@ -91,7 +91,7 @@ class Preprocessing:
         """
         frame = picture if isinstance(picture, Frame) else Frame(picture)
         size = frame.size
-        content = self._content_size(size)
+        content = self.content_size(size)
         if self.resize == "seed":
             image, factor = _resized_as_seed(frame.image, content)
             content = image.shape[1], image.shape[0]
@@ -111,9 +111,9 @@ class Preprocessing:
 
     def input_size(self, picture: Size) -> Size:
         """(width, height) of the network's input of a picture of such a size."""
-        return self.fixed_size or self._rounded_up(self._content_size(picture))
+        return self.fixed_size or self._rounded_up(self.content_size(picture))
 
-    def _content_size(self, picture: Size) -> Size:
+    def content_size(self, picture: Size) -> Size:
         """(width, height) of the picture's image in the input."""
         size = self._size_of_one_factor(picture)
         return size if self.fit == "pad" else self.fixed_size or self._rounded_up(size)

@@ -1,0 +1,81 @@
+"""Files at addresses of the web, as bytes."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import IO
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import Request, url2pathname, urlopen
+
+from openpose_ext.errors import SourceError
+
+__all__ = ["fetched", "is_web", "local_path", "opened_at"]
+
+_PATIENCE = 10.0  # seconds in which a server has to answer, as `container` gives streams
+_MOST_BYTES = 1 << 30  # no picture is larger
+
+
+def is_web(name: str) -> bool:
+    """Whether an address is one of the web."""
+    return name.lower().startswith(("http://", "https://"))
+
+
+def local_path(name: str) -> str:
+    """The path that `file://...` means; any other name is its own."""
+    if not name.lower().startswith("file://"):
+        return name
+    parts = urlsplit(name)
+    if parts.netloc not in ("", "localhost"):
+        raise ValueError(f"{name}: files of another machine cannot be read; use file:///path")
+    return url2pathname(parts.path)
+
+
+def fetched(address: str) -> bytes:
+    """A file. Raises SourceError, with the reason, if it cannot be had."""
+    with opened_at(address) as file:
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise SourceError(f"{address}: it is larger than {_MOST_BYTES >> 30} GB")
+    return data
+
+
+@contextmanager
+def opened_at(address: str) -> Iterator[IO[bytes]]:
+    """A file, open to be read. Raises SourceError, with the reason, in the block, too."""
+    parts = urlsplit(address)
+    headers = {"User-Agent": "openpose_ext"}  # some servers refuse urllib's own name
+    if parts.username is not None:  # urllib takes no user from an address
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
+        parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    try:
+        with urlopen(Request(urlunsplit(parts), headers=headers), timeout=_PATIENCE) as file:
+            yield file
+    except HTTPError as error:
+        with error:
+            phrase = error.reason or HTTPStatus(error.code).phrase
+            raise SourceError(f"{address}: the server says {error.code} {phrase}") from error
+    except URLError as error:
+        why = error.reason
+        if isinstance(why, TimeoutError):
+            raise SourceError(f"{address}: no answer in time") from error
+        raise SourceError(f"{address}: cannot be reached: {_clause(why)}") from error
+    except TimeoutError as error:
+        raise SourceError(f"{address}: no answer in time") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise SourceError(f"{address}: it cannot be read: {_clause(error)}") from error
+
+
+def _clause(why: object) -> str:
+    if isinstance(why, OSError):
+        import socket
+
+        if isinstance(why, socket.gaierror):
+            return "unknown host, or no network"
+        return why.strerror or str(why)
+    return str(why) or type(why).__name__

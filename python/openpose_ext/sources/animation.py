@@ -1,0 +1,182 @@
+"""Animated pictures (GIF, PNG, WebP) as videos, through OpenCV.
+
+Each frame is what is seen at its time: whole, whatever part of it the file stores, and laid on
+white where it is transparent, as pictures are. Sources: the GIF89a specification, the W3C's PNG
+(third edition), the WebP container specification.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from openpose_ext.errors import SourceError
+from openpose_ext.sources.picture_files import format_of
+from openpose_ext.sources.pictures import on_white
+from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
+from openpose_ext.types.frame import Frame
+
+__all__ = ["ANIMATIONS", "Animation", "is_animated"]
+
+ANIMATIONS = frozenset((".gif", ".png", ".apng", ".webp"))  # files that may be animated
+
+# Frames are decoded so many pixels at a time: 256 MB. Decoding begins at the first frame each time.
+_PIXELS = 1 << 26
+_FEWEST, _MOST = 8, 512
+
+# What browsers make of a frame that says it is shown for hardly any time, in milliseconds.
+_SHORTEST, _USUAL = 20, 100
+
+
+class Animation(Source):
+    """The frames of an animated picture.
+
+    path    of the file, or what it is called where `data` has its bytes
+    view    which frames are taken, and how they are turned
+    report  gets what goes wrong, see `Source`
+
+    A frame's time is the sum of the durations before it; as in browsers, one below 20 ms counts as
+    100 ms. Raises SourceError if the file cannot be read or has no frame to yield.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        data: bytes | None = None,
+        view: View = AS_IT_IS,
+        report: Report | None = None,
+    ) -> None:
+        super().__init__(os.fspath(path), report)
+        try:
+            content = Path(path).read_bytes() if data is None else data
+        except OSError as error:
+            raise SourceError(f"{self.name}: {error.strerror}") from error
+        self._data = np.frombuffer(content, np.uint8)
+        self._view = view
+        first, durations, _ = self._decoded(0, 2)
+        if not first:
+            raise SourceError(f"{self.name}: truncated or damaged {format_of(content[:16]) or ''}")
+        height, width = first[0].shape[:2]
+        self._step = min(max(_PIXELS // (width * height), _FEWEST), _MOST)
+        self.size = view.size((width, height))
+        self.rate = 1 / _seconds(durations[0]) / view.step
+
+    def close(self) -> None:
+        """No more frames come."""
+        self._data = self._data[:0]
+
+    def _frames(self) -> Iterator[Frame]:
+        number, time = 0, 0.0
+        while len(self._data):
+            decoded, durations, whole = self._decoded(number, self._step)
+            for picture, duration in zip(decoded, durations, strict=True):
+                if self._view.is_past(number):
+                    return
+                if self._view.takes(number):
+                    upright = self._view.turned(on_white(picture))
+                    yield Frame(upright, self.name, number, time)
+                number += 1
+                time += _seconds(duration)
+            if not whole:
+                self._failed(f"it ends early, after {number} frames")
+            if len(decoded) < self._step:
+                break
+        if number <= self._view.first:
+            self._failed(
+                f"the first frame asked for is {self._view.first}, and the last of the file is "
+                f"{number - 1}"
+            )
+
+    def _decoded(self, start: int, count: int) -> tuple[list[npt.NDArray[Any]], list[int], bool]:
+        """Frames from a number on, their milliseconds, and whether all could be decoded."""
+        try:
+            whole, animation = cv2.imdecodeanimation(self._data, start=start, count=count)
+        except cv2.error as error:
+            raise SourceError(f"{self.name}: it cannot be decoded: {error.err}") from error
+        return [*animation.frames], [int(one) for one in animation.durations], whole
+
+
+def _seconds(milliseconds: int) -> float:
+    return (milliseconds if milliseconds >= _SHORTEST else _USUAL) / 1000
+
+
+def is_animated(file: IO[bytes]) -> bool:
+    """Whether a file, open at its beginning and able to seek, is a picture of several frames.
+
+    False for what is damaged or no GIF, PNG or WebP.
+    """
+    kind = format_of(file.read(16))
+    file.seek(0)
+    try:
+        match kind:
+            case "PNG":
+                return _is_animated_png(file)
+            case "WebP":
+                return _is_animated_webp(file)
+            case "GIF":
+                return _is_animated_gif(file)
+    except (struct.error, IndexError):
+        pass
+    return False
+
+
+def _is_animated_png(file: IO[bytes]) -> bool:
+    """By the number of frames in `acTL`, which comes before the pixels."""
+    file.seek(8)
+    while True:
+        size, kind = struct.unpack(">I4s", file.read(8))
+        if kind == b"acTL":
+            return bool(struct.unpack(">I", file.read(4))[0] > 1)
+        if kind in (b"IDAT", b"IEND"):
+            return False
+        file.seek(size + 4, os.SEEK_CUR)
+
+
+def _is_animated_webp(file: IO[bytes]) -> bool:
+    """By its second `ANMF`."""
+    file.seek(12)
+    frames = 0
+    while frames < 2:
+        kind, size = struct.unpack("<4sI", file.read(8))
+        if not frames and kind in (b"VP8 ", b"VP8L"):
+            return False
+        if kind == b"VP8X" and not file.read(1)[0] & 2:
+            return False
+        file.seek(size + size % 2 - (kind == b"VP8X"), os.SEEK_CUR)
+        frames += kind == b"ANMF"
+    return True
+
+
+def _is_animated_gif(file: IO[bytes]) -> bool:
+    """By its second image."""
+    file.seek(10)
+    _skip_colours(file)
+    frames = 0
+    while frames < 2:
+        block = file.read(1)
+        if block == b"!":  # an extension: its label, then blocks
+            file.seek(1, os.SEEK_CUR)
+        elif block == b",":
+            frames += 1
+            file.seek(8, os.SEEK_CUR)
+            _skip_colours(file, 0)
+            file.seek(1, os.SEEK_CUR)  # the size of LZW's codes
+        else:
+            return False
+        while frames < 2 and (size := file.read(1)[0]):
+            file.seek(size, os.SEEK_CUR)
+    return True
+
+
+def _skip_colours(file: IO[bytes], after: int = 2) -> None:
+    """Skip a table of colours behind the byte that tells its size, and so many bytes between."""
+    flags = file.read(1)[0]
+    file.seek(after + (3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0), os.SEEK_CUR)
