@@ -66,7 +66,8 @@ _OF_VIDEOS = ("video", "json", "csv")
 _MODEL_POSE = {"BODY_25": "body25", "COCO": "openpose"}
 _BOOLEANS = (
     "disable_blending", "flat", "frame_flip", "heatmaps_add_PAFs", "heatmaps_add_bkg",
-    "heatmaps_add_parts", "identification", "part_candidates", "skip_existing", "smooth",
+    "heatmaps_add_parts", "identification", "keep_filled", "part_candidates", "skip_existing",
+    "smooth",
 )  # fmt: skip
 
 _EXAMPLES = """\
@@ -321,8 +322,8 @@ def _parser() -> argparse.ArgumentParser:
         (
             "video",
             "DIR|FILE",
-            "Write a video with the people drawn: .mp4, .m4v or .mkv; a video of one input keeps "
-            "its sound",
+            "Write a video with the people drawn: .mp4, .m4v, .mov, .mkv or .avi; a video of one "
+            "input keeps its sound",
         ),
         ("json", "DIR", "Write one OpenPose JSON 1.3 file per frame"),
         ("jsonl", "DIR|FILE", "Write JSON lines: one line per frame"),
@@ -351,6 +352,12 @@ def _parser() -> argparse.ArgumentParser:
         "--part_candidates",
         action="store_true",
         help="Also write all peaks found, assigned to a person or not, to the JSON",
+    )
+    add(
+        "--keep_filled",
+        action="store_true",
+        help="Also write parts that were not seen but followed along the fields, with scores up to "
+        f"{FILLED_SCORE}, to JSON, txt and tables (COCO results always have them)",
     )
     add(
         "--keypoint_scale",
@@ -507,6 +514,7 @@ def _results(args: argparse.Namespace, streams: int) -> Results:
         body25=args.json_format == "body25",
         scale=args.keypoint_scale,
         candidates=args.part_candidates,
+        keep_filled=args.keep_filled,
         video_rate=args.write_video_fps if args.write_video_fps > 0 else None,
         threads=max(1, streams // 2),
         output=output,

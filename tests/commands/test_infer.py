@@ -122,7 +122,9 @@ def test_broken_files_are_named_with_the_reason_and_the_others_go_on(
     odd: Path, run: subprocess.CompletedProcess[str]
 ) -> None:
     assert run.returncode == 1, run.stderr
-    lines = run.stderr.strip().splitlines()
+    told = run.stderr.strip().splitlines()
+    lines = [line for line in told if "max_pixels" not in line]
+    assert len(told) == len(lines) + 1, "the panorama that is shrunk"
     assert len(lines) == len(BAD), "one line a failure, and no words of the libraries"
     for name, reason in BAD.items():
         assert any(str(odd / name) in line and reason in line for line in lines)
@@ -576,11 +578,11 @@ def test_a_full_disk_is_exit_4_and_what_was_finished_is_whole(
     assert written("out") == ["a.txt", "a_keypoints.json", "a_rendered.png", "b_rendered.png"]
 
 
-def test_a_picture_too_large_for_the_format_is_exit_4(
+def test_a_picture_too_large_for_the_format_is_one_failure(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cv2.imwrite("wide.png", np.zeros((2, 66000, 3), np.uint8))
-    assert run_here("wide.png", "--write_images", "i", "--write_images_format", "jpg") == 4
+    assert run_here("wide.png", "--write_images", "i", "--write_images_format", "jpg") == 1
     assert "66000 x 2" in capsys.readouterr().err
     assert written("i") == []
 
@@ -1026,3 +1028,126 @@ def test_a_host_that_nobody_has_is_not_called_damaged(tmp_path: Path) -> None:
     run = command("rtsp://nobody.invalid/door", "--write_csv", "a.csv", cwd=tmp_path)
     assert run.returncode == 1
     assert "cannot be reached" in run.stderr
+
+
+def test_the_standard_input_is_an_input(tmp_path: Path) -> None:
+    picture = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    words = [sys.executable, "-m", "openpose_ext.infer", "-", "--height", "64", "-o", "out"]
+    run = subprocess.run(words, input=picture, cwd=tmp_path, capture_output=True)
+    assert run.returncode == 0, run.stderr
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert names == {"stdin_keypoints.json", "stdin_rendered.png", "stdin.txt"}
+
+
+def test_an_animated_picture_gets_what_videos_get(place: Path, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (64, 32), (50 * k, 0, 0)) for k in range(3)]
+    file = tmp_path / "a.webp"
+    frames[0].save(file, save_all=True, append_images=frames[1:], duration=100)
+    assert infer.main([str(file), "-o", str(tmp_path / "out")]) == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"a.csv", "a_rendered.mp4", "a_000000000002_keypoints.json"} <= names
+
+
+def test_parts_that_were_filled_are_missing_unless_they_are_kept(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def filling(self: Standin, frame: Frame) -> Poses:
+        poses = Standin.__call__(self, frame)
+        keypoints, filled = poses.keypoints.copy(), poses.filled.copy()
+        keypoints[:, 4, 2] = 0.03
+        filled[:, 4] = True
+        return replace(poses, keypoints=keypoints, filled=filled)
+
+    monkeypatch.setattr(infer, "PoseEstimator", type("Filling", (Standin,), {"__call__": filling}))
+    kinds = ("json", "jsonl", "txt", "csv", "parquet", "coco_json")
+    words = ["in/a.png", *(f"--write_{kind}" for kind in kinds)]
+    for more, scores in (([], 17), (["--keep_filled"], 18)):
+        out = place / f"out{scores}"
+        assert infer.main([*words, "-o", str(out), *more]) == 0
+        line = json.loads((out / "pictures.jsonl").read_text())
+        points = [
+            read_openpose(out / "a_keypoints.json").keypoints[0],
+            np.reshape(line["people"][0]["pose_keypoints_2d"], (-1, 3)),
+            read_txt(out / "a.txt").keypoints[0],
+        ]
+        for found in points:
+            assert (found[:, 2] > 0).sum() == scores
+            assert found[4].any() == (scores == 18)
+        for table in (pd.read_csv(out / "pictures.csv"), pd.read_parquet(out / "pictures.parquet")):
+            assert len(table) == 2 * scores
+        results = json.loads((out / "pictures_coco.json").read_text())
+        assert [result["keypoints"][2::3].count(0) for result in results] == [0, 0]
+
+
+def test_a_result_that_cannot_be_written_fails_its_input_alone(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = "n" * 245
+    for name in (f"{long}.png", "c/d.png"):
+        (place / "in" / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (40, 30)).save(place / "in" / name)
+    Image.new("RGB", (17000, 2)).save(place / "in" / "large.png")
+    (place / "out" / "b_keypoints.json").mkdir(parents=True)
+    (place / "out" / "c").write_text("a file where a folder must be")
+    words = ["in", "-o", "out", "--write_images", "--write_json", "--write_csv", "all.csv"]
+    assert infer.main([*words, "--write_images_format", "webp"]) == 1
+    told = capsys.readouterr().err
+    for reason in (
+        f"{long}_rendered.webp cannot be written: File name too long",
+        "17000 x 2 pixels",
+        "b_keypoints.json cannot be written",
+        "out/c cannot be made",
+    ):
+        assert told.count(reason) == 1, reason
+    assert len(told.splitlines()) == 4
+    expected = {"a_rendered.webp", "a_keypoints.json", "b_rendered.webp", "large_keypoints.json"}
+    found = {file.name for file in (place / "out").iterdir() if file.is_file()}
+    assert found == expected | {"c"}
+    assert len({*pd.read_csv("all.csv")["source"]}) == 5
+
+
+def test_a_file_of_a_video_that_cannot_be_written_fails_it_alone(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("v.mp4", "w.mp4"):
+        write_clip(place / "in" / name, 3)
+    (place / "out" / "v.csv").mkdir(parents=True)
+    words = ["in/v.mp4", "in/w.mp4", "-o", "out", "--write_csv", "--write_jsonl"]
+    assert infer.main(words) == 1
+    assert capsys.readouterr().err.count("v.csv cannot be written: Is a directory") == 1
+    assert {"v.jsonl", "w.csv", "w.jsonl"} <= {file.name for file in (place / "out").iterdir()}
+    assert not (place / "out" / "v.csv.unfinished").exists()
+
+
+def test_pictures_too_large_for_any_video_fail_alone(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (20000, 16)).save(
+        place / "in" / "large.gif",
+        save_all=True,
+        duration=100,
+        append_images=[Image.new("RGB", (20000, 16), "red")],
+    )
+    write_clip(place / "in" / "w.mp4", 3)
+    assert infer.main(["in/large.gif", "in/w.mp4", "-o", "out"]) == 1
+    assert "large_rendered.mp4 cannot be written" in capsys.readouterr().err
+    names = {file.name for file in (place / "out").iterdir()}
+    assert {"large.csv", "w_rendered.mp4", "w.csv"} <= names
+    assert not [name for name in names if name.startswith(".") or "large_rendered" in name]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOENT])
+def test_a_full_disk_or_a_lost_folder_ends_the_run(
+    place: Path, monkeypatch: pytest.MonkeyPatch, number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replaced = os.replace
+
+    def failing(source: str, target: str) -> None:
+        if os.fspath(target).endswith("b_keypoints.json"):
+            raise OSError(number, os.strerror(number))
+        replaced(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    assert infer.main(["in", "-o", "out", "--write_json", "--threads", "1"]) == 4
+    assert os.strerror(number) in capsys.readouterr().err
+    assert [file.name for file in (place / "out").iterdir()] == ["a_keypoints.json"]

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -153,8 +154,8 @@ def test_no_picture_is_no_file(tmp_path: Path) -> None:
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
-    for name in ("a.avi", "a", "a.mp4.txt"):
-        with pytest.raises(ValueError, match=r"written as \.mp4, \.m4v, \.mov, \.mkv"):
+    for name in ("a.webm", "a", "a.mp4.txt"):
+        with pytest.raises(ValueError, match=r"written as \.mp4, \.m4v, \.mov, \.mkv, \.avi"):
             VideoWriter(tmp_path / name)
     writer = VideoWriter(tmp_path / "a.mp4")
     writer.add(grey(0))
@@ -288,3 +289,33 @@ def test_sound_that_ends_early_is_kept_as_far_as_it_goes(tmp_path: Path) -> None
     _, tenths = loudness(tmp_path / "a.mp4")
     assert 10 < len(tenths) < 35
     assert len(times_of(tmp_path / "a.mp4")) == 100
+
+
+def test_an_avi_shows_each_frame_at_its_time(tmp_path: Path) -> None:
+    """At one rate: a late frame leaves the one before it where it is."""
+    file = tmp_path / "a.avi"
+    times = [0, 0.04, 0.08, 0.24, 0.28, 0.281]
+    assert write(file, times, rate=25).codec == "mpeg4"
+    assert times_of(file) == pytest.approx([0, 0.04, 0.08, 0.24, 0.28, 0.32])
+    capture = cv2.VideoCapture(os.fspath(file))  # a reader of OpenPose's users
+    assert capture.get(cv2.CAP_PROP_FPS) == 25
+    assert capture.read()[1].shape == (48, 64, 3)
+    capture.release()
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kept"),
+    [("s.mkv", "flac", "ac3"), ("s.mp4", "aac", "ac3"), ("s.avi", "mp3", "mp3")],
+)
+def test_an_avi_gets_sound_that_it_can_hold(
+    tmp_path: Path, name: str, codec: str, kept: str
+) -> None:
+    source = with_sound(tmp_path / name, codec)
+    file = tmp_path / "out.avi"
+    writer = write(file, [k / 25 for k in range(75)], rate=25, sound=source)
+    assert writer.sound_lost is None
+    found, tenths = loudness(file)
+    assert found == kept
+    for second in (1, 2, 3):
+        begin = 10 * (second - 1)
+        np.testing.assert_allclose(tenths[begin + 3 : begin + 8], 0.1 * second, atol=0.03)

@@ -213,8 +213,26 @@ def test_short_gaps_of_parts_are_filled_and_long_ones_are_not() -> None:
     truth = np.array([moments[frame].truth[0, PARTS["LWrist"]] for frame in short])
     assert np.hypot(*(filled[:, :2] - truth).T).max() < 0.05 * WALK.height
     assert all(smoothed[frame].filled[0, PARTS["LWrist"]] for frame in short)
+    assert all(smoothed[frame].bridged[0, PARTS["LWrist"]] for frame in short)
+    assert sum(int(poses.bridged.sum()) for poses in smoothed) == len(short)
     assert not of_part(smoothed, "RWrist")[long].any()
     assert sum(int(poses.filled.sum()) for poses in smoothed) == len(short)
+
+
+def test_what_the_decoder_filled_counts_as_bridged_only_in_short_gaps() -> None:
+    frames = [named(moment) for moment in film([WALK], TIMES, noise=0.002)]
+    short, long = range(60, 72), range(60, 80)  # 0.4 and 0.67 seconds
+    for part, gap in (("LWrist", short), ("RWrist", long)):
+        for frame in gap:
+            time, poses = frames[frame]
+            keypoints, filled = poses.keypoints.copy(), poses.filled.copy()
+            keypoints[0, PARTS[part], 2] = 0.03
+            filled[0, PARTS[part]] = True
+            frames[frame] = (time, replace(poses, keypoints=keypoints, filled=filled))
+    smoothed = two_pass(frames)
+    assert all(smoothed[frame].bridged[0, PARTS["LWrist"]] for frame in short)
+    assert all(smoothed[frame].filled[0, PARTS["RWrist"]] for frame in long)
+    assert not any(smoothed[frame].bridged[0, PARTS["RWrist"]] for frame in long)
 
 
 def test_people_who_are_missing_for_a_moment_are_filled_in() -> None:
@@ -229,6 +247,7 @@ def test_people_who_are_missing_for_a_moment_are_filled_in() -> None:
         assert smoothed[frame].ids.tolist() == [1, 0]  # who was seen comes first
         person = smoothed[frame][1]
         assert person.filled.all()
+        assert person.bridged.all()
         assert 0 < person.scores[0] <= FILLED_SCORE
         truth = moments[frame].truth[moments[frame].who == 0][0]
         assert np.hypot(*(person.keypoints[0, :, :2] - truth).T).max() < 0.05 * WALK.height

@@ -27,12 +27,13 @@ def some_people(people: int = 4, *, hands: bool = True, ids: bool = True) -> op.
         faces=rng.random((people, 70, 3), np.float32) if hands else None,
         ids=np.arange(100, 100 + people) if ids else None,
         timings={"decode": 0.5},
+        bridged=rng.random((people, 18)) < 0.2 if ids else None,
     )
 
 
 def arrays_of(poses: op.Poses) -> dict[str, np.ndarray[Any, Any]]:
     """Return the arrays by name."""
-    names = ("keypoints", "scores", "filled", "hands", "faces", "ids")
+    names = ("keypoints", "scores", "filled", "hands", "faces", "ids", "bridged")
     return {name: array for name in names if (array := getattr(poses, name)) is not None}
 
 
@@ -240,3 +241,20 @@ def test_lists_are_no_arrays_and_nobody_is_chosen_less_than_none() -> None:
 
 def test_repr_is_a_line() -> None:
     assert repr(some_people()) == "Poses(4 people, coco_18, 640x480)"
+
+
+def test_parts_that_the_decoder_filled_can_be_left_out_and_bridged_ones_stay() -> None:
+    keypoints = np.full((1, 18, 3), 0.03, np.float32)
+    filled, bridged = np.zeros((2, 1, 18), np.bool_)
+    filled[0, 2:6] = True
+    bridged[0, 4:6] = True
+    poses = op.Poses(keypoints, np.ones(1, np.float32), filled, op.COCO_18, (9, 9), bridged=bridged)
+    told = poses.without_filled()
+    assert not told.keypoints[0, 2:4].any()
+    np.testing.assert_array_equal(np.delete(told.keypoints, [2, 3], 1), keypoints[:, 2:])
+    np.testing.assert_array_equal(told.filled, bridged)
+    assert not replace(poses, bridged=None).without_filled().filled.any()
+    assert told.without_filled() is told
+    feet = told.as_topology(op.BODY_25)
+    assert feet.bridged is not None
+    assert feet.bridged.sum() == 2

@@ -39,6 +39,7 @@ from openpose_ext.io.container import is_address
 from openpose_ext.io.cpus import own_cores
 from openpose_ext.io.web import local_path
 from openpose_ext.stages.preprocess import HEIGHT
+from openpose_ext.types.scores import FILLED_SCORE
 
 __all__ = ["main"]
 
@@ -119,7 +120,7 @@ class _Total:
 
 def _batch(argv: Sequence[str]) -> int:
     parser = _parser()
-    args = parse(parser, argv, NETWORK_BOOLEANS)
+    args = parse(parser, argv, ("keep_filled", *NETWORK_BOOLEANS))
     job = _job(args)
     try:
         output = Place(job.output)
@@ -156,6 +157,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("-o", "--output", required=True, metavar="OUT", help="Folder or address of the results")
     add("--write_json", metavar="DIR", help="Also write OpenPose JSON for each frame, to DIR")
+    add(
+        "--keep_filled",
+        action="store_true",
+        help="Also write parts that were not seen but followed along the fields, with scores up to "
+        f"{FILLED_SCORE}",
+    )
     add(
         "--shard_frames",
         type=positive,
@@ -218,6 +225,7 @@ def _job(args: argparse.Namespace) -> Job:
         frames=args.shard_frames,
         detect_every=detect_every(args),
         json=args.write_json and _absolute(args.write_json),
+        keep_filled=args.keep_filled,
     )
 
 

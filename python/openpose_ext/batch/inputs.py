@@ -42,6 +42,7 @@ class Job:
     frames   pictures of a shard at most, and frames of a video at least
     json     folder or address of OpenPose's JSON, or None
     detect_every  whole frames of a video are looked at each of this number, from the shard's first
+    keep_filled  whether the parts that the decoder filled in are written, too
     """
 
     inputs: tuple[str, ...]
@@ -50,6 +51,7 @@ class Job:
     frames: int
     json: str | None = None
     detect_every: int = 1
+    keep_filled: bool = False
 
     def claim(self) -> bytes:
         """What is written down of it, for whoever comes to the same output."""
@@ -59,6 +61,7 @@ class Job:
             "shard_frames": self.frames,
             "write_json": self.json,
             "detect_every": self.detect_every,
+            "keep_filled": self.keep_filled,
         }
         return (json.dumps(asked, indent=1, sort_keys=True) + "\n").encode()
 
@@ -96,7 +99,7 @@ class Unit:
 
     def shard(self, job: Job) -> str:
         """The name of its shard: the same whenever the same is to be done."""
-        said = repr((job.network, job.json, job.detect_every, self))
+        said = repr((job.network, job.json, job.detect_every, job.keep_filled, self))
         return f"shards/{hashlib.blake2b(said.encode(), digest_size=12).hexdigest()}.parquet"
 
 

@@ -200,6 +200,8 @@ class Shards:
             yield from overlapped(enumerate(source), look, self._threads)
 
     def _written(self, frame: Frame, poses: Poses, name: str) -> tuple[Frame, Poses]:
+        if not self._job.keep_filled:
+            poses = poses.without_filled()
         if self._json is not None:
             self._json.put(f"{name}_keypoints.json", openpose_bytes(poses))
         return frame, poses

@@ -34,8 +34,11 @@ __all__ = ["VIDEO_SUFFIXES", "VideoWriter"]
 # A packet, and the second when it is heard.
 _Timed: TypeAlias = "tuple[Fraction, Packet[AudioStream]]"
 
-# What a file may end in, and libav's name of the container. Frames may last differently in all.
-VIDEO_SUFFIXES = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+# What a file may end in, and libav's name of the container. Frames may last differently in all but
+# AVI, which has one rate and shows a frame again where the next one is late.
+VIDEO_SUFFIXES = {
+    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi",
+}  # fmt: skip
 
 # The encoders in the order they are taken: hardly to be told from the drawn picture by eye, and
 # fast. PyAV's wheels have the first. A libav built by others may not, and all of them the second.
@@ -44,8 +47,9 @@ _ENCODERS = {
     "mpeg4": {"flags": "+qscale", "global_quality": str(3 * 118)},  # q is counted in 118ths
 }
 
-# Sound that goes into every container above as it is. Other sound is encoded anew, as AAC.
+# Sound that goes into a container as it is. Other sound is encoded anew.
 _COPIED = ("aac", "mp3", "ac3", "eac3", "alac", "opus")
+_COPIED_TO_AVI = ("mp3", "ac3")
 
 # How a file's comment begins that tells which sources it holds.
 _TAG = "openpose_ext sources "
@@ -90,7 +94,9 @@ class VideoWriter(FrameWriter):
         super().__init__(path)
         self._rate = _as_fraction(rate)
         ticks = self._rate.numerator
-        self._tick = Fraction(1, ticks * -(-_LEAST_TICKS // ticks))
+        self._is_avi = suffix == ".avi"
+        fine = Fraction(1, ticks * -(-_LEAST_TICKS // ticks))
+        self._tick = 1 / self._rate if self._is_avi else fine
         self._duration = round(1 / self._rate / self._tick)
         self._tag = _tag(sources) if sources else ""
         self._held: set[str] = set()
@@ -107,7 +113,7 @@ class VideoWriter(FrameWriter):
                 self._file.part,
                 "w",
                 format=VIDEO_SUFFIXES[suffix],
-                options={"movflags": "+faststart"} if suffix != ".mkv" else {},
+                options={"movflags": "+faststart"} if suffix not in (".mkv", ".avi") else {},
             )
 
     @property
@@ -178,7 +184,9 @@ class VideoWriter(FrameWriter):
 
     def _begin(self) -> VideoStream:
         """Open all streams: they have to be there before the first packet."""
-        stream = cast(VideoStream, self._container.add_stream(_encoder(), rate=self._rate))
+        # AVI has no times; of H.264 in it libav makes them up, and is a frame late.
+        encoder = "mpeg4" if self._is_avi else _encoder()
+        stream = cast(VideoStream, self._container.add_stream(encoder, rate=self._rate))
         width, height = self._size
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
@@ -301,11 +309,12 @@ def _packets(
     if start > 1:
         with suppress(av.FFmpegError):  # what cannot be sought is read from its beginning
             source.seek(int(zero * av.time_base))
-    if codec in _COPIED:
+    is_avi = container.format.name == "avi"
+    if codec in (_COPIED_TO_AVI if is_avi else _COPIED):
         return _copied(source, track, container.add_stream_from_template(track), zero)
     # Old files name no layout, only channels; more than two are mixed down.
     layout = "mono" if track.layout.nb_channels == 1 else "stereo"
-    encoder = container.add_stream("aac", rate=track.rate, layout=layout)
+    encoder = container.add_stream("ac3" if is_avi else "aac", rate=track.rate, layout=layout)
     return _encoded(source, track, encoder, zero)
 
 

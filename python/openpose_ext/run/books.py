@@ -8,19 +8,19 @@ last has ended, whether that was read or not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from openpose_ext.errors import SourceError
+from openpose_ext.errors import OutputError, SourceError
 from openpose_ext.outputs.coco_json import CocoWriter
 from openpose_ext.outputs.csv import CsvWriter
 from openpose_ext.outputs.json_lines import JsonLinesWriter
 from openpose_ext.outputs.parquet import ParquetWriter
 from openpose_ext.outputs.video import VideoWriter
 from openpose_ext.outputs.writer import FrameWriter
-from openpose_ext.run.results import Aside, Results
+from openpose_ext.run.results import Aside, Results, ends_run
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
@@ -64,13 +64,21 @@ class _Open:
 
     kind, writer  what it is
     held          sources whose frames are all in it
+    given_up      whether it could not take a frame: it takes no more, and does not appear
     """
 
     kind: str
     writer: FrameWriter
     held: set[str] = field(default_factory=set)
+    given_up: bool = False
+
+    def give_up(self) -> None:
+        self.given_up = True
+        self.writer.discard()
 
     def close(self, *, interrupted: bool = False) -> None:
+        if self.given_up:
+            return
         mark = _mark(self.writer.path)
         if interrupted:
             mark.touch()
@@ -115,28 +123,46 @@ class Books:
 
         results  what is written of it, and how
         name     what its files are called
-        report   gets what cannot be added, once for a source
+        report   gets what cannot be added, once for a source, and which of its own files cannot
+                 be written
         rate     frames a second of the source, None if it has none
         sound    the video to take the sound from, or None; a file of several inputs has none
 
-        Raises OutputError if a file cannot be opened.
+        Raises OutputError if a file of several inputs, or nothing more, can be written.
         """
         files = results.books(name)
         for kind, file in files.items():
             if file not in self._open:
-                self._open[file] = _Open(kind, self._opened(results, kind, file, rate, sound))
+                with self._failing_alone(file, report):
+                    self._open[file] = _Open(kind, self._opened(results, kind, file, rate, sound))
             elif isinstance(writer := self._open[file].writer, VideoWriter):
                 writer.next_clip(results.video_rate or rate)
-        return Book(results, [self._open[file] for file in files.values()], report)
+        return Book(results, [self._open[f] for f in files.values() if f in self._open], report)
 
-    def end(self, files: Mapping[str, Path]) -> None:
-        """End an input, read or not: close those of its files that no other is to go to."""
+    def end(self, files: Mapping[str, Path], report: Callable[[SourceError], object]) -> None:
+        """End an input, read or not: close those of its files that no other is to go to.
+
+        report  gets which of its own files cannot be written
+        """
         for file in files.values():
             self._to_come[file] -= 1
             if self._to_come[file] <= 0 and file in self._open:
                 opened = self._open[file]
-                opened.close()
+                with self._failing_alone(file, report):
+                    opened.close()
                 del self._open[file]
+
+    @contextmanager
+    def _failing_alone(self, file: Path, report: Callable[[SourceError], object]) -> Iterator[None]:
+        """Report a file that cannot be written; raise the OutputError if it is that of several
+        inputs, lacks a library, or nothing else can be written, either."""
+        try:
+            yield
+        except OutputError as error:
+            of_a_file = isinstance(error.__cause__, OSError) and not ends_run(error)
+            if file in self._sources or not of_a_file:
+                raise
+            report(SourceError(str(error)))
 
     def __enter__(self) -> Books:
         return self
@@ -180,8 +206,10 @@ class Book:
         """Add a frame, in the order of its source. Raises OutputError if that cannot be."""
         in_units = self._results.in_units(poses, aside)
         for opened in self._files:
+            if opened.given_up:
+                continue
             if isinstance(opened.writer, VideoWriter):
-                if not self._film(opened.writer, frame, drawn):
+                if not self._film(opened, opened.writer, frame, drawn):
                     opened.held.discard(frame.source)
                     continue
             else:
@@ -192,7 +220,9 @@ class Book:
     def __len__(self) -> int:
         return len(self._files)
 
-    def _film(self, writer: VideoWriter, frame: Frame, drawn: Picture | None) -> bool:
+    def _film(
+        self, opened: _Open, writer: VideoWriter, frame: Frame, drawn: Picture | None
+    ) -> bool:
         """Add a picture to a video; whether it could take it."""
         assert drawn is not None
         if frame.source in self._refused:
@@ -202,5 +232,12 @@ class Book:
         except ValueError as error:  # pictures of several sizes
             self._refused.add(frame.source)
             self._report(SourceError(f"{frame.source}: {error}; it is left out of this video"))
+            return False
+        except OutputError as error:
+            if ends_run(error):
+                raise
+            # No encoder takes pictures of any size.
+            opened.give_up()
+            self._report(SourceError(f"{frame.source}: {error}"))
             return False
         return True

@@ -15,6 +15,7 @@ from openpose_ext.run.books import Books
 from openpose_ext.run.plan import Plan, Planned
 from openpose_ext.run.results import Aside
 from openpose_ext.run.tally import Tally
+from openpose_ext.sources.source import Report
 from openpose_ext.stages.estimator import PoseEstimator
 from openpose_ext.stages.pipeline import ahead, followed, overlapped, workers_for
 from openpose_ext.tracking.kept import Kept
@@ -74,13 +75,17 @@ def process(
     """
     files = [planned.files.values() for planned in plan.inputs]
     with Books(planned=files, sources=plan.shared) as books:
+
+        def report(error: SourceError) -> None:
+            tally.failed += 1
+            print(f"openpose-ext: {error}", file=sys.stderr)
+
         for planned in plan.inputs:
             try:
                 _process(planned, estimator, how, books, tally, preview)
             except SourceError as error:
-                tally.failed += 1
-                print(f"openpose-ext: {error}", file=sys.stderr)
-            books.end(planned.files)
+                report(error)
+            books.end(planned.files, report)
 
 
 def _process(
@@ -110,6 +115,18 @@ def _process(
         tally.failed += 1
         bar.write(f"openpose-ext: {error}", file=sys.stderr)
 
+    unwritten: set[str] = set()
+
+    def lacking(frame: Frame) -> Report:
+        """What a result of a frame that cannot be written is told to: once for an input."""
+
+        def tell(error: SourceError) -> None:
+            if frame.source not in unwritten:
+                unwritten.add(frame.source)
+                report(error)
+
+        return tell
+
     def look(numbered: tuple[int, Frame]) -> Looked:
         number, frame = numbered
         written = skips and results.have(planned.name_of(frame))
@@ -130,7 +147,7 @@ def _process(
             aside = Aside()
         else:
             stages = estimator.stages(frame)
-            results.write_maps(planned.name_of(frame), stages)
+            results.write_maps(planned.name_of(frame), stages, lacking(frame))
             poses, aside = stages.people, Aside.of(stages)
         tally.add(poses.timings)
         return frame, poses, aside
@@ -139,7 +156,9 @@ def _process(
         frame, poses, aside = found
         if poses is None:
             return frame, None, None, aside
-        drawn, seconds = results.write(planned.name_of(frame), frame, poses, aside, draws=draws)
+        drawn, seconds = results.write(
+            planned.name_of(frame), frame, poses, aside, lacking(frame), draws=draws
+        )
         tally.add(seconds)
         return frame, poses, drawn, aside
 

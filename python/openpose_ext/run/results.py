@@ -21,7 +21,9 @@ frame of a video has `_` and its number in twelve digits behind it, as in OpenPo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import errno
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -30,6 +32,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from openpose_ext.errors import OutputError, SourceError
 from openpose_ext.formats.heatmaps import heatmaps
 from openpose_ext.outputs.controlnet_json import write_controlnet
 from openpose_ext.outputs.draw import draw
@@ -39,6 +42,7 @@ from openpose_ext.outputs.pictures import write_picture
 from openpose_ext.outputs.scale import scaled
 from openpose_ext.outputs.txt import write_txt
 from openpose_ext.outputs.video import VIDEO_SUFFIXES
+from openpose_ext.sources.source import Report
 from openpose_ext.stages.estimator import Stages
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame
@@ -46,7 +50,16 @@ from openpose_ext.types.geometry import Geometry
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25
 
-__all__ = ["FILE_SUFFIXES", "KINDS", "Aside", "Drawing", "HeatmapChoice", "Results"]
+__all__ = [
+    "FILE_SUFFIXES",
+    "KINDS",
+    "Aside",
+    "Drawing",
+    "HeatmapChoice",
+    "Results",
+    "ends_run",
+    "failing_alone",
+]
 
 _OF_A_FRAME = {
     "images": ("_rendered.{images}",),
@@ -72,6 +85,33 @@ FILE_SUFFIXES = {
     "parquet": (".parquet",),
     "coco_json": (".json",),
 }
+
+
+# Where nothing more can be written: a full disk, and a folder that is gone.
+_FATAL = frozenset(
+    getattr(errno, name)
+    for name in (
+        "ENOSPC", "EDQUOT", "EROFS", "EIO", "ENOENT", "ENODEV", "ENXIO", "ESTALE", "ENOTCONN",
+        "EHOSTDOWN", "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
+
+
+@contextmanager
+def failing_alone(report: Report) -> Iterator[None]:
+    """Report a result that cannot be written; raise the OutputError if no other can, either."""
+    try:
+        yield
+    except OutputError as error:
+        if ends_run(error):
+            raise
+        report(SourceError(str(error)))
+
+
+def ends_run(error: OutputError) -> bool:
+    """Whether nothing more can be written: the disk is full, or the folder is gone."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _FATAL
 
 
 class Thresholds(TypedDict):
@@ -156,6 +196,7 @@ class Results:
     body25      JSON in BODY_25's order, whatever the network
     scale       units of key points in JSON, txt and tables; see `outputs.scale`
     candidates  whether JSON has all peaks, too
+    keep_filled  whether JSON, txt and tables have the parts that the decoder filled in, too
     video_rate  frames a second of videos, None for the source's
     threads     of the video's encoder
     output      the folder of what was given no place of its own: one, whatever it ends in
@@ -170,6 +211,7 @@ class Results:
     body25: bool = False
     scale: int = 0
     candidates: bool = False
+    keep_filled: bool = False
     video_rate: float | None = None
     threads: int = 1
     output: Path | None = None
@@ -236,8 +278,8 @@ class Results:
         """Whether all files of one frame exist."""
         return all(file.exists() for files in self.files(name).values() for file in files)
 
-    def write_maps(self, name: Path, stages: Stages) -> None:
-        """Write the heat maps of a frame, if they are asked for."""
+    def write_maps(self, name: Path, stages: Stages, report: Report) -> None:
+        """Write the heat maps of a frame, if they are asked for; see `write`."""
         for file in self.files(name).get("heatmaps", ()):
             maps = heatmaps(
                 stages.heat,
@@ -249,17 +291,26 @@ class Results:
                 scale=self.maps.scale,
                 stride=stages.geometry.stride,
             )
-            write_heatmaps(file, maps)
+            with failing_alone(report):
+                write_heatmaps(file, maps)
 
     def write(
-        self, name: Path, frame: Frame, poses: Poses, aside: Aside, *, draws: bool
+        self,
+        name: Path,
+        frame: Frame,
+        poses: Poses,
+        aside: Aside,
+        report: Report,
+        *,
+        draws: bool,
     ) -> tuple[Picture | None, dict[str, float]]:
         """Draw a frame and write the files of its own.
 
-        draws  whether the drawing is wanted, by the files of `draws` or somebody else
+        report  gets what cannot be written, where other files can
+        draws   whether the drawing is wanted, by the files of `draws` or somebody else
 
         Returns the drawing if one is wanted, and the seconds of "draw" and "write". Raises
-        OutputError if a file cannot be written.
+        OutputError if nothing more can be written.
         """
         start = perf_counter()
         drawn = self.drawing(frame, poses) if draws else None
@@ -267,24 +318,30 @@ class Results:
         files = self.files(name)
         for file in files.get("images", ()):
             assert drawn is not None
-            write_picture(file, drawn)
+            with failing_alone(report):
+                write_picture(file, drawn)
         in_units = self.in_units(poses, aside)
         for file in files.get("json", ()):
             listed = in_units.as_topology(BODY_25) if self.body25 else in_units
-            write_openpose(file, listed, candidates=aside.candidates if self.candidates else None)
+            candidates = aside.candidates if self.candidates else None
+            with failing_alone(report):
+                write_openpose(file, listed, candidates=candidates)
         for file in files.get("txt", ()):
-            write_txt(file, in_units)
+            with failing_alone(report):
+                write_txt(file, in_units)
         if "controlnet" in files:
             thresholds = self.drawing.thresholds
             file, canvas = files["controlnet"]
-            write_controlnet(file, poses, **thresholds)
             black = np.zeros((*frame.size[::-1], 3), np.uint8)
             picture = draw(black, poses, "controlnet", **thresholds)
-            write_picture(canvas, picture)
+            with failing_alone(report):
+                write_controlnet(file, poses, **thresholds)
+                write_picture(canvas, picture)
         end = perf_counter()
         seconds = {"draw": begin - start} if drawn is not None else {}
         return drawn, seconds | {"write": end - begin}
 
     def in_units(self, poses: Poses, aside: Aside) -> Poses:
         """The people as files are to hold them."""
-        return scaled(poses, self.scale, aside.geometry)
+        told = poses if self.keep_filled else poses.without_filled()
+        return scaled(told, self.scale, aside.geometry)

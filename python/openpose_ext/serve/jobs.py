@@ -203,7 +203,7 @@ class Jobs:
     def _look_at_frames(self, job: Job, source: Source, results: Results, book: Book) -> None:
         def finish(found: tuple[Frame, Poses]) -> tuple[Frame, Poses, Picture]:
             frame, poses = found
-            drawn, _ = results.write(_NAME, frame, poses, Aside(), draws=True)
+            drawn, _ = results.write(_NAME, frame, poses, Aside(), _fail, draws=True)
             assert drawn is not None
             return frame, poses, drawn
 
@@ -218,6 +218,10 @@ class Jobs:
                     raise OutputError("The results become too large for this server.")
                 book.write(frame, poses, drawn, Aside())
                 job.tell(frames=number, shown=Shown(frame, poses, drawn))
+
+
+def _fail(error: SourceError) -> None:
+    raise OutputError(str(error))
 
 
 class _GivenUpError(Exception):

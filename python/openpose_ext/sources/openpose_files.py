@@ -158,10 +158,10 @@ def _named(folder: Path, names: list[str]) -> list[re.Match[str]]:
 def _listed(place: Path) -> list[_File]:
     """The files in order, with the numbers of frames, or of pictures in a row."""
     try:
-        folder = place if place.is_dir() else place.parent
-        names = (
-            sorted(entry.name for entry in folder.iterdir()) if folder == place else [place.name]
-        )
+        if place.is_file():
+            folder, names = place.parent, [place.name]
+        else:
+            folder, names = place, sorted(entry.name for entry in place.iterdir())
     except OSError as error:
         raise SourceError(f"{place}: {error.strerror}") from error
     files: list[_File] = []

@@ -35,8 +35,8 @@ def read_openpose(
     topology  the skeleton of a file whose people have as many parts as it, or no body at all
 
     The file has no person scores: `scores` is the mean score of the parts found. Parts that score
-    up to 0.05 are marked as filled. `ids` is None if no person has one, `hands` and `faces` if
-    nobody has them.
+    up to 0.05 are marked as filled and as bridged: a file tells no other kind. `ids` is None if no
+    person has one, `hands` and `faces` if nobody has them.
 
     Raises SourceError, naming the file and the reason, if it is no such file.
     """
@@ -54,10 +54,12 @@ def read_openpose(
         topology = COCO_18 if parts == len(COCO_18.parts) else BODY_25
     scores = keypoints[..., 2]
     found = scores > 0
+    filled = found & (scores <= np.float32(FILLED_SCORE))
     return Poses(
         keypoints=keypoints,
         scores=scores.sum(axis=1) / np.maximum(found.sum(axis=1), 1).astype(np.float32),
-        filled=found & (scores <= np.float32(FILLED_SCORE)),
+        filled=filled,
+        bridged=filled,
         topology=topology,
         size=size or people.canvas or (0, 0),
         hands=people.hands,

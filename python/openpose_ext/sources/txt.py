@@ -21,6 +21,7 @@ def read_txt(path: str | os.PathLike[str], *, topology: Topology | None = None) 
 
     topology  a skeleton of one's own that the file names; COCO_18 and BODY_25 are known
 
+    Parts that score up to 0.05 are marked as filled and as bridged: a file tells no other kind.
     Raises SourceError, naming the file and the reason, if it is no such file.
     """
     try:
@@ -30,10 +31,12 @@ def read_txt(path: str | os.PathLike[str], *, topology: Topology | None = None) 
     except ValueError as error:
         raise SourceError(f"{path} is not text of openpose_ext: {error}") from error
     scores = people.keypoints[..., 2]
+    filled = (scores > 0) & (scores <= np.float32(FILLED_SCORE))
     return Poses(
         keypoints=people.keypoints,
         scores=people.scores,
-        filled=(scores > 0) & (scores <= np.float32(FILLED_SCORE)),
+        filled=filled,
+        bridged=filled,
         topology=people.topology,
         size=people.size,
         hands=people.hands,

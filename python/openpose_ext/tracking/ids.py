@@ -111,6 +111,7 @@ def finite(poses: Poses) -> Poses:
         poses,
         keypoints=keypoints,
         filled=poses.filled & (keypoints[..., 2] > 0),
+        bridged=None if poses.bridged is None else poses.bridged & (keypoints[..., 2] > 0),
         hands=None if poses.hands is None else _finite(poses.hands),
         faces=None if poses.faces is None else _finite(poses.faces),
     )

@@ -47,10 +47,14 @@ def points_of(poses: Poses) -> Floats:
     return points
 
 
-def with_points(poses: Poses, points: Floats) -> Poses:
+def with_points(
+    poses: Poses, points: Floats, bridged: npt.NDArray[np.bool_] | None = None
+) -> Poses:
     """The same people with other points (P, N, 3), kept in the picture.
 
     The last of the points of `points_of` may be left out where nobody has them.
+
+    bridged  (P, N): which of them were put into a gap, where that is known
     """
     moved: npt.NDArray[np.float32] = points.astype(np.float32)
     there = moved[..., 2] > 0
@@ -59,10 +63,12 @@ def with_points(poses: Poses, points: Floats) -> Poses:
     parts = len(poses.topology.parts)
     face = parts + 2 * HAND_POINTS
     body, hands = moved[:, :parts], moved[:, parts:face]
+    filled = there[:, :parts] & (body[..., 2] <= np.float32(FILLED_SCORE))
     return replace(
         poses,
         keypoints=body,
-        filled=there[:, :parts] & (body[..., 2] <= np.float32(FILLED_SCORE)),
+        filled=filled,
+        bridged=None if bridged is None else filled & bridged[:, :parts],
         hands=None if poses.hands is None else hands.reshape(len(poses), 2, HAND_POINTS, 3),
         faces=None if poses.faces is None else moved[:, face:],
     )

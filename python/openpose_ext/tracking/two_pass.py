@@ -123,7 +123,11 @@ class TwoPass:
             return [frame.poses for frame in self._window[begin:end]]
         passes = _Forward.over(window, self._cutoff, self._max_gap, 1 / self._rate)
         points, scores = passes.back(window)
-        return [window.people(frame, points[frame], scores[frame]) for frame in range(begin, end)]
+        bridged = passes.bridged(window, self._max_gap)
+        return [
+            window.people(frame, points[frame], scores[frame], bridged[frame])
+            for frame in range(begin, end)
+        ]
 
 
 def smooth_tracks(
@@ -188,10 +192,13 @@ class _Window:
         frames = [frame._replace(poses=p) for frame, p in zip(frames, poses, strict=True)]
         return cls(frames, ids, sides, points, sizes, scores)
 
-    def people(self, frame: int, points: Floats, scores: Floats) -> Poses:
+    def people(
+        self, frame: int, points: Floats, scores: Floats, bridged: npt.NDArray[np.bool_]
+    ) -> Poses:
         """A frame's people: first those who were seen, in their order, then those filled in.
 
-        points  (I, N, 3) and scores (I,) of all people; zeros, and NaN, where they are not there
+        points   (I, N, 3) and scores (I,) of all people; zeros, and NaN, where they are not there
+        bridged  (I, N): which points lie in a gap
         """
         poses = self.frames[frame].poses
         seen = np.searchsorted(self.ids, ids_of(poses))
@@ -202,6 +209,7 @@ class _Window:
             keypoints=np.zeros((len(rows), len(poses.topology.parts), 3), np.float32),
             scores=scores[rows].astype(np.float32),
             filled=np.zeros((len(rows), len(poses.topology.parts)), np.bool_),
+            bridged=None,
             hands=None
             if poses.hands is None
             else np.zeros((len(rows), 2, HAND_POINTS, 3), np.float32),
@@ -210,7 +218,7 @@ class _Window:
             else np.zeros((len(rows), FACE_POINTS, 3), np.float32),
             ids=self.ids[rows],
         )
-        return with_points(template, points[rows])
+        return with_points(template, points[rows], bridged[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -352,6 +360,25 @@ class _Forward:
                 missing, np.where(filled.any(axis=1), who, np.nan), scores[frame]
             )
         return points, scores
+
+    def bridged(self, window: _Window, max_gap: float) -> npt.NDArray[np.bool_]:
+        """Which points (T, I, N) are not seen, but lie between frames in which they are, at most
+        `max_gap` seconds apart."""
+        times = [frame.time for frame in window.frames]
+        sure = self.points[..., 2] > FILLED_SCORE
+        before = np.empty(sure.shape)
+        last = np.full(sure.shape[1:], -np.inf)
+        for frame, now in enumerate(times):
+            last = np.where(self.fresh[frame], -np.inf, last)
+            before[frame] = last
+            last = np.where(sure[frame], now, last)
+        inside = np.zeros(sure.shape, np.bool_)
+        following = np.full(sure.shape[1:], np.inf)
+        for frame, now in reversed([*enumerate(times)]):
+            inside[frame] = ~sure[frame] & (following - before[frame] <= max_gap)
+            following = np.where(sure[frame], now, following)
+            following = np.where(self.fresh[frame], np.inf, following)
+        return inside
 
 
 def _carried(values: Floats, nothing: float) -> Floats:

@@ -41,13 +41,16 @@ class Poses:
                score; a missing part is 0, 0, 0. Seen parts score in (0.05, 1], parts that were
                filled in (0, 0.05].
     scores     (P,) float32, higher is better, comparable across pictures
-    filled     (P, K) bool: parts that were followed along the fields, not seen as peaks
+    filled     (P, K) bool: parts that were not seen as peaks; the decoder followed them along the
+               fields, or `bridged` them
     topology   the skeleton: K parts
     size       (width, height) of the picture; (0, 0) where a file does not tell it
     hands      (P, 2, 21, 3) float32, [:, 0] the person's left hand, or None
     faces      (P, 70, 3) float32, FACE_70, or None
     ids        (P,) int64, or None
     timings    seconds by stage
+    bridged    (P, K) bool: of `filled`, the parts that smoothing put between frames in which they
+               were seen; None where nothing was smoothed
 
     `len`, iteration (one person at a time, as `Poses`), slices, index arrays and masks work on
     the people. Raises ValueError if the shapes disagree.
@@ -62,6 +65,7 @@ class Poses:
     ids: npt.NDArray[np.int64] | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     faces: npt.NDArray[np.float32] | None = None
+    bridged: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         people, parts = len(self.keypoints), len(self.topology.parts)
@@ -72,9 +76,10 @@ class Poses:
             ("hands", (people, 2, 21, 3), _SINGLE),
             ("faces", (people, 70, 3), _SINGLE),
             ("ids", (people,), _WHOLE),
+            ("bridged", (people, parts), _BOOL),
         ):
             array = getattr(self, name)
-            if array is None and name in ("hands", "faces", "ids"):
+            if array is None and name in ("hands", "faces", "ids", "bridged"):
                 continue
             if not isinstance(array, np.ndarray):
                 raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
@@ -134,7 +139,7 @@ class Poses:
     def allclose(self, other: Poses, *, pixels: float = 1e-3, score: float = 1e-4) -> bool:
         """The same people in the same order: coordinates within `pixels`, scores within `score`.
 
-        Timings are not compared.
+        Timings are not compared, nor which parts were `bridged`.
         """
         if self.topology != other.topology or self.size != other.size or len(self) != len(other):
             return False
@@ -171,7 +176,21 @@ class Poses:
         if topology == self.topology:
             return self
         keypoints, filled = parts_of(self.keypoints, self.filled, self.topology, topology)
-        return replace(self, keypoints=keypoints, filled=filled, topology=topology)
+        bridged = self.bridged
+        if bridged is not None:
+            _, bridged = parts_of(self.keypoints, bridged, self.topology, topology)
+        return replace(self, keypoints=keypoints, filled=filled, topology=topology, bridged=bridged)
+
+    def without_filled(self) -> Poses:
+        """The same people without the parts that the decoder filled in: those are 0, 0, 0.
+
+        Parts that smoothing put into a gap (`bridged`) stay.
+        """
+        filled = self.filled if self.bridged is None else self.filled & ~self.bridged
+        if not filled.any():
+            return self
+        keypoints = np.where(filled[..., None], np.float32(0), self.keypoints)
+        return replace(self, keypoints=owned(keypoints), filled=owned(self.filled & ~filled))
 
     def most_prominent(self, count: int) -> Poses:
         """The `count` people who are largest and surest, in their order.
