@@ -500,7 +500,7 @@ def test_network_flags_reach_the_estimator(
         (["in", "--frame_first", "5", "--frame_last", "2"], "comes before the first"),
         (["in", "--frame_rotate", "45"], "invalid choice"),
         (["in", "--tracking", "1", "--track_every", "2"], "say the same"),
-        (["in", "--write-video", "o.avi"], "a folder, or a file .mp4"),
+        (["in", "--write-video", "o.webm"], "a folder, or a file .mp4"),
         (["in", "--write_csv", "o.xls"], "a folder, or a file .csv"),
         (["in", "--write_heatmaps_format", "docx"], "no such format"),
         (["in", "--keypoint_scale", "5"], "invalid choice"),
