@@ -1,27 +1,45 @@
-"""The mean of exported networks of one shape: often better than each.
+"""The mean of exported networks of one shape: often better than each. And maps made lower.
 
-    python training/mean.py OUT.onnx A.onnx B.onnx ...
+    python training/mean.py OUT.onnx A.onnx [B.onnx ...] [--maps 0.5]
 
-The files are float32 ones of `export.py`, of one training at different times, or of one that went
-on from the other. Their batch norms are folded into the convolutions, so that the weights of one
-mean the same as those of another.
+The files are those of `export.py`, of one training at different times, or of one that went on from
+the other. Their batch norms are folded into the convolutions, so that the weights of one mean the
+same as those of another. Of one file the mean is itself.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from layout import BACKGROUND, PARTS
 
 
-def mean(files: list[Path]) -> Any:
+def read(file: Path) -> Any:
+    """A model whose weights are float32, also where the file holds them as fp16."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(file)
+    by_name = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [*model.graph.node]:
+        if node.op_type == "Cast" and node.input[0] in by_name:
+            tensor = by_name[node.input[0]]
+            values = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(values, node.output[0]))
+            model.graph.node.remove(node)
+    return model
+
+
+def mean(files: Sequence[Path]) -> Any:
     """The first model with the mean weights of all."""
     import onnx
     from onnx import numpy_helper
 
-    models = [onnx.load(file) for file in files]
+    models = [read(file) for file in files]
     held = [{t.name: numpy_helper.to_array(t) for t in model.graph.initializer} for model in models]
     for tensor in models[0].graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
@@ -30,17 +48,46 @@ def mean(files: list[Path]) -> Any:
     return models[0]
 
 
+def lower(model: Any, factor: float) -> None:
+    """Multiply what is there in a body network's maps, in place."""
+    from onnx import helper, numpy_helper
+
+    background = np.zeros((1, PARTS + 1, 1, 1), np.float32)
+    background[:, BACKGROUND] = 1 - factor
+    constants = {"lower.factor": np.float32(factor), "lower.background": background}
+    model.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
+    for output in model.graph.output:
+        heat = output.name == "heatmaps"
+        for node in model.graph.node:
+            node.output[:] = [f"{n}.full" if n == output.name else n for n in node.output]
+        scaled = f"{output.name}.lower" if heat else output.name
+        model.graph.node.append(
+            helper.make_node("Mul", [f"{output.name}.full", "lower.factor"], [scaled])
+        )
+        if heat:
+            model.graph.node.append(
+                helper.make_node("Add", [scaled, "lower.background"], [output.name])
+            )
+
+
 def main() -> None:
     import onnx
     from export import halve
 
     from openpose_ext.models.manifest import read_manifest, write_manifest
 
-    target, *files = map(Path, sys.argv[1:])
-    onnx.save(mean(files), target)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--maps", type=float, help="factor of a body network's maps")
+    arguments = parser.parse_args()
+    model, target = mean(arguments.files), arguments.target
+    if arguments.maps is not None:
+        lower(model, arguments.maps)
+    onnx.save(model, target)
     half = target.with_stem(f"{target.stem}_fp16")
     halve(target, half)
-    described = read_manifest(files[0])
+    described = read_manifest(arguments.files[0])
     for file in (target, half):
         write_manifest(described, file)
 
