@@ -433,7 +433,9 @@ def test_engines_find_the_same_hands(cache: None, shared: Path) -> None:
         with PoseEstimator(None, hand_scales=(1.0, 1.2), **options) as estimator:  # type: ignore
             found.append(estimator.hands(file, [[0, 0, 200, 200]], ["left"]))
     assert found[0].any()
-    np.testing.assert_allclose(found[0], found[1], atol=0.05)
+    # Of an INT8 network engines round differently.
+    np.testing.assert_allclose(found[0][..., :2], found[1][..., :2], atol=1)
+    np.testing.assert_allclose(found[0][..., 2], found[1][..., 2], atol=0.02)
 
 
 def test_calls_from_many_threads_find_the_same_hands(
