@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext import PoseEstimator
-from openpose_ext.models.network import HandNetwork, CropPoints
+from openpose_ext.models.network import CropPoints, HandNetwork
 from openpose_ext.sources.pictures import read_picture
 from openpose_ext.stages.arms import arm_boxes
 from openpose_ext.stages.view import View

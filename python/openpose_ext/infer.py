@@ -32,7 +32,7 @@ from openpose_ext.cli.network_flags import (
 )
 from openpose_ext.cli.openpose_flags import add_openpose_flags
 from openpose_ext.cli.parser import command_parser, parse
-from openpose_ext.cli.values import positive
+from openpose_ext.cli.values import FALSE, positive
 from openpose_ext.cli.zoo_flags import add_zoo_flags, card_options, translate_zoo_flags
 from openpose_ext.errors import UsageError
 from openpose_ext.formats.heatmaps import HEATMAP_SCALES
@@ -560,7 +560,9 @@ def _body(args: argparse.Namespace) -> str:
         return _MODEL_POSE[args.model_pose.upper()]
     body = args.body or DEFAULT_BODY
     if body.lower() in ("none", "false", "0"):
-        raise UsageError(f"--body {body} leaves nothing to look for")
+        if args.hand_detector.lower() in FALSE:
+            raise UsageError(f"--body {body} leaves nothing to look for without --hand_detector")
+        return "none"
     if body == "2":
         raise UsageError("--body 2: heat maps cannot be given, only networks")
     return DEFAULT_BODY if body.lower() in ("true", "1") else str(body)

@@ -507,7 +507,7 @@ def test_network_flags_reach_the_estimator(
         (["in", "--part_candidates", "--mode", "reference"], "--mode reference has no maps"),
         (["in", "--detect_every", "5", "--mode", "zoo"], "--mode zoo looks at whole frames"),
         (["in", "--frames_repeat"], "--frames_repeat: a video is read once"),
-        (["in", "--hand", "--hand_detector", "3"], "hands are looked for where arms end"),
+        (["in", "--body", "none", "--hand"], "nothing to look for without --hand_detector"),
         (["in", "--hand", "--hand_scale_range", "2"], "--hand_scale_range must lie in 0 to 2"),
         (["in", "--hand", "--hand_scale_number", "0"], "not a whole number above 0"),
         (["in", "--body", "none", "--face", "landmark"], "leaves nothing to look for"),

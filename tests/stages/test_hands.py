@@ -20,6 +20,7 @@ from openpose_ext.stages import cascade
 from openpose_ext.stages.arms import arm_boxes
 from openpose_ext.stages.box import Box
 from openpose_ext.stages.estimator import PoseEstimator
+from openpose_ext.stages.hand_detector import HandDetector
 from openpose_ext.stages.hands import HandFinder
 from openpose_ext.stages.view import View
 from openpose_ext.types.poses import Poses
@@ -673,6 +674,44 @@ def test_nobody_has_no_hands() -> None:
     assert not network.batches
 
 
+def test_a_hand_claimed_once_as_left_and_once_as_right_is_one() -> None:
+    """The network takes it for its mirror image: the fingers come the other way round."""
+    search = finder()
+    hand = np.ones((21, 3), np.float32)
+    hand[:, :2] = (300, 230) + 90 * HAND
+    mirrored = hand[[0, *range(17, 21), *range(13, 17), *range(9, 13), *range(5, 9), *range(1, 5)]]
+    assert search.same(hand, mirrored)
+    beside = hand + np.float32([60, 0, 0])
+    assert not search.same(hand, beside)
+
+
+# Without a body ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_hand_without_a_body_is_found_once_and_known_ones_are_not_again(side: str) -> None:
+    picture = canvas()
+    truth = paint(picture, (390, 150), 110, left=side == "left")
+    search = finder(Marks(regresses=False))
+    assert search.can_detect
+    detector = HandDetector(search.network)
+    nothing = np.zeros((0, 2, 21, 3), np.float32)
+    found = search.anywhere(picture, detector, nothing)
+    assert found.shape == (1, 2, 21, 3)
+    own = 0 if side == "left" else 1
+    assert np.abs(found[0, own, :, :2] - truth).max() < 8
+    assert not found[0, 1 - own].any()
+    assert search.anywhere(picture, detector, found).shape == (0, 2, 21, 3)
+    assert search.anywhere(canvas(), detector, nothing).shape == (0, 2, 21, 3)
+
+
+def test_networks_of_points_or_one_size_cannot_be_run_over_whole_pictures() -> None:
+    for network in (Marks(), Marks(regresses=False, fixed=True)):
+        assert not finder(network).can_detect
+        with pytest.raises(ValueError, match="by a network of maps that takes any size"):
+            HandDetector(network)  # type: ignore[arg-type]
+
+
 # What is refused -----------------------------------------------------------------------------
 
 
@@ -746,3 +785,37 @@ def test_the_raised_hand_of_the_demo_picture_is_found(shared: Path) -> None:
     # Finger tips, read off the picture by eye: thumb, index, middle, ring, little.
     tips = [(115, 61), (104, 22), (90, 13), (75, 15), (67, 27)]
     assert np.abs(right[[4, 8, 12, 16, 20], :2] - tips).max() < 8
+
+
+@pytest.mark.parametrize("hand", ["lite", "landmark"])
+def test_a_picture_of_a_hand_alone_gives_a_person_without_a_body(
+    shared: Path, bench: Any, hand: str
+) -> None:
+    network = bench.NETWORKS[hand]
+    truth = bench.read_hands()[7]
+    options: dict[str, Any] = {"precision": "f32", "threads": 1, "hand_detector": True}
+    with PoseEstimator(None, hand=network, **options) as estimator:
+        poses = estimator(truth.picture)
+        nobody = estimator(np.full((200, 300, 3), 90, np.uint8))
+    assert len(nobody) == 0
+    assert nobody.hands is not None
+    assert poses.bodiless.all()
+    assert poses.hands is not None
+    seen = poses.hands[0][poses.hands[0].any(axis=(1, 2))]
+    assert len(seen) == 1
+    assert np.mean(truth.errors(seen[0]) < 0.2) > 0.7
+    assert poses.to_coco(1) == []
+    (person, *_) = poses.to_openpose()["people"]
+    assert not any(person["pose_keypoints_2d"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"hand_detector": True}, "hand_detector needs a hand network"),
+        ({"hand": "lite", "hand_detector": True, "mode": "zoo"}, "leave hand_detector out"),
+    ],
+)
+def test_a_search_for_hands_that_cannot_be_is_refused(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PoseEstimator(**asked)

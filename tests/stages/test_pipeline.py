@@ -22,9 +22,10 @@ import videos
 from openpose_ext.errors import BackendError, SourceError
 from openpose_ext.sources.source import Source
 from openpose_ext.stages.estimator import PoseEstimator
-from openpose_ext.stages.pipeline import ahead, overlapped
+from openpose_ext.stages.pipeline import ahead, followed, overlapped
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
+from openpose_ext.types.topology import COCO_18
 
 LONG = 30.0  # seconds after which a thread that should have come is taken for lost
 
@@ -512,3 +513,25 @@ def test_a_run_that_is_killed_is_taken_up_without_loss(kind: list[str], tmp_path
     left = {file.name for file in (tmp_path / "out").iterdir() if file.suffix != ".json"}
     done = {name for name in left if not name.endswith(".part")}
     assert done == (set() if kind else {"long.csv", "long_rendered.mp4"})
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+@pytest.mark.parametrize("live", [False, True])
+def test_a_hand_without_a_body_is_carried_along_without_an_id(smooth: bool, live: bool) -> None:
+    hands = np.zeros((2, 2, 21, 3), np.float32)
+    hands[1, 0] = 30, 40, 0.8
+    keypoints = np.zeros((2, 18, 3), np.float32)
+    keypoints[0] = np.arange(54).reshape(18, 3) + 1
+    keypoints[0, :, 2] = 0.9
+    poses = Poses(
+        keypoints, np.ones(2, np.float32), np.zeros((2, 18), np.bool_), COCO_18, (100, 100), hands
+    )
+    picture = np.zeros((100, 100, 3), np.uint8)
+    found = ((Frame(picture, "a.mp4", k, k / 10), poses, k) for k in range(30))
+    results = list(followed(found, rate=10, smooth=smooth, live=live))
+    assert [extra for *_, extra in results] == list(range(30))
+    for _, seen, _ in results:
+        assert seen.ids is not None
+        assert seen.ids.tolist() == [0, -1]
+        assert seen.hands is not None
+        np.testing.assert_array_equal(seen.hands[1], hands[1])

@@ -258,3 +258,43 @@ def test_parts_that_the_decoder_filled_can_be_left_out_and_bridged_ones_stay() -
     feet = told.as_topology(op.BODY_25)
     assert feet.bridged is not None
     assert feet.bridged.sum() == 2
+
+
+def a_hand_alone(size: tuple[int, int] = (640, 480)) -> op.Poses:
+    poses = op.Poses.empty(size)
+    hands = np.zeros((1, 2, 21, 3), np.float32)
+    hands[0, 1] = 5, 6, 0.7
+    return replace(
+        poses,
+        keypoints=np.zeros((1, 18, 3), np.float32),
+        scores=np.full(1, 0.7, np.float32),
+        filled=np.zeros((1, 18), np.bool_),
+        hands=hands,
+    )
+
+
+def test_people_without_a_body_come_last_and_have_no_id() -> None:
+    bodies = replace(some_people(3), size=(640, 480))
+    alone = a_hand_alone()
+    both = bodies.followed_by(alone)
+    assert both.bodiless.tolist() == [False] * 3 + [True]
+    assert both[:3].allclose(bodies, pixels=0, score=0)
+    assert bodies.ids is not None
+    assert both.ids is not None
+    assert both.ids.tolist() == [*bodies.ids.tolist(), -1]
+    assert both.hands is not None
+    assert (both.hands[3] == alone.hands).all()
+    assert both.faces is not None
+    assert not both.faces[3].any()
+    assert alone.followed_by(alone).ids is None
+    assert bodies.followed_by(alone[:0]) is bodies
+    with pytest.raises(ValueError, match="not of one picture and one skeleton"):
+        bodies.followed_by(a_hand_alone((5, 5)))
+
+
+def test_people_without_a_body_do_not_count_among_the_most_prominent() -> None:
+    both = replace(some_people(3), size=(640, 480)).followed_by(a_hand_alone())
+    for count in range(5):
+        kept = both.most_prominent(count)
+        assert kept.bodiless.tolist() == [False] * min(count, 3) + [True]
+    assert both.to_coco(1) == replace(both[:3]).to_coco(1)

@@ -200,12 +200,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _job(args: argparse.Namespace) -> Job:
     body = args.body or DEFAULT_BODY
-    if body.lower() in ("none", "false", "0"):
-        raise UsageError(f"--body {body} leaves nothing to look for")
     try:
         network = network_flags(args) | closer_flags(args)
     except ValueError as error:
         raise UsageError(error) from error
+    if body.lower() in ("none", "false", "0"):
+        if not network.get("hand_detector"):
+            raise UsageError(f"--body {body} leaves nothing to look for without --hand_detector")
+        body = "none"
     del network["threads"]  # no matter of the results
     try:
         given = [local_path(name) for name in args.inputs]

@@ -186,6 +186,15 @@ def add_closer_flags(group: argparse._ArgumentGroup) -> None:
         "names one, that is used",
     )
     add(
+        "--hand_detector",
+        nargs="?",
+        const="true",
+        default="0",
+        metavar="N",
+        help="Also look for hands in the whole picture: one that belongs to no arm is a person "
+        "without a body, listed last (0, the default: only where arms end)",
+    )
+    add(
         "--hand_scale_number",
         type=positive,
         default=1,
@@ -209,6 +218,9 @@ def closer_flags(args: argparse.Namespace) -> dict[str, Any]:
             if network is None and is_embedded(kind):
                 chosen[kind] = "lite"
     chosen = {kind: None if network == "none" else network for kind, network in chosen.items()}
+    if args.hand_detector.lower() not in FALSE:
+        chosen["hand"] = chosen["hand"] or default_network("hand")
+        chosen["hand_detector"] = True
     number, span = args.hand_scale_number, args.hand_scale_range
     if not 0 <= span < 2:
         raise ValueError(f"--hand_scale_range must lie in 0 to 2, not {span}")

@@ -122,7 +122,7 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("part_candidates", "false", _OPTION, "the same"),
     # Hand and face
     OpenPoseFlag("hand", "0", _OPTION, "--hand NAME or FILE; 1 is the default network"),
-    OpenPoseFlag("hand_detector", "0", _REFUSED, "hands are looked for where arms end"),
+    OpenPoseFlag("hand_detector", "0", _OPTION, "anything but 0 looks in the whole picture, too"),
     OpenPoseFlag(
         "hand_net_resolution", "368x368", _NEUTRAL, "hand networks have sizes of their own"
     ),

@@ -92,6 +92,9 @@ def _normalised(argv: Sequence[str], booleans: Collection[str]) -> list[str]:
         if name in _CLOSER and not equals:
             takes = bool(words) and not words[0].startswith("-") and _is_network(name, words[0])
             equals, value = "=", words.pop(0) if takes else "true"
+        if name == "hand_detector" and not equals:
+            takes = bool(words) and (words[0].isdecimal() or words[0].lower() in (*TRUE, *FALSE))
+            equals, value = "=", words.pop(0) if takes else "true"
         if name == "refine" and not equals:
             takes = bool(words) and _names_a_height(words[0])
             equals, value = "=", words.pop(0) if takes else "true"

@@ -208,7 +208,7 @@ class Cascade:
         kept: list[int] = []
         for index in np.argsort(-quality, kind="stable").tolist():
             if quality[index] > 0 and not any(
-                self._same(found.points[index], found.points[other]) for other in kept
+                self.same(found.points[index], found.points[other]) for other in kept
             ):
                 kept.append(index)
         return kept
@@ -225,7 +225,7 @@ class Cascade:
             found.scores[index] * found.right[index] * max(0.0, 1 - apart / self._region.reach)
         )
 
-    def _same(self, one: Points, other: Points) -> bool:
+    def same(self, one: Points, other: Points) -> bool:
         """Whether both are one thing, also where one of them is taken for its mirror image."""
         orders = [other]
         if self._region.reversed is not None:

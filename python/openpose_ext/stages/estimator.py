@@ -24,12 +24,13 @@ from openpose_ext.io.cpus import own_cores
 from openpose_ext.io.memory import own_memory
 from openpose_ext.models.lookup import is_embedded
 from openpose_ext.models.manifest import KINDS
-from openpose_ext.models.network import BodyNetwork
+from openpose_ext.models.network import BodyNetwork, HandNetwork
 from openpose_ext.sources.pictures import PictureLike, as_picture
 from openpose_ext.stages.cascade import Cascade
 from openpose_ext.stages.decode import DecodeOptions, connect, decode_body, find_peaks
 from openpose_ext.stages.faces import FaceFinder
 from openpose_ext.stages.feet import FootFinder
+from openpose_ext.stages.hand_detector import HandDetector
 from openpose_ext.stages.hands import HandFinder, Side
 from openpose_ext.stages.look import NetworkInput, passes
 from openpose_ext.stages.merge import Pass, merge
@@ -105,6 +106,8 @@ class PoseEstimator:
     hand        the hand network, in the same way; None or "none" looks for no hands
     face        the face network, likewise
     foot        the network of heels and big toes, likewise; with it people are BODY_25
+    hand_detector  look for hands in the whole picture, too: each that belongs to no arm is a person
+                without a body, after all others. With body=None there are only these
     whole       look for all of them: what is None is "lite", as far as that comes with the package
     backend     "auto", or a name of `backends.engines.ENGINES`
     device      in the engine's own words: "cpu", "GPU", "cuda:0", dies of a card "0,1"
@@ -158,6 +161,7 @@ class PoseEstimator:
         face: str | PathLike[str] | None = None,
         foot: str | PathLike[str] | None = None,
         whole: bool = False,
+        hand_detector: bool = False,
         backend: str = "auto",
         device: str = "cpu",
         precision: str = "auto",
@@ -188,6 +192,11 @@ class PoseEstimator:
         if normalise is not None and len(tuple(normalise)) != 2:
             raise ValueError(f"normalise must be a mean and a divisor, not {normalise!r}")
         files = _chosen({"body": body, "hand": hand, "face": face, "foot": foot}, embedded=whole)
+        if hand_detector and "hand" not in files:
+            raise ValueError("hand_detector needs a hand network")
+        if hand_detector and mode == "zoo":
+            raise ValueError('mode "zoo" finds hands where arms end: leave hand_detector out')
+        self._hand_detector = hand_detector
         if not {"body", "hand", "face"} & {*files}:
             raise ValueError("a body network, or one of hands or faces, or several are needed")
         if "foot" in files and "body" not in files:
@@ -321,7 +330,7 @@ class PoseEstimator:
             )
         return Watch(
             every,
-            lambda frame: self._look(frame, networks).people,
+            lambda frame: self._bodies(frame, networks),
             lambda frame, expected: self._look_near(frame, expected, networks),
             lambda frame, people: self._cascade(frame, people, networks),
         )
@@ -433,6 +442,9 @@ class PoseEstimator:
                 for kind, finder in finders.items()
                 if kind in files
             }
+            detector = None
+            if self._hand_detector:
+                detector = self._detector(found["hand"], streams, opened)
             network = None
             if "body" in files:
                 network = BodyNetwork.open(
@@ -444,7 +456,14 @@ class PoseEstimator:
                 )
                 opened.enter_context(network)
             self._opened.push(opened.pop_all())
-        return _Networks(network, found.get("hand"), found.get("face"), found.get("foot"))
+        return _Networks(network, found.get("hand"), found.get("face"), found.get("foot"), detector)
+
+    def _detector(self, hands: HandFinder, streams: int, opened: ExitStack) -> HandDetector:
+        """Finds hands by the hand network itself, or by the embedded one where it cannot."""
+        if hands.can_detect:
+            return HandDetector(hands.network)
+        network = HandNetwork.open("lite", streams=streams, **self._engine | {"backend": "auto"})
+        return HandDetector(opened.enter_context(network))
 
     def _for_many(self) -> _Networks:
         """The networks that work on several pictures at once, opened when first needed."""
@@ -504,13 +523,20 @@ class PoseEstimator:
                 watch.missed(index)
             return frame, frame.poses
         reading = perf_counter() - start
-        if watch is None:
-            people = self._cascade(frame, self._look(frame, networks).people, networks)
+        if watch is None or networks.body is None:
+            people = self._cascade(frame, self._bodies(frame, networks), networks)
         else:
             people = watch(index, frame)
         timings = dict(people.timings)
         timings["preprocess"] += reading
         return frame, replace(people, timings=timings)
+
+    def _bodies(self, frame: Frame, networks: _Networks) -> Poses:
+        """The people of one picture; nobody where hands are all that is looked for."""
+        if networks.body is None and networks.detector is not None:
+            timings = dict.fromkeys(("preprocess", "network", "decode"), 0.0)
+            return replace(Poses.empty(frame.size), timings=timings)
+        return self._look(frame, networks).people
 
     def _look(self, frame: Frame, networks: _Networks) -> _Look:
         """The order of the stages for one picture."""
@@ -542,6 +568,10 @@ class PoseEstimator:
         parts: dict[str, Any] = {}
         if networks.hands is not None:
             parts["hands"] = networks.hands.of_people(frame.image, people)
+            if networks.detector is not None:
+                alone = networks.hands.anywhere(frame.image, networks.detector, parts["hands"])
+                people = people.followed_by(_of_hands(alone, people))
+                parts["hands"] = np.concatenate([parts["hands"], alone])
             timings["hands"] = perf_counter() - begun
         if networks.faces is not None:
             begun = perf_counter()
@@ -632,6 +662,7 @@ class _Networks(NamedTuple):
     hands: HandFinder | None
     faces: FaceFinder | None
     feet: FootFinder | None
+    detector: HandDetector | None
 
     @property
     def cascades(self) -> list[Cascade]:
@@ -643,6 +674,19 @@ class _Networks(NamedTuple):
                 "this estimator has no body network: only `hands` and `faces` can be asked"
             )
         return self.body
+
+
+def _of_hands(hands: Floats, like: Poses) -> Poses:
+    """People of whom one hand each (N, 2, 21, 3) is all there is; their score is its mean."""
+    count, parts = len(hands), len(like.topology.parts)
+    seen = hands[..., 2].sum(axis=(1, 2)) / np.maximum((hands[..., 2] > 0).sum(axis=(1, 2)), 1)
+    return Poses(
+        np.zeros((count, parts, 3), np.float32),
+        seen.astype(np.float32),
+        np.zeros((count, parts), np.bool_),
+        like.topology,
+        like.size,
+    )
 
 
 def _name_of(picture: PictureLike | Frame) -> str | PathLike[str]:

@@ -120,6 +120,8 @@ def followed(
     rate    frames a second, where frames come without times; None takes 30
     smooth  without jitter: at once if `live`, else by a look ahead of about a second, which also
             fills gaps; see `smooth`
+
+    Who has no body has no id, and is not smoothed.
     """
     from openpose_ext.tracking.ids import Clock, Tracker
     from openpose_ext.tracking.one_euro import OneEuro
@@ -128,23 +130,29 @@ def followed(
     rate = rate or _RATE
     tracker, clock = Tracker(rate=rate), Clock(rate)
     one_euro, two_pass = OneEuro(rate=rate), TwoPass(rate=rate)
-    waiting: deque[tuple[Frame, Poses, T]] = deque()  # with what is known without a look ahead
+    # With what is known without a look ahead, and those without a body.
+    waiting: deque[tuple[Frame, Poses, Poses | None, T]] = deque()
 
     def smoothed(ready: Iterable[Poses]) -> Iterator[tuple[Frame, Poses, T]]:
         for poses in ready:
-            frame, expected, extra = waiting.popleft()
-            yield frame, poses if len(poses) else expected, extra
+            frame, expected, alone, extra = waiting.popleft()
+            yield frame, with_others(poses if len(poses) else expected, alone), extra
+
+    def with_others(people: Poses, alone: Poses | None) -> Poses:
+        return people if alone is None else people.followed_by(alone)
 
     for frame, poses, extra in found:
         clock.tick(frame.time)
-        looked = poses is not None
+        looked, alone = poses is not None, None
+        if poses is not None and poses.bodiless.any():
+            poses, alone = poses[~poses.bodiless], poses[poses.bodiless]
         poses = tracker.predict(clock.now) if poses is None else tracker(poses, clock.now)
         if not smooth:
-            yield frame, poses, extra
+            yield frame, with_others(poses, alone), extra
         elif live:
-            yield frame, one_euro(poses, clock.now), extra
+            yield frame, with_others(one_euro(poses, clock.now), alone), extra
         else:
-            waiting.append((frame, poses, extra))
+            waiting.append((frame, poses, alone, extra))
             yield from smoothed(two_pass.push(poses if looked else None, clock.now))
     yield from smoothed(two_pass.flush())
 

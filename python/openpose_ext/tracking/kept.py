@@ -15,7 +15,7 @@ class Kept:
     count  how many at most
 
     Whoever was kept before comes first, those kept for longest before others; free places go to
-    the most prominent of the rest, see `Poses.most_prominent`.
+    the most prominent of the rest, see `Poses.most_prominent`. Who has no body is kept besides.
     """
 
     def __init__(self, count: int) -> None:
@@ -31,13 +31,14 @@ class Kept:
         if poses.ids is None:
             raise ValueError("people need ids to be kept from frame to frame")
         self._frame += 1
-        ids = poses.ids.tolist()
+        bodiless = poses.bodiless  # nobody's id tells who they are
+        ids = poses.ids[~bodiless].tolist()
         before = sorted((i for i in ids if i in self._since), key=self._since.__getitem__)
         chosen = before[: self._count]
-        others = poses[np.array([i not in self._since for i in ids], np.bool_)]
+        others = poses[~bodiless & ~np.isin(poses.ids, before)]
         free = others.most_prominent(self._count - len(chosen))
         assert free.ids is not None
         chosen += free.ids.tolist()
         for one in chosen:
             self._since.setdefault(one, self._frame)
-        return poses[np.isin(poses.ids, chosen)]
+        return poses[bodiless | np.isin(poses.ids, chosen)]

@@ -192,22 +192,62 @@ class Poses:
         keypoints = np.where(filled[..., None], np.float32(0), self.keypoints)
         return replace(self, keypoints=owned(keypoints), filled=owned(self.filled & ~filled))
 
+    @property
+    def bodiless(self) -> npt.NDArray[np.bool_]:
+        """(P,): who has no part of a body, such as a hand that was found by itself."""
+        return np.asarray((self.keypoints[..., 2] <= 0).all(axis=1), np.bool_)
+
+    def followed_by(self, others: Poses) -> Poses:
+        """These people, and others of the same picture after them.
+
+        Who has no id, where others have one, gets -1; missing hands and faces are zeros. Raises
+        ValueError if the skeletons or the pictures differ.
+        """
+        if self.topology != others.topology or self.size != others.size:
+            raise ValueError(f"{self} and {others} are not of one picture and one skeleton")
+        if not len(others):
+            return self
+        joined: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), getattr(others, name)])
+            for name in ("keypoints", "scores", "filled")
+        }
+        for name, shape, dtype, nothing in (
+            ("hands", (2, 21, 3), _SINGLE, 0),
+            ("faces", (70, 3), _SINGLE, 0),
+            ("bridged", (len(self.topology.parts),), _BOOL, False),
+            ("ids", (), _WHOLE, -1),
+        ):
+            both = [(len(one), getattr(one, name)) for one in (self, others)]
+            if any(array is not None for _, array in both):
+                joined[name] = np.concatenate(
+                    [
+                        np.full((count, *shape), nothing, dtype) if array is None else array
+                        for count, array in both
+                    ]
+                )
+        return replace(self, **{name: owned(array) for name, array in joined.items()})
+
     def most_prominent(self, count: int) -> Poses:
         """The `count` people who are largest and surest, in their order.
 
         OpenPose's `--number_people_max`: by score times the root of the area that their seen parts
-        span; of equals the first.
+        span; of equals the first. Who has no body does not count, and stays.
         """
         if count < 0:
             raise ValueError(f"count must be 0 or more, not {count}")
         if count >= len(self):
             return self
+        bodiless = self.bodiless
         seen = (self.keypoints[..., 2] > FILLED_SCORE)[..., None]
         xy = self.keypoints[..., :2]
         low = np.where(seen, xy, np.inf).min(axis=1, initial=np.inf)
         high = np.where(seen, xy, -np.inf).max(axis=1, initial=-np.inf)
         rank = self.scores * np.sqrt(np.maximum(high - low, 0).prod(axis=1))
-        return self[np.sort(np.argsort(-rank, kind="stable")[:count])]
+        rank[bodiless] = -1
+        best = np.argsort(-rank, kind="stable")[: min(count, int((~bodiless).sum()))]
+        chosen = bodiless.copy()
+        chosen[best] = True
+        return self[chosen]
 
     def to_openpose(
         self, *, candidates: Mapping[str, npt.NDArray[np.float32]] | None = None
