@@ -130,4 +130,11 @@ py::array_t<T> as_array(const std::vector<T>& values, std::vector<py::ssize_t> s
     return py::array_t<T>(std::move(shape), values.data());
 }
 
+// The array, read-only.
+template <class T>
+py::array_t<T> as_fixed(py::array_t<T> array) {
+    py::detail::array_proxy(array.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+    return array;
+}
+
 }  // namespace openpose_ext::bind

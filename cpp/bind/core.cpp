@@ -91,14 +91,14 @@ Placement as_placement(const Affine& affine, const Size& size) {
             std::get<3>(affine), size.first,          size.second};
 }
 
-// (keypoints, scores, filled).
+// (keypoints, scores, filled), read-only.
 py::tuple to_python(const People& people) {
     const py::ssize_t count = people.count;
     const py::ssize_t parts = people.parts;
     py::array_t<bool> filled({count, parts});
     std::copy(people.filled.begin(), people.filled.end(), filled.mutable_data());
-    return py::make_tuple(as_array(people.keypoints, {count, parts, 3}),
-                          as_array(people.scores, {count}), filled);
+    return py::make_tuple(as_fixed(as_array(people.keypoints, {count, parts, 3})),
+                          as_fixed(as_array(people.scores, {count})), as_fixed(filled));
 }
 
 // The people that `to_python` wrote. Throws ValueError for other shapes.

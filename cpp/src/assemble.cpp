@@ -1,13 +1,18 @@
 #include "openpose_ext/assemble.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "checks.hpp"
+#include "digits.hpp"
 #include "stages.hpp"
 
 namespace openpose_ext {
@@ -39,16 +44,159 @@ void count_limbs(const Topology& topology, const std::vector<std::uint8_t>& foot
 }
 
 // The size that limbs tell, sorted; 0 if they are too few.
-float middle_of(const std::vector<float>& sizes) {
+float middle_of(std::span<const float> sizes) {
     return sizes.size() < kTelling ? 0 : sizes[sizes.size() / 2];
 }
 
-void add_person(Assembly& assembly) {
-    assembly.peak.resize(assembly.peak.size() + assembly.parts, -1);
-    assembly.score.push_back(0);
-    assembly.count.push_back(0);
-    ++assembly.people;
+// The sizes that each person's limbs tell, sorted. A person has a limb once; one that was given
+// more often does not tell more.
+class Sizes {
+public:
+    Sizes(std::vector<float>& cells, std::vector<int>& counts, std::size_t limbs)
+        : cells_(cells), counts_(counts), limbs_(limbs) {
+        cells_.clear();
+        counts_.clear();
+    }
+    void add_person() {
+        cells_.resize(cells_.size() + limbs_);
+        counts_.push_back(0);
+    }
+    [[nodiscard]] std::span<const float> of(int person) const {
+        return {cells_.data() + person * limbs_, static_cast<std::size_t>(counts_[person])};
+    }
+    void add(int person, float size) {
+        if (of(person).size() == limbs_) return;
+        float* const first = cells_.data() + person * limbs_;
+        float* at = first + counts_[person]++;
+        for (; at > first && at[-1] > size; --at) *at = at[-1];
+        *at = size;
+    }
+    void set(int person, std::span<const float> sizes) {
+        const std::size_t count = std::min(sizes.size(), limbs_);
+        std::copy_n(sizes.begin(), count, cells_.data() + person * limbs_);
+        counts_[person] = static_cast<int>(count);
+    }
+
+private:
+    std::vector<float>& cells_;  // people x limbs
+    std::vector<int>& counts_;
+    std::size_t limbs_;
+};
+
+// Best first; of equal ones the limb that comes first, then the better pair, then the first peak.
+void sort_links(AssembleScratch& scratch) {
+    using Link = AssembleScratch::Link;
+    // Ascending as floats descend, of either sign.
+    const auto key = [](const Link& link) {
+        const auto bits = std::bit_cast<std::uint32_t>(link.rank);
+        return (bits >> 31) != 0 ? bits : 0x7fffffffU - bits;
+    };
+    if (scratch.links.size() >= kFewToSort) {
+        sort_by_digits(scratch.links, scratch.sorted, scratch.places, key);
+        return;
+    }
+    std::sort(scratch.links.begin(), scratch.links.end(), [&](const Link& one, const Link& other) {
+        if (one.rank != other.rank) return one.rank > other.rank;
+        if (one.limb != other.limb) return one.limb < other.limb;
+        return one.score != other.score ? one.score > other.score : one.a < other.a;
+    });
 }
+
+// Joins links into people, one after the other.
+class Joiner {
+public:
+    Joiner(const Peaks& peaks, const Topology& topology, AssembleScratch& scratch,
+           Assembly& assembly)
+        : peaks_(peaks),
+          topology_(topology),
+          owner_(scratch.owner),
+          both_(scratch.both),
+          sizes_(scratch.sizes, scratch.told, topology.limbs.size()),
+          assembly_(assembly) {
+        owner_.assign(peaks.all.size(), -1);
+        both_.reserve(topology.limbs.size());
+    }
+
+    void join(const AssembleScratch::Link& link) {
+        const Limb& limb = topology_.limbs[link.limb];
+        const int person_a = owner_[link.a];
+        const int person_b = owner_[link.b];
+        const Peak& end_a = peaks_.all[link.a];
+        const Peak& end_b = peaks_.all[link.b];
+        const float dx = end_a.x - end_b.x;
+        const float dy = end_a.y - end_b.y;
+        const float cells = std::sqrt(dx * dx + dy * dy);
+        int person = std::max(person_a, person_b);
+        if (person < 0) {
+            if (limb.redundant) return;
+            person = add_person();
+            take(person, limb.a, link.a);
+            take(person, limb.b, link.b);
+        } else if (person_a < 0 || person_b < 0) {
+            if (cells > most_cells(limb, middle_of(sizes_.of(person)))) return;
+            const int part = person_a < 0 ? limb.a : limb.b;
+            if (assembly_.peak[person * assembly_.parts + part] >= 0) return;
+            take(person, part, person_a < 0 ? link.a : link.b);
+        } else if (person_a == person_b) {
+            if (cells > most_cells(limb, middle_of(sizes_.of(person)))) return;
+        } else {
+            const auto one = sizes_.of(person_a);
+            const auto other = sizes_.of(person_b);
+            both_.resize(one.size() + other.size());
+            std::merge(one.begin(), one.end(), other.begin(), other.end(), both_.begin());
+            if (cells > most_cells(limb, middle_of(both_))) return;
+            person = std::min(person_a, person_b);
+            if (!unite(person, std::max(person_a, person_b))) return;
+        }
+        assembly_.score[person] += link.score;
+        if (limb.length > 0) sizes_.add(person, cells / limb.length);
+    }
+
+    [[nodiscard]] std::span<const float> sizes_of(int person) const { return sizes_.of(person); }
+
+private:
+    int add_person() {
+        assembly_.peak.resize(assembly_.peak.size() + assembly_.parts, -1);
+        assembly_.score.push_back(0);
+        assembly_.count.push_back(0);
+        sizes_.add_person();
+        return assembly_.people++;
+    }
+
+    void take(int person, int part, int peak) {
+        assembly_.peak[person * assembly_.parts + part] = peak;
+        assembly_.score[person] += peaks_.all[peak].score;
+        ++assembly_.count[person];
+        owner_[peak] = person;
+    }
+
+    // Gives the one what the other has; false, and nothing happens, if they share a part.
+    bool unite(int keep, int gone) {
+        int* into = &assembly_.peak[keep * assembly_.parts];
+        int* from = &assembly_.peak[gone * assembly_.parts];
+        for (int k = 0; k < assembly_.parts; ++k) {
+            if (into[k] >= 0 && from[k] >= 0) return false;
+        }
+        for (int k = 0; k < assembly_.parts; ++k) {
+            if (from[k] < 0) continue;
+            into[k] = from[k];
+            owner_[from[k]] = keep;
+            from[k] = -1;
+        }
+        assembly_.score[keep] += assembly_.score[gone];
+        assembly_.count[keep] += assembly_.count[gone];
+        assembly_.count[gone] = 0;
+        sizes_.set(keep, both_);
+        return true;
+    }
+
+    const Peaks& peaks_;
+    const Topology& topology_;
+    std::vector<int>& owner_;
+    std::vector<float>& both_;  // sizes of two people, merged
+    Sizes sizes_;
+    Assembly& assembly_;
+};
 
 }  // namespace
 
@@ -70,93 +218,21 @@ void assemble(const Peaks& peaks, const Topology& topology,
     assembly.count.clear();
     assembly.size.clear();
 
-    auto& links = scratch.links;
-    links.clear();
-    for (int l = 0; l < static_cast<int>(topology.limbs.size()); ++l) {
-        const Limb& limb = topology.limbs[l];
-        for (const Connection& pair : connections[l]) {
-            const int a = peaks.begin[limb.a] + pair.a;
-            const int b = peaks.begin[limb.b] + pair.b;
-            const float ends = peaks.all[a].score + peaks.all[b].score;
-            links.push_back({limb.redundant, pair.score + kPeakWeight * ends, l, a, b, pair.score});
-        }
-    }
-    std::sort(links.begin(), links.end(), [](const auto& one, const auto& other) {
-        if (one.redundant != other.redundant) return other.redundant;
-        if (one.rank != other.rank) return one.rank > other.rank;
-        if (one.limb != other.limb) return one.limb < other.limb;
-        return one.a < other.a;
-    });
-
-    auto& owner = scratch.owner;
-    auto& sizes = scratch.sizes;
-    // A person has a limb once, so none of these grows, and none allocates once it is warm.
-    scratch.both.reserve(topology.limbs.size());
-    owner.assign(peaks.all.size(), -1);
-    const auto take = [&](int person, int part, int peak) {
-        assembly.peak[person * parts + part] = peak;
-        assembly.score[person] += peaks.all[peak].score;
-        ++assembly.count[person];
-        owner[peak] = person;
-    };
-    for (const auto& link : links) {
-        const Limb& limb = topology.limbs[link.limb];
-        int person_a = owner[link.a];
-        int person_b = owner[link.b];
-        const Peak& end_a = peaks.all[link.a];
-        const Peak& end_b = peaks.all[link.b];
-        const float cells = std::hypot(end_a.x - end_b.x, end_a.y - end_b.y);
-        if (person_a >= 0 && person_b >= 0 && person_a != person_b) {
-            const std::vector<float>& one = sizes[person_a];
-            const std::vector<float>& other = sizes[person_b];
-            scratch.both.resize(one.size() + other.size());
-            std::merge(one.begin(), one.end(), other.begin(), other.end(), scratch.both.begin());
-            if (cells > most_cells(limb, middle_of(scratch.both))) continue;
-        } else if (const int person = std::max(person_a, person_b); person >= 0) {
-            if (cells > most_cells(limb, middle_of(sizes[person]))) continue;
-        }
-        if (person_a < 0 && person_b < 0) {
-            if (limb.redundant) continue;
-            person_a = assembly.people;
-            add_person(assembly);
-            if (sizes.size() < static_cast<std::size_t>(assembly.people)) sizes.emplace_back();
-            sizes[person_a].clear();
-            sizes[person_a].reserve(topology.limbs.size());
-            take(person_a, limb.a, link.a);
-            take(person_a, limb.b, link.b);
-        } else if (person_b < 0) {
-            if (assembly.peak[person_a * parts + limb.b] >= 0) continue;
-            take(person_a, limb.b, link.b);
-        } else if (person_a < 0) {
-            if (assembly.peak[person_b * parts + limb.a] >= 0) continue;
-            take(person_b, limb.a, link.a);
-            person_a = person_b;
-        } else if (person_a != person_b) {
-            const int keep = std::min(person_a, person_b);
-            const int gone = std::max(person_a, person_b);
-            int* into = &assembly.peak[keep * parts];
-            int* from = &assembly.peak[gone * parts];
-            bool disjoint = true;
-            for (int k = 0; k < parts; ++k) disjoint &= into[k] < 0 || from[k] < 0;
-            if (!disjoint) continue;
-            for (int k = 0; k < parts; ++k) {
-                if (from[k] < 0) continue;
-                into[k] = from[k];
-                owner[from[k]] = keep;
-                from[k] = -1;
+    Joiner joiner(peaks, topology, scratch, assembly);
+    for (const bool redundant : {false, true}) {
+        scratch.links.clear();
+        for (int l = 0; l < static_cast<int>(topology.limbs.size()); ++l) {
+            const Limb& limb = topology.limbs[l];
+            if (limb.redundant != redundant) continue;
+            for (const Connection& pair : connections[l]) {
+                const int a = peaks.begin[limb.a] + pair.a;
+                const int b = peaks.begin[limb.b] + pair.b;
+                const float ends = peaks.all[a].score + peaks.all[b].score;
+                scratch.links.push_back({pair.score + kPeakWeight * ends, pair.score, l, a, b});
             }
-            assembly.score[keep] += assembly.score[gone];
-            assembly.count[keep] += assembly.count[gone];
-            assembly.count[gone] = 0;
-            sizes[keep].swap(scratch.both);
-            person_a = keep;
         }
-        assembly.score[person_a] += link.score;
-        if (limb.length > 0) {
-            const float size = cells / limb.length;
-            auto& told = sizes[person_a];
-            told.insert(std::upper_bound(told.begin(), told.end(), size), size);
-        }
+        sort_links(scratch);
+        for (const AssembleScratch::Link& link : scratch.links) joiner.join(link);
     }
 
     scratch.foot.assign(parts, 0);
@@ -178,7 +254,7 @@ void assemble(const Peaks& peaks, const Topology& topology,
         std::copy_n(seen, parts, &assembly.peak[kept * parts]);
         assembly.score[kept] = assembly.score[person];
         assembly.count[kept] = count;
-        assembly.size.push_back(middle_of(sizes[person]));
+        assembly.size.push_back(middle_of(joiner.sizes_of(person)));
         ++kept;
     }
     assembly.people = kept;

@@ -11,6 +11,7 @@
 
 #include "checks.hpp"
 #include "clones.hpp"
+#include "digits.hpp"
 #include "stages.hpp"
 
 namespace openpose_ext {
@@ -27,43 +28,19 @@ bool in_order(const Connection& one, const Connection& other) {
     return one.a != other.a ? one.a < other.a : one.b < other.b;
 }
 
-// Fewer are sorted by comparing; hostile maps have tens of thousands.
-constexpr std::size_t kFew = 96;
-constexpr int kDigit = 11;  // bits of a score that are sorted at once
-constexpr int kDigits = 3;
-constexpr std::uint32_t kValues = 1U << kDigit;
-
 // Sorts pairs that are ordered by a, then b: best score first, of equal ones in their old order.
-// By digits of the scores' bits, from the lowest on: positive floats are ordered as their bits.
+// Hostile maps have tens of thousands.
 void sort_by_score(AssignScratch& scratch, std::vector<Connection>& connections) {
-    const std::size_t count = connections.size();
-    if (count < kFew) {
+    if (connections.size() < kFewToSort) {
         std::sort(
             connections.begin(), connections.end(),
             [](const Connection& one, const Connection& other) { return better(one, other); });
         return;
     }
-    const auto key = [](const Connection& pair) {
+    // Positive floats are ordered as their bits.
+    sort_by_digits(connections, scratch.sorted, scratch.places, [](const Connection& pair) {
         return ~std::bit_cast<std::uint32_t>(pair.score);
-    };
-    scratch.places.assign(kDigits * kValues, 0);
-    std::uint32_t* places = scratch.places.data();
-    for (const Connection& pair : connections) {
-        for (int d = 0; d < kDigits; ++d) {
-            ++places[d * kValues + (key(pair) >> (d * kDigit)) % kValues];
-        }
-    }
-    scratch.sorted.resize(count);
-    std::vector<Connection>* from = &connections;
-    std::vector<Connection>* to = &scratch.sorted;
-    for (int d = 0; d < kDigits; ++d, places += kValues) {
-        const int shift = d * kDigit;
-        if (places[(key(connections[0]) >> shift) % kValues] == count) continue;
-        std::exclusive_scan(places, places + kValues, places, 0U);
-        for (const Connection& pair : *from) (*to)[places[(key(pair) >> shift) % kValues]++] = pair;
-        std::swap(from, to);
-    }
-    if (from != &connections) connections.assign(from->begin(), from->end());
+    });
 }
 
 int root(std::vector<int>& parent, int node) {

@@ -145,7 +145,7 @@ struct Decoder::State {
         unchecked::assemble(peaks, topology, connections, options, memory.assemble, assembly);
         score_people(peaks, topology, assembly);
         if (options.fill) {
-            unchecked::fill(heat, paf, peaks, topology, assembly, filled);
+            unchecked::fill(heat, paf, peaks, topology, assembly, memory.fill, filled);
         } else {
             filled.at.assign(static_cast<std::size_t>(assembly.people) * topology.parts, Peak{});
         }

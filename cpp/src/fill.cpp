@@ -7,6 +7,7 @@
 #include <string>
 
 #include "checks.hpp"
+#include "distance.hpp"
 #include "stages.hpp"
 
 namespace openpose_ext {
@@ -67,9 +68,7 @@ Spot follow(const Maps<T>& heat, const Maps<T>& paf, const Limb& limb, const Pea
         const int column = std::min(static_cast<int>(x + 0.5f), heat.width - 1);
         const float field_x = sign * confidence(paf.at(limb.paf_x, row, column));
         const float field_y = sign * confidence(paf.at(limb.paf_y, row, column));
-        // As hypot, which many C libraries are slow at: the squares fit into a double.
-        const float length = confidence(
-            static_cast<float>(std::sqrt(double{field_x} * field_x + double{field_y} * field_y)));
+        const float length = confidence(distance(field_x, field_y));
         if (length > kLeastField) {
             step_x = field_x / length;
             step_y = field_y / length;
@@ -96,7 +95,8 @@ template <class T>
 class Filler {
 public:
     Filler(const Maps<T>& heat, const Maps<T>& paf, const Peaks& peaks, const Topology& topology,
-           const std::vector<char>& taken, const int* seen, float size, Peak* filled)
+           const std::vector<char>& taken, const int* seen, float size, FillScratch& scratch,
+           Peak* filled)
         : heat_(heat),
           paf_(paf),
           peaks_(peaks),
@@ -104,7 +104,12 @@ public:
           taken_(taken),
           seen_(seen),
           size_(size),
-          filled_(filled) {}
+          filled_(filled),
+          since_(scratch.since),
+          tried_(scratch.tried) {
+        since_.assign(topology.parts, 0);
+        tried_.assign(topology.parts, -1);
+    }
 
     // True if something was filled.
     bool fill_round() {
@@ -112,7 +117,10 @@ public:
         for (int part = 0; part < topology_.parts; ++part) {
             if (known(part) != nullptr) continue;
             filled_[part] = best_candidate(part);
-            any |= filled_[part].score > 0;
+            tried_[part] = fillings_;
+            if (!(filled_[part].score > 0)) continue;
+            since_[part] = ++fillings_;
+            any = true;
         }
         return any;
     }
@@ -140,13 +148,14 @@ private:
         float best_value = 0;
         for (const Limb& limb : topology_.limbs) {
             if ((limb.a != part && limb.b != part) || !limb.has_field()) continue;
-            const Peak* from = known(limb.a == part ? limb.b : limb.a);
-            if (from == nullptr) continue;
+            const int other = limb.a == part ? limb.b : limb.a;
+            const Peak* from = known(other);
+            // The way from a part that was known when this one was last tried leads nowhere.
+            if (from == nullptr || since_[other] <= tried_[part]) continue;
             const Spot spot = follow(heat_, paf_, limb, *from, part);
             if (!(spot.heat > kLeastHeat)) continue;
             const Peak there = unchecked::refine(heat_, part, spot.y, spot.x);
-            if (std::hypot(there.x - from->x, there.y - from->y) > most_cells(limb, size_))
-                continue;
+            if (distance(there.x - from->x, there.y - from->y) > most_cells(limb, size_)) continue;
             const Integral field =
                 limb.a == part ? unchecked::integrate(paf_, limb, there, *from, kLeastSample)
                                : unchecked::integrate(paf_, limb, *from, there, kLeastSample);
@@ -168,6 +177,9 @@ private:
     const int* seen_;
     float size_;
     Peak* filled_;
+    int fillings_ = 0;         // so far
+    std::vector<int>& since_;  // parts: the filling that made it known, 0 for seen ones
+    std::vector<int>& tried_;  // parts: fillings there were when it was tried
 };
 
 }  // namespace
@@ -176,7 +188,7 @@ namespace unchecked {
 
 template <class T>
 void fill(const Maps<T>& heat, const Maps<T>& paf, const Peaks& peaks, const Topology& topology,
-          const Assembly& assembly, Filled& filled) {
+          const Assembly& assembly, FillScratch& scratch, Filled& filled) {
     const int parts = topology.parts;
     filled.at.assign(static_cast<std::size_t>(assembly.people) * parts, Peak{});
     filled.taken.assign(peaks.all.size(), 0);
@@ -185,16 +197,16 @@ void fill(const Maps<T>& heat, const Maps<T>& paf, const Peaks& peaks, const Top
     }
     for (int person = 0; person < assembly.people; ++person) {
         Filler<T> filler(heat, paf, peaks, topology, filled.taken, &assembly.peak[person * parts],
-                         assembly.size[person], &filled.at[person * parts]);
+                         assembly.size[person], scratch, &filled.at[person * parts]);
         // A chain of missing parts is filled from its root on, a part or more a round.
         for (int round = 0; round < parts && filler.fill_round(); ++round) {
         }
     }
 }
 template void fill(const Maps<float>&, const Maps<float>&, const Peaks&, const Topology&,
-                   const Assembly&, Filled&);
+                   const Assembly&, FillScratch&, Filled&);
 template void fill(const Maps<float16>&, const Maps<float16>&, const Peaks&, const Topology&,
-                   const Assembly&, Filled&);
+                   const Assembly&, FillScratch&, Filled&);
 
 }  // namespace unchecked
 
@@ -211,12 +223,13 @@ void fill(const MapView& heat, const MapView& paf, const Peaks& peaks, const Top
     }
     peaks.check(topology.parts, heat.height(), heat.width());
     assembly.check(static_cast<int>(peaks.all.size()), topology.parts);
+    Workspace::Memory& memory = workspace.memory();
     const auto run = [&](const MapView& h, const MapView& p) {
         h.visit([&]<class T>(const Maps<T>& heats) {
-            unchecked::fill(heats, p.template as<T>(), peaks, topology, assembly, filled);
+            unchecked::fill(heats, p.template as<T>(), peaks, topology, assembly, memory.fill,
+                            filled);
         });
     };
-    Workspace::Memory& memory = workspace.memory();
     if (heat.is_half() == paf.is_half()) {
         run(heat, paf);
     } else if (heat.is_half()) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "checks.hpp"
 #include "clones.hpp"
@@ -22,6 +23,17 @@ static_assert(kBatch % kLanes == 0);
 // those at the nearest cells, so half as many rank pairs as well.
 constexpr int kFineSamples = kSamples / 2;
 constexpr float kFineStep = static_cast<float>(kSamples - 1) / kFineSamples;  // in sample steps
+
+// Samples at the nearest cells, in the order in which they are taken: most pairs that pass the test
+// halfway fail the first ones, away from the middle, and never need the last.
+constexpr int kFirstSamples = 6;
+constexpr int kLastSamples = kSamples - kFirstSamples;
+constexpr float kFirst[kFirstSamples] = {0, 2, 3, 6, 7, 9};
+constexpr float kLast[kLastSamples] = {1, 4, 5, 8};
+
+constexpr int kTests = 2048;  // pairs tested halfway at once; their results stay in the cache
+
+constexpr float kLargest = std::numeric_limits<float>::max();  // beyond it, nothing is a number
 
 // Counts of pairs are rounded up to whole vectors: what lies behind the last pair of a batch is
 // some older pair, or zeros, and its sums are never read.
@@ -52,49 +64,67 @@ inline std::int32_t nearest_cell(float x, float y, std::int32_t stride, std::int
     return std::min(row, last_row) * stride + std::min(column, last_column);
 }
 
-// Finds the b whose field halfway from a exceeds the threshold: their numbers, ascending, to
-// `found`; returns how many. Most pairs of a crowd belong to different people and fail. `count` is
-// a multiple of kLanes, bx and by have as many; `passes` is scratch.
+// Peaks of one part as arrays; `count` of them, padded to whole vectors.
+struct Ends {
+    const float* x;
+    const float* y;
+    int count;
+};
+
+// Finds the pairs of an a in [first, last) and a b whose field halfway exceeds the threshold: to
+// `found`, ascending, (a - first) * padded(b.count) + b; returns how many. Most pairs of a crowd
+// belong to different people and fail. `passes` is scratch; both have a cell more than there are
+// pairs, b's padding included, and some of the pairs found may be of it.
+//
+// All fields are read before the first result is looked at: to wait for one, and to guess wrongly
+// what it will be, costs more than many reads.
 template <class T>
-OPENPOSE_EXT_BODY int test_middle_body(const Field<T>& field, float ax, float ay, const float* bx,
-                                       const float* by, int count, float threshold,
-                                       std::int32_t* passes, std::int32_t* found) {
+OPENPOSE_EXT_BODY int test_middles_body(const Field<T>& field, const Ends& a, int first, int last,
+                                        const Ends& b, float threshold, std::int32_t* passes,
+                                        std::int32_t* found) {
     const T* fx = field.x;
     const T* fy = field.y;
+    const float* bx = b.x;
+    const float* by = b.y;
     const std::int32_t stride = field.stride;
     const std::int32_t last_column = field.last_column;
     const std::int32_t last_row = field.last_row;
-    for (int i = 0; i < count; ++i) {
-        const float dx = bx[i] - ax;
-        const float dy = by[i] - ay;
-        const std::int32_t middle =
-            nearest_cell(ax + 0.5f * dx, ay + 0.5f * dy, stride, last_column, last_row);
-        const float least = threshold * std::sqrt(dx * dx + dy * dy);
-        passes[i] = static_cast<std::int32_t>(
-            to_float(fx[middle]) * dx + to_float(fy[middle]) * dy > least);
+    const int columns = padded(b.count);
+    for (int i = first; i < last; ++i) {
+        const float ax = a.x[i];
+        const float ay = a.y[i];
+        std::int32_t* row = passes + (i - first) * columns;
+        for (int j = 0; j < columns; ++j) {
+            const float dx = bx[j] - ax;
+            const float dy = by[j] - ay;
+            const std::int32_t middle =
+                nearest_cell(ax + 0.5f * dx, ay + 0.5f * dy, stride, last_column, last_row);
+            const float least = threshold * std::sqrt(dx * dx + dy * dy);
+            row[j] = static_cast<std::int32_t>(
+                to_float(fx[middle]) * dx + to_float(fy[middle]) * dy > least);
+        }
     }
+    const int count = (last - first) * columns;
     int n = 0;
-    for (int first = 0; first < count; first += kLanes) {
+    for (int start = 0; start < count; start += kLanes) {
         std::uint64_t any[kLanes / 2];
-        std::memcpy(any, passes + first, sizeof any);
+        std::memcpy(any, passes + start, sizeof any);
         if ((any[0] | any[1] | any[2] | any[3]) == 0) continue;
-        for (int i = first; i < first + kLanes; ++i) {
+        for (int i = start; i < start + kLanes; ++i) {
             found[n] = i;
             n += passes[i];
         }
     }
     return n;
 }
-OPENPOSE_EXT_CLONES(int, test_middle,
-                    (const Field<float>& field, float ax, float ay, const float* bx,
-                     const float* by, int count, float threshold, std::int32_t* passes,
-                     std::int32_t* found),
-                    (field, ax, ay, bx, by, count, threshold, passes, found))
-OPENPOSE_EXT_CLONES(int, test_middle,
-                    (const Field<float16>& field, float ax, float ay, const float* bx,
-                     const float* by, int count, float threshold, std::int32_t* passes,
-                     std::int32_t* found),
-                    (field, ax, ay, bx, by, count, threshold, passes, found))
+OPENPOSE_EXT_CLONES(int, test_middles,
+                    (const Field<float>& field, const Ends& a, int first, int last, const Ends& b,
+                     float threshold, std::int32_t* passes, std::int32_t* found),
+                    (field, a, first, last, b, threshold, passes, found))
+OPENPOSE_EXT_CLONES(int, test_middles,
+                    (const Field<float16>& field, const Ends& a, int first, int last, const Ends& b,
+                     float threshold, std::int32_t* passes, std::int32_t* found),
+                    (field, a, first, last, b, threshold, passes, found))
 
 // The field at a cell along a unit vector. Fields are of unit vectors at most; a larger value is no
 // better evidence.
@@ -107,11 +137,10 @@ inline float dot(const T* fx, const T* fy, std::int32_t cell, float unit_x, floa
 // Loops below run over the pairs of a batch inside one over the samples: pairs are many, samples
 // few, and all pairs take the same steps.
 
-// Adds, for every pair, the samples at the nearest cells and the number of those above the
-// threshold.
+// Adds, for every pair, how many of those samples at the nearest cells exceed the threshold.
 template <class T>
-OPENPOSE_EXT_BODY void sample_nearest_body(const Field<T>& field, float threshold,
-                                           PairBatch& pairs) {
+OPENPOSE_EXT_BODY void count_support_body(const Field<T>& field, float threshold,
+                                          const float* samples, int number, PairBatch& pairs) {
     const T* fx = field.x;
     const T* fy = field.y;
     const std::int32_t stride = field.stride;
@@ -119,32 +148,30 @@ OPENPOSE_EXT_BODY void sample_nearest_body(const Field<T>& field, float threshol
     const std::int32_t last_row = field.last_row;
     const int count = padded(pairs.count);
     // Of this function alone, so that the compiler sees that no store changes the field.
-    std::array<float, kBatch> sum;
     std::array<std::int32_t, kBatch> above;
-    for (int i = 0; i < count; ++i) {
-        sum[i] = 0;
-        above[i] = 0;
-    }
-    for (int t = 0; t < kSamples; ++t) {
-        const auto along = static_cast<float>(t);
+    std::copy_n(pairs.above.begin(), count, above.begin());
+    for (int s = 0; s < number; ++s) {
+        const float along = samples[s];
         for (int i = 0; i < count; ++i) {
             const std::int32_t cell =
                 nearest_cell(pairs.x[i] + along * pairs.step_x[i],
                              pairs.y[i] + along * pairs.step_y[i], stride, last_column, last_row);
-            const float sample = dot(fx, fy, cell, pairs.unit_x[i], pairs.unit_y[i]);
-            sum[i] += sample;
-            above[i] += static_cast<std::int32_t>(sample > threshold);
+            const float sample =
+                to_float(fx[cell]) * pairs.unit_x[i] + to_float(fy[cell]) * pairs.unit_y[i];
+            above[i] += static_cast<std::int32_t>(sample > threshold) &
+                        static_cast<std::int32_t>(sample <= kLargest);
         }
     }
-    std::copy_n(sum.begin(), count, pairs.sum.begin());
     std::copy_n(above.begin(), count, pairs.above.begin());
 }
-OPENPOSE_EXT_CLONES(void, sample_nearest,
-                    (const Field<float>& field, float threshold, PairBatch& pairs),
-                    (field, threshold, pairs))
-OPENPOSE_EXT_CLONES(void, sample_nearest,
-                    (const Field<float16>& field, float threshold, PairBatch& pairs),
-                    (field, threshold, pairs))
+OPENPOSE_EXT_CLONES(void, count_support,
+                    (const Field<float>& field, float threshold, const float* samples, int number,
+                     PairBatch& pairs),
+                    (field, threshold, samples, number, pairs))
+OPENPOSE_EXT_CLONES(void, count_support,
+                    (const Field<float16>& field, float threshold, const float* samples, int number,
+                     PairBatch& pairs),
+                    (field, threshold, samples, number, pairs))
 
 // Sets, for every pair, the sum of the samples taken between the four cells around each.
 template <class T>
@@ -203,27 +230,34 @@ void set_lines_body(PairBatch& pairs) {
         pairs.unit_x[i] = dx * inverse;
         pairs.unit_y[i] = dy * inverse;
         pairs.length[i] = length;
+        pairs.above[i] = 0;
     }
 }
 OPENPOSE_EXT_CLONES(void, set_lines, (PairBatch & pairs), (pairs))
 
-// Keeps the pairs with at least `needed` samples above the threshold, in their order.
+// Keeps the pairs with at least `needed` samples above the threshold so far, in their order.
 void keep_supported(int needed, PairBatch& pairs) {
-    int kept = 0;
+    std::array<std::int32_t, kBatch + 1> kept;
+    int count = 0;
     for (int i = 0; i < pairs.count; ++i) {
-        if (pairs.above[i] < needed) continue;
-        pairs.a[kept] = pairs.a[i];
-        pairs.b[kept] = pairs.b[i];
-        pairs.x[kept] = pairs.x[i];
-        pairs.y[kept] = pairs.y[i];
-        pairs.step_x[kept] = pairs.step_x[i];
-        pairs.step_y[kept] = pairs.step_y[i];
-        pairs.unit_x[kept] = pairs.unit_x[i];
-        pairs.unit_y[kept] = pairs.unit_y[i];
-        pairs.length[kept] = pairs.length[i];
-        ++kept;
+        kept[count] = i;
+        count += static_cast<int>(pairs.above[i] >= needed);
     }
-    pairs.count = kept;
+    if (count == pairs.count) return;
+    pairs.count = count;
+    const auto move = [&](auto& values) {
+        for (int i = 0; i < count; ++i) values[i] = values[kept[i]];
+    };
+    move(pairs.a);
+    move(pairs.b);
+    move(pairs.x);
+    move(pairs.y);
+    move(pairs.step_x);
+    move(pairs.step_y);
+    move(pairs.unit_x);
+    move(pairs.unit_y);
+    move(pairs.length);
+    move(pairs.above);
 }
 
 // Tries the pairs of a batch, appends the good ones and empties it.
@@ -231,7 +265,9 @@ template <class T>
 void try_pairs(const Field<T>& field, float threshold, int needed, PairBatch& pairs,
                std::vector<Connection>& connections) {
     set_lines(pairs);
-    sample_nearest(field, threshold, pairs);
+    count_support(field, threshold, kFirst, kFirstSamples, pairs);
+    keep_supported(needed - kLastSamples, pairs);
+    count_support(field, threshold, kLast, kLastSamples, pairs);
     keep_supported(needed, pairs);
     sample_between(field, pairs);
     const float half_height = 0.5f * static_cast<float>(field.last_row + 1);
@@ -241,6 +277,17 @@ void try_pairs(const Field<T>& field, float threshold, int needed, PairBatch& pa
         if (score > 0) connections.push_back({pairs.a[i], pairs.b[i], score});
     }
     pairs.count = 0;
+}
+
+// Peaks as arrays in `x` and `y`.
+Ends set_ends(const Peak* peaks, int count, std::vector<float>& x, std::vector<float>& y) {
+    x.assign(padded(count), 0.0f);
+    y.assign(padded(count), 0.0f);
+    for (int i = 0; i < count; ++i) {
+        x[i] = peaks[i].x;
+        y[i] = peaks[i].y;
+    }
+    return {x.data(), y.data(), count};
 }
 
 }  // namespace
@@ -289,31 +336,31 @@ void score_limb(const Maps<T>& paf, const Limb& limb, const Peaks& peaks,
     const int needed =
         std::min(static_cast<int>(std::floor(options.min_paf_share * kSamples)) + 1, kSamples);
 
-    const int padded_b = padded(count_b);
-    scratch.x.assign(padded_b, 0.0f);
-    scratch.y.assign(padded_b, 0.0f);
-    scratch.passes.resize(padded_b);
-    scratch.found.resize(padded_b + 1);
-    for (int j = 0; j < count_b; ++j) {
-        scratch.x[j] = b[j].x;
-        scratch.y[j] = b[j].y;
-    }
+    const Ends ends_a = set_ends(a, count_a, scratch.a_x, scratch.a_y);
+    const Ends ends_b = set_ends(b, count_b, scratch.b_x, scratch.b_y);
+    const int columns = padded(count_b);
+    const int rows = std::min(count_a, std::max(kTests / columns, 1));
+    scratch.passes.resize(rows * columns + 1);
+    scratch.found.resize(rows * columns + 1);
     PairBatch& pairs = scratch.pairs;
     pairs.count = 0;
-    for (int i = 0; i < count_a; ++i) {
-        int found = test_middle(field, a[i].x, a[i].y, scratch.x.data(), scratch.y.data(), padded_b,
-                                threshold, scratch.passes.data(), scratch.found.data());
-        // The padding lies behind the last b.
-        while (found > 0 && scratch.found[found - 1] >= count_b) --found;
+    for (int first = 0; first < count_a; first += rows) {
+        const int last = std::min(first + rows, count_a);
+        const int found = test_middles(field, ends_a, first, last, ends_b, threshold,
+                                       scratch.passes.data(), scratch.found.data());
+        int i = first;
+        int begin = 0;  // of the pairs of i
         for (int k = 0; k < found; ++k) {
-            const int j = scratch.found[k];
+            for (; scratch.found[k] >= begin + columns; ++i) begin += columns;
+            const int j = scratch.found[k] - begin;
+            if (j >= count_b) continue;
             const int at = pairs.count++;
             pairs.a[at] = i;
             pairs.b[at] = j;
             pairs.x[at] = a[i].x;
             pairs.y[at] = a[i].y;
-            pairs.end_x[at] = scratch.x[j];
-            pairs.end_y[at] = scratch.y[j];
+            pairs.end_x[at] = b[j].x;
+            pairs.end_y[at] = b[j].y;
             if (pairs.count == kBatch) try_pairs(field, threshold, needed, pairs, connections);
         }
     }

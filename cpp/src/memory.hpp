@@ -11,8 +11,8 @@
 namespace openpose_ext {
 
 struct PeakScratch {
-    std::vector<std::int32_t> columns;
-    std::vector<float> rows;    // three rows of half-precision maps, as float32
+    std::vector<std::int32_t> active, found;  // blocks and cells of a map to look at
+    std::vector<float> rows;                  // of a map that is not packed float32
     std::vector<float> scores;  // of the peaks of one part, to find the weakest to keep
 };
 
@@ -25,7 +25,7 @@ struct PairBatch {
 };
 
 struct LimbScratch {
-    std::vector<float> x, y;
+    std::vector<float> a_x, a_y, b_x, b_y;
     std::vector<std::int32_t> passes, found;
     PairBatch pairs;
 };
@@ -49,24 +49,30 @@ struct ConnectScratch {
 
 struct AssembleScratch {
     struct Link {
-        bool redundant;
-        float rank;
+        float rank, score;
         int limb, a, b;
-        float score;
     };
-    std::vector<Link> links;
+    std::vector<Link> links, sorted;
+    std::vector<std::uint32_t> places;
     std::vector<int> owner;
     std::vector<std::uint8_t> foot;
     std::vector<int> limbs;
-    std::vector<std::vector<float>> sizes;  // that each person's limbs give, sorted
-    std::vector<float> both;
+    std::vector<float> sizes;  // people x limbs: those that each person's limbs tell, sorted
+    std::vector<int> told;     // how many
+    std::vector<float> both;   // of two people
+};
+
+struct FillScratch {
+    std::vector<int> since, tried;  // of one person's parts
 };
 
 struct DoublesScratch {
     struct Box {
         float left, right, top, bottom;
+        float reach;  // how far from it a part may lie that is near one of the person's
     };
-    std::vector<Box> box;  // of each person's parts
+    std::vector<float> left, right, top, bottom, reach;  // of the people who are kept
+    std::vector<std::uint8_t> close;
     std::vector<float> stature;
     std::vector<float> told;  // statures that one person's limbs tell
     std::vector<int> kept;
@@ -76,6 +82,7 @@ struct Workspace::Memory {
     PeakScratch peaks;
     ConnectScratch connect;
     AssembleScratch assemble;
+    FillScratch fill;
     DoublesScratch doubles;
     std::vector<int> order;        // of the people, by score
     std::vector<float> heat, paf;  // maps that had to be packed

@@ -1,9 +1,11 @@
 #include "openpose_ext/peaks.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -19,60 +21,91 @@ namespace {
 
 // Cells tested at once. Compilers unroll shorter loops instead of vectorising them.
 constexpr int kBlock = 64;
-constexpr int kPart = 32;  // of a block with something in it, looked at more closely at once
-constexpr int kGroup = 8;  // cells of a part that are skipped at once if nothing stands out
+constexpr int kGroup = 8;  // cells of a block that are skipped at once if nothing stands out
 
-inline bool exceeds(float neighbour, float value) {
-    return neighbour > value && neighbour <= std::numeric_limits<float>::max();
+// Positive floats are ordered as their bits, and compilers take the largest of integers faster.
+inline std::int32_t bits_of(float value) { return std::bit_cast<std::int32_t>(value); }
+
+// Whether a cell is above the threshold, in bits, and none of its four side neighbours, none of
+// which may be infinite or no number, exceeds it.
+inline int stands_out(const float* cell, int width, std::int32_t threshold) {
+    const std::int32_t value = bits_of(*cell);
+    const std::int32_t beside = std::max(bits_of(cell[-1]), bits_of(cell[1]));
+    const std::int32_t across = std::max(bits_of(cell[-width]), bits_of(cell[width]));
+    return static_cast<int>(value > threshold) &
+           static_cast<int>(value >= std::max(beside, across));
 }
 
-// Whether a cell is above the threshold and none of its four side neighbours exceeds it.
-inline bool stands_out(const float* cell, int up, int down, float threshold) {
-    const float value = *cell;
-    return static_cast<int>(value > threshold) & static_cast<int>(!exceeds(cell[-1], value)) &
-           static_cast<int>(!exceeds(cell[1], value)) &
-           static_cast<int>(!exceeds(cell[up], value)) &
-           static_cast<int>(!exceeds(cell[down], value));
-}
-
-// Positions in [begin, end) of the cells that stand out, ascending; returns their number. Few
-// blocks of a map have a cell above the threshold, so the neighbours of most cells are never read.
+// Where in a map of `total` cells, rows of `width`, there may be peaks: positions of cells that
+// stand out, or that are above the threshold and at the map's edge or not to be told from there,
+// ascending; returns their number. `active` has a cell a block, `found` one more than the map.
+//
+// One pass over the map finds the few blocks with a cell above the threshold; the others'
+// neighbours are never read.
 OPENPOSE_EXT_BODY
-int scan_body(const float* cells, int begin, int end, int up, int down, float threshold,
+int scan_body(const float* cells, int total, int width, float threshold, std::int32_t* active,
               std::int32_t* found) {
+    const std::int32_t least = bits_of(threshold);
+    const auto above = [threshold](float cell) { return static_cast<int>(cell > threshold); };
     int count = 0;
-    int start = begin;
-    for (; end - start >= kBlock; start += kBlock) {
-        const float* block = cells + start;
-        int above = 0;
-        for (int i = 0; i < kBlock; ++i) above |= static_cast<int>(block[i] > threshold);
-        if (above == 0) continue;
-        for (int first = 0; first < kBlock; first += kPart) {
-            std::uint8_t out[kPart];
-            for (int i = 0; i < kPart; ++i) {
-                out[i] = stands_out(block + first + i, up, down, threshold);
+    if (total < kBlock) {
+        for (int i = 0; i < total; ++i) {
+            found[count] = i;
+            count += above(cells[i]);
+        }
+        return count;
+    }
+    int blocks = 0;
+    std::int32_t highest = 0;
+    for (int next = 0; next < total; next += kBlock) {
+        // The last block overlaps the one before.
+        const float* block = cells + std::min(next, total - kBlock);
+        std::int32_t of_block = 0;
+        for (int i = 0; i < kBlock; ++i) of_block = std::max(of_block, bits_of(block[i]));
+        active[blocks] = next;
+        blocks += static_cast<int>(of_block > least);
+        highest = std::max(highest, of_block);
+    }
+    const bool finite = highest <= bits_of(std::numeric_limits<float>::max());
+    int row = width;  // the first cell of a row
+    for (int b = 0; b < blocks; ++b) {
+        const int next = active[b];
+        const int start = std::min(next, total - kBlock);
+        if (!finite || start <= width || start + kBlock >= total - width) {
+            for (int i = next; i < start + kBlock; ++i) {
+                found[count] = i;
+                count += above(cells[i]);
             }
-            for (int group = 0; group < kPart; group += kGroup) {
-                std::uint64_t any = 0;
-                std::memcpy(&any, out + group, kGroup);
-                if (any == 0) continue;
-                for (int i = group; i < group + kGroup; ++i) {
-                    found[count] = start + first + i;
-                    count += out[i];
-                }
+            continue;
+        }
+        std::uint8_t out[kBlock];
+        for (int i = 0; i < kBlock; ++i) {
+            out[i] = static_cast<std::uint8_t>(stands_out(cells + start + i, width, least));
+        }
+        // What lies beside the first and the last cell of a row in memory is no neighbour.
+        while (row < start) row += width;
+        for (; row <= start + kBlock; row += width) {
+            if (row > start)
+                out[row - 1 - start] = static_cast<std::uint8_t>(above(cells[row - 1]));
+            if (row == start + kBlock) break;  // which is looked at with the next block
+            out[row - start] = static_cast<std::uint8_t>(above(cells[row]));
+        }
+        for (int group = 0; group < kBlock; group += kGroup) {
+            std::uint64_t any = 0;
+            std::memcpy(&any, out + group, kGroup);
+            if (any == 0) continue;
+            for (int i = group; i < group + kGroup; ++i) {
+                found[count] = start + i;
+                count += out[i];
             }
         }
-    }
-    for (; start < end; ++start) {
-        found[count] = start;
-        count += static_cast<int>(cells[start] > threshold);
     }
     return count;
 }
 OPENPOSE_EXT_CLONES(int, scan,
-                    (const float* cells, int begin, int end, int up, int down, float threshold,
-                     std::int32_t* found),
-                    (cells, begin, end, up, down, threshold, found))
+                    (const float* cells, int total, int width, float threshold,
+                     std::int32_t* active, std::int32_t* found),
+                    (cells, total, width, threshold, active, found))
 
 OPENPOSE_EXT_BODY
 void widen_body(const float16* cells, int count, float* out) {
@@ -96,26 +129,43 @@ struct Neighbourhood {
     }
 };
 
-// Vertex of the parabola through (-1, a), (0, b), (1, c), b the largest; in [-0.5, 0.5]. Heat maps
-// are close to gaussians, whose logarithms are parabolas; where a neighbour is not positive the
-// values themselves are taken.
-float vertex(float a, float b, float c, float log_b) {
-    if (a > 0 && c > 0) {
-        a = std::log(a);
-        b = log_b;
-        c = std::log(c);
-    }
+// Natural logarithm of a positive, normal number, to 1.2e-7 of it or 5e-8: a peak needs five,
+// and these are the same on every machine. v = 2^e m with m around 1, and the series of
+// log m = 2 atanh((m - 1) / (m + 1)).
+inline float logarithm(float v) {
+    constexpr std::int32_t kRoot = 0x3f3504f3;  // the bits of sqrt(1/2), the least m
+    const std::int32_t above = std::bit_cast<std::int32_t>(v) - kRoot;
+    const std::int32_t mantissa = (above & 0x7fffff) + kRoot;
+    const auto e = static_cast<float>(above >> 23);
+    const float m = std::bit_cast<float>(mantissa);
+    const float s = (m - 1) / (m + 1);
+    const float z = s * s;
+    const float series = z * (1.0f / 3 + z * (1.0f / 5 + z * (1.0f / 7 + z * (1.0f / 9))));
+    return e * 0.693147181f + 2 * (s + s * series);
+}
+
+// Vertex of the parabola through (-1, a), (0, b), (1, c), b the largest; in [-0.5, 0.5].
+float vertex(float a, float b, float c) {
     const float bend = a + c - 2 * b;
     // Huge values overflow: an infinite bend has no vertex to divide by.
     if (!(bend < 0) || std::isinf(bend)) return 0;
     return std::clamp(0.5f * (a - c) / bend, -0.5f, 0.5f);
 }
 
+// Heat maps are close to gaussians, whose logarithms are parabolas; where a neighbour is not
+// positive the values themselves are taken.
 Peak locate(const Neighbourhood& n, int y, int x) {
-    const float log = n.v[1][1] > 0 ? std::log(n.v[1][1]) : 0.0f;
-    const float dx = vertex(n.v[1][0], n.v[1][1], n.v[1][2], log);
-    const float dy = vertex(n.v[0][1], n.v[1][1], n.v[2][1], log);
-    return {static_cast<float>(x) + dx, static_cast<float>(y) + dy, std::min(n.v[1][1], 1.0f)};
+    const float c = n.v[1][1];
+    const float values[] = {c, n.v[1][0], n.v[1][2], n.v[0][1], n.v[2][1], c, c, c};
+    float logs[std::size(values)];
+    for (std::size_t i = 0; i < std::size(values); ++i) logs[i] = logarithm(values[i]);
+    const bool log_x = c > 0 && values[1] > 0 && values[2] > 0;
+    const bool log_y = c > 0 && values[3] > 0 && values[4] > 0;
+    const float* of_x = log_x ? logs : values;
+    const float* of_y = log_y ? logs : values;
+    const float dx = vertex(of_x[1], of_x[0], of_x[2]);
+    const float dy = vertex(of_y[3], of_y[0], of_y[4]);
+    return {static_cast<float>(x) + dx, static_cast<float>(y) + dy, std::min(c, 1.0f)};
 }
 
 // Of equal neighbours the first in raster order is the peak.
@@ -125,23 +175,22 @@ bool is_peak(const Neighbourhood& n) {
            c >= n.v[2][0] && c >= n.v[2][1] && c >= n.v[2][2];
 }
 
-// One map as float32 rows; half-precision ones are widened a map at a time.
-struct Plane {
-    const float* cells;
-    int stride;
-};
-
-Plane plane_of(const Maps<float>& heat, int part, PeakScratch&) {
-    return {heat.row(part, 0), static_cast<int>(heat.row_stride)};
+// One map as packed float32 cells: where they are, or in `rows`.
+const float* packed(const Maps<float>& heat, int part, std::vector<float>& rows) {
+    if (heat.row_stride == heat.width) return heat.row(part, 0);
+    rows.resize(static_cast<std::size_t>(heat.height) * heat.width);
+    for (int y = 0; y < heat.height; ++y) {
+        std::copy_n(heat.row(part, y), heat.width, rows.begin() + std::ptrdiff_t{y} * heat.width);
+    }
+    return rows.data();
 }
 
-Plane plane_of(const Maps<float16>& heat, int part, PeakScratch& scratch) {
-    scratch.rows.resize(static_cast<std::size_t>(heat.height) * heat.width);
+const float* packed(const Maps<float16>& heat, int part, std::vector<float>& rows) {
+    rows.resize(static_cast<std::size_t>(heat.height) * heat.width);
     for (int y = 0; y < heat.height; ++y) {
-        widen(heat.row(part, y), heat.width,
-              &scratch.rows[static_cast<std::size_t>(y) * heat.width]);
+        widen(heat.row(part, y), heat.width, &rows[static_cast<std::size_t>(y) * heat.width]);
     }
-    return {scratch.rows.data(), heat.width};
+    return rows.data();
 }
 
 }  // namespace
@@ -163,41 +212,21 @@ void find_peaks(const Maps<T>& heat, int parts, const DecodeOptions& options, Pe
     const int width = heat.width;
     peaks.all.clear();
     peaks.begin.assign(1, 0);
+    const int total = height * width;
     // One more than there can be: `scan` writes before it counts.
-    scratch.columns.resize(static_cast<std::size_t>(height) * width + 1);
-    std::int32_t* found = scratch.columns.data();
+    scratch.found.resize(static_cast<std::size_t>(total) + 1);
+    scratch.active.resize(static_cast<std::size_t>(total) / kBlock + 2);
     for (int part = 0; part < parts; ++part) {
-        const Plane plane = plane_of(heat, part, scratch);
-        const Maps<float> map{plane.cells, 1, height, width, 0, plane.stride};
-        const auto look = [&](int y, int x) {
-            if (!(map.row(0, y)[x] > threshold)) return;
-            const Neighbourhood n(map, 0, y, x);
-            if (n.v[1][1] > threshold && is_peak(n)) {
-                peaks.all.push_back(locate(n, y, x));
-            }
-        };
-        // Adjacent rows are scanned as one; what a cell at the left or right edge was compared with
-        // then lies on another row, so those cells are looked at apart.
-        const bool packed = plane.stride == width && height > 2;
+        const Maps<float> map{packed(heat, part, scratch.rows), 1, height, width, 0, width};
+        const int count =
+            scan(map.data, total, width, threshold, scratch.active.data(), scratch.found.data());
         int y = 0;
-        while (y < height) {
-            const int up = y > 0 ? -plane.stride : 0;
-            const int last = packed && y == 1 ? height - 2 : y;
-            const int down = last < height - 1 ? plane.stride : 0;
-            const float* row = map.row(0, y);
-            const int count =
-                scan(row, 1, (last - y) * width + width - 1, up, down, threshold, found);
-            int next = 0;
-            for (; y <= last; ++y) {
-                look(y, 0);
-                const int end = static_cast<int>(map.row(0, y) - row) + width - 1;
-                for (; next < count && found[next] < end; ++next) {
-                    const int x = found[next] - (end - width + 1);
-                    if (x > 0) look(y, x);
-                }
-                if (width > 1) look(y, width - 1);
-                next += static_cast<int>(next < count && found[next] == end);
-            }
+        int begin = 0;  // of row y
+        for (int k = 0; k < count; ++k) {
+            for (; scratch.found[k] >= begin + width; ++y) begin += width;
+            const int x = scratch.found[k] - begin;
+            const Neighbourhood n(map, 0, y, x);
+            if (n.v[1][1] > threshold && is_peak(n)) peaks.all.push_back(locate(n, y, x));
         }
         keep_strongest(peaks.all, static_cast<std::size_t>(peaks.begin.back()),
                        static_cast<std::size_t>(options.max_peaks), scratch.scores);

@@ -45,7 +45,7 @@ void assemble(const Peaks& peaks, const Topology& topology,
 
 template <class T>
 void fill(const Maps<T>& heat, const Maps<T>& paf, const Peaks& peaks, const Topology& topology,
-          const Assembly& assembly, Filled& filled);
+          const Assembly& assembly, FillScratch& scratch, Filled& filled);
 
 void drop_doubles(People& people, const Topology& topology, DoublesScratch& scratch);
 

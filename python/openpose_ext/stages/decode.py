@@ -20,7 +20,7 @@ from openpose_ext import _core
 from openpose_ext.io.cpus import own_cores
 from openpose_ext.types.calibration import Calibration
 from openpose_ext.types.geometry import Geometry
-from openpose_ext.types.poses import Poses, owned
+from openpose_ext.types.poses import Poses, from_core
 from openpose_ext.types.scores import FILLED_SCORE
 from openpose_ext.types.topology import COCO_18, Topology
 
@@ -155,7 +155,7 @@ def decode_body(
             geometry.picture,
             _core_options(options),
         )
-        poses = _poses(keypoints, scores, filled, topology, geometry)
+        poses = from_core(keypoints, scores, filled, topology, geometry.picture)
         return poses if calibration is None else calibration(poses)
     if mode == "reference":
         if calibration is not None:
@@ -198,7 +198,7 @@ def decode_bodies(
         threads = own_cores()
     decoded = _core.decode_many(jobs, topology.core, _core_options(options), threads)
     return [
-        _poses(keypoints, scores, filled, topology, geometry)
+        from_core(keypoints, scores, filled, topology, geometry.picture)
         for (keypoints, scores, filled), geometry in zip(decoded, geometries, strict=True)
     ]
 
@@ -312,17 +312,6 @@ def _as_maps(name: str, maps: Any) -> Any:
     except Exception as error:  # each library has its own
         reason = str(error).strip().partition("\n")[0]
         raise TypeError(f"{name} must be a NumPy array, not {kind}: {reason}") from error
-
-
-def _poses(
-    keypoints: npt.NDArray[np.float32],
-    scores: npt.NDArray[np.float32],
-    filled: npt.NDArray[np.bool_],
-    topology: Topology,
-    geometry: Geometry,
-) -> Poses:
-    """What the core has found; the arrays are new."""
-    return Poses(owned(keypoints), owned(scores), owned(filled), topology, geometry.picture)
 
 
 def _core_options(options: DecodeOptions | None) -> _core.DecodeOptions:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import supervision as sv
 
-__all__ = ["Poses", "owned"]
+__all__ = ["Poses", "from_core", "owned"]
 
 # As dtypes: comparing an array's with a scalar type takes a microsecond each time.
 _SINGLE, _BOOL, _WHOLE = np.dtype(np.float32), np.dtype(np.bool_), np.dtype(np.int64)
@@ -311,6 +311,31 @@ class Poses:
         from openpose_ext.formats.supervision import encode
 
         return encode(self.keypoints, self.scores, self.ids)
+
+
+def from_core(
+    keypoints: npt.NDArray[np.float32],
+    scores: npt.NDArray[np.float32],
+    filled: npt.NDArray[np.bool_],
+    topology: Topology,
+    size: tuple[int, int],
+) -> Poses:
+    """People as the C++ core gives them: read-only arrays of the right shapes.
+
+    Nothing is checked, as the checks take a tenth of the time that a few people need to be decoded.
+    """
+    poses = object.__new__(Poses)
+    poses.__dict__.update(
+        keypoints=keypoints,
+        scores=scores,
+        filled=filled,
+        topology=topology,
+        size=size,
+        hands=None,
+        ids=None,
+        timings={},
+    )
+    return poses
 
 
 def _is_fixed(array: npt.NDArray[Any]) -> bool:
