@@ -33,7 +33,11 @@ from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25, COCO_18, FACE_70, HAND_21, Topology
 
 if TYPE_CHECKING:
+    from openpose_ext.formats.supervision import edges
+    from openpose_ext.outputs.angles import AnglesWriter
+    from openpose_ext.outputs.coco_dataset import CocoDatasetWriter
     from openpose_ext.outputs.coco_json import CocoWriter
+    from openpose_ext.outputs.controlnet_json import ControlNetWriter
     from openpose_ext.outputs.csv import CsvWriter
     from openpose_ext.outputs.json_lines import JsonLinesWriter
     from openpose_ext.outputs.parquet import ParquetWriter
@@ -49,9 +53,12 @@ __all__ = [
     "COCO_18",
     "FACE_70",
     "HAND_21",
+    "AnglesWriter",
     "Annotations",
     "BackendError",
+    "CocoDatasetWriter",
     "CocoWriter",
+    "ControlNetWriter",
     "CsvWriter",
     "DecodeOptions",
     "Evaluation",
@@ -79,6 +86,7 @@ __all__ = [
     "decode_hand",
     "decode_reference",
     "draw",
+    "edges",
     "evaluate",
     "open_source",
     "read_openpose",
@@ -88,7 +96,10 @@ __all__ = [
 # Imported when they are first asked for: with them `import openpose_ext` would take longer.
 _LATER = {
     "Annotations": "openpose_ext.run.coco_eval",
+    "AnglesWriter": "openpose_ext.outputs.angles",
+    "CocoDatasetWriter": "openpose_ext.outputs.coco_dataset",
     "CocoWriter": "openpose_ext.outputs.coco_json",
+    "ControlNetWriter": "openpose_ext.outputs.controlnet_json",
     "CsvWriter": "openpose_ext.outputs.csv",
     "Evaluation": "openpose_ext.run.coco_eval",
     "FrameWriter": "openpose_ext.outputs.writer",
@@ -98,6 +109,7 @@ _LATER = {
     "Source": "openpose_ext.sources.source",
     "VideoWriter": "openpose_ext.outputs.video",
     "View": "openpose_ext.sources.source",
+    "edges": "openpose_ext.formats.supervision",
     "evaluate": "openpose_ext.run.coco_eval",
 }
 

@@ -39,6 +39,7 @@ from openpose_ext.formats.heatmaps import HEATMAP_SCALES
 from openpose_ext.io.container import is_address
 from openpose_ext.io.cpus import own_cores
 from openpose_ext.io.whole import make_folder
+from openpose_ext.outputs.controlnet_canvas import CANVAS_SIDE
 from openpose_ext.outputs.pictures import can_write
 from openpose_ext.outputs.scale import KEYPOINT_SCALES
 from openpose_ext.run.frames import How, Preview, process
@@ -148,6 +149,7 @@ def _plan(args: argparse.Namespace, results: Results, how: How) -> Plan:
     # Where nobody says what is written, it depends on the input.
     asked = any(getattr(args, f"write_{kind}") is not None for kind in KINDS)
     of_videos = results if asked else results.only(_OF_VIDEOS)
+    of_videos = replace(of_videos, controlnet=args.controlnet_format or "list")
     try:
         view = View(
             first=args.frame_first,
@@ -330,6 +332,17 @@ def _parser() -> argparse.ArgumentParser:
         ("csv", "DIR|FILE", "Write a CSV table: one row per body part"),
         ("parquet", "DIR|FILE", "Write the same table as Parquet"),
         ("coco_json", "DIR|FILE", "Write COCO keypoint results"),
+        (
+            "coco_dataset",
+            "DIR|FILE",
+            "Write a COCO data set, with images and categories, for annotation tools and training",
+        ),
+        (
+            "angles",
+            "DIR|FILE",
+            "Write a CSV table of the angles of knees, hips, ankles, elbows, shoulders and trunk: "
+            "one row per person and frame",
+        ),
         ("txt", "DIR", "Write one text file per frame: one line per person"),
         ("controlnet", "DIR", "Write JSON and skeletons on black for ControlNet and ComfyUI"),
         ("heatmaps", "DIR", "Write the raw heat maps and part affinity fields"),
@@ -347,6 +360,21 @@ def _parser() -> argparse.ArgumentParser:
         choices=("openpose", "body25"),
         help="Order of the body parts in JSON: openpose keeps the network's, or BODY_25 with feet; "
         "body25 converts to BODY_25, which most readers expect (default openpose)",
+    )
+    add(
+        "--controlnet_format",
+        choices=("object", "list"),
+        help="JSON for ControlNet: object is a file for each frame, which A1111 and its editors "
+        "read; list is one file of all frames, for ComfyUI (default: object for pictures, list "
+        "for videos)",
+    )
+    add(
+        "--controlnet_size",
+        type=int,
+        default=CANVAS_SIDE,
+        metavar="N",
+        help="Short side of the skeleton pictures for ControlNet, in pixels; 0 keeps the "
+        "picture's size (default %(default)s)",
     )
     add(
         "--part_candidates",
@@ -518,6 +546,8 @@ def _results(args: argparse.Namespace, streams: int) -> Results:
         video_rate=args.write_video_fps if args.write_video_fps > 0 else None,
         threads=max(1, streams // 2),
         output=output,
+        controlnet=args.controlnet_format or "object",
+        canvas=args.controlnet_size,
         drawn_as={} if args.save_dir else None,
     )
 

@@ -29,6 +29,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import videos
 from openpose_ext import __main__ as console
 from openpose_ext import infer
 from openpose_ext.cli.openpose_flags import OPENPOSE_FLAGS, Treatment
@@ -875,7 +876,7 @@ def test_maps_candidates_and_units_come_from_the_network(tmp_path: Path) -> None
     maps = np.load(out / "a_pose_heatmaps.npy")
     assert maps.shape[:2] == (1, 96)
     assert (out / "a_controlnet.png").exists()
-    assert json.loads((out / "a_controlnet.json").read_text())[0]["canvas_width"] == 256
+    assert json.loads((out / "a_controlnet.json").read_text())["canvas_width"] == 256
 
 
 @pytest.mark.parametrize(
@@ -1151,3 +1152,21 @@ def test_a_full_disk_or_a_lost_folder_ends_the_run(
     assert infer.main(["in", "-o", "out", "--write_json", "--threads", "1"]) == 4
     assert os.strerror(number) in capsys.readouterr().err
     assert [file.name for file in (place / "out").iterdir()] == ["a_keypoints.json"]
+
+
+def test_controlnet_files_are_an_object_a_picture_and_a_list_a_video(tmp_path: Path) -> None:
+    videos.write(tmp_path / "v.mp4", [np.full((48, 64, 3), 90, np.uint8)] * 3)
+    cv2.imwrite(str(tmp_path / "p.png"), np.full((48, 64, 3), 90, np.uint8))
+    for extra, names in (
+        ([], {"p_controlnet.json": dict, "v_controlnet.json": list}),
+        (["--controlnet_format", "list"], {"pictures_controlnet.json": list}),
+        (["--controlnet_format", "object"], {"v_000000000002_controlnet.json": dict}),
+    ):
+        out = tmp_path / "_".join(["out", *extra[1:]])
+        args = [tmp_path / "v.mp4", tmp_path / "p.png", "--write_controlnet", out, "--height", 64]
+        assert infer.main([*map(str, args), *extra]) == 0
+        for name, kind in names.items():
+            assert isinstance(json.loads((out / name).read_text()), kind)
+        assert len([*out.glob("v_*_controlnet.png")]) == 3
+        assert min(cv2.imread(str(out / "p_controlnet.png")).shape[:2]) == 512
+    assert len(json.loads((tmp_path / "out" / "v_controlnet.json").read_text())) == 3

@@ -16,7 +16,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from openpose_ext.errors import OutputError
+from openpose_ext.outputs.angles import AnglesWriter
+from openpose_ext.outputs.coco_dataset import CocoDatasetWriter
 from openpose_ext.outputs.coco_json import CocoWriter
+from openpose_ext.outputs.controlnet_json import ControlNetWriter
 from openpose_ext.outputs.csv import CsvWriter
 from openpose_ext.outputs.json_lines import JsonLinesWriter
 from openpose_ext.outputs.parquet import ParquetWriter
@@ -32,6 +35,9 @@ WRITERS: dict[str, Callable[[Path], FrameWriter]] = {
     "a.csv": CsvWriter,
     "a.parquet": ParquetWriter,
     "a.json": CocoWriter,
+    "dataset.json": CocoDatasetWriter,
+    "angles.csv": AnglesWriter,
+    "controlnet.json": ControlNetWriter,
     "a.mp4": VideoWriter,
 }
 every_format = pytest.mark.parametrize("name", WRITERS)
@@ -87,7 +93,7 @@ def test_what_is_discarded_leaves_nothing(tmp_path: Path, name: str, written: in
 def test_a_full_disk_is_named_with_the_file(tmp_path: Path, name: str) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8)
     crowd = people(50, hands=True)
-    many = [(Frame(noise, "a.mp4", index, index / 25), crowd) for index in range(30)]
+    many = [(Frame(noise, "a.mp4", index, index / 25), crowd) for index in range(60)]
     reason = f"{name} cannot be written: .*File too large"
     with full_disk(100_000), pytest.raises(OutputError, match=reason):
         fill(WRITERS[name](tmp_path / name), many)

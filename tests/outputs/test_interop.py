@@ -14,9 +14,14 @@ import supervision as sv
 
 import openpose_ext as op
 from openpose_ext.errors import OutputError, SourceError
-from openpose_ext.outputs.controlnet_json import to_controlnet, write_controlnet
+from openpose_ext.outputs.controlnet_canvas import controlnet_canvas
+from openpose_ext.outputs.controlnet_json import (
+    ControlNetWriter,
+    to_controlnet,
+    write_controlnet,
+)
 from openpose_ext.types.topology import BODY_25, COCO_18, Topology
-from random_people import SIZE, people
+from random_people import SIZE, frames, people
 
 # ControlNet ----------------------------------------------------------------------------------
 
@@ -38,7 +43,7 @@ def test_controlnet_s_readers_see_what_was_seen(tmp_path: Path, topology: Topolo
     poses = people(3, topology, hands=True, faces=True)
     assert poses.faces is not None
     write_controlnet(tmp_path / "a.json", poses)
-    (frame,) = json.loads((tmp_path / "a.json").read_text())
+    frame = json.loads((tmp_path / "a.json").read_text())
     assert (frame["canvas_width"], frame["canvas_height"]) == SIZE
     assert poses.hands is not None
     for k, person in enumerate(frame["people"]):
@@ -68,7 +73,7 @@ def test_controlnet_groups_without_a_point_are_null() -> None:
     keypoints = poses.keypoints.copy()
     keypoints[1] = 0
     hands[1] = 0
-    (frame,) = to_controlnet(replace(poses, keypoints=keypoints, hands=hands))
+    frame = to_controlnet(replace(poses, keypoints=keypoints, hands=hands))
     (person,) = frame["people"]
     assert person["hand_left_keypoints_2d"] is not None
     assert person["hand_right_keypoints_2d"] is None
@@ -76,7 +81,7 @@ def test_controlnet_groups_without_a_point_are_null() -> None:
 
 def test_the_thresholds_of_controlnet_are_those_of_drawing() -> None:
     poses = people(3, hands=True)
-    (frame,) = to_controlnet(poses, threshold=0.5, hand_threshold=0.9)
+    frame = to_controlnet(poses, threshold=0.5, hand_threshold=0.9)
     for k, person in enumerate(frame["people"]):
         assert sum(person["pose_keypoints_2d"][2::3]) == (poses.keypoints[k, :, 2] > 0.5).sum()
         assert poses.hands is not None
@@ -269,3 +274,30 @@ def test_supervision_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(OutputError, match=r'pip install "openpose_ext\[interop\]"'):
         people(1).to_supervision()
+
+
+def test_frames_of_a_video_are_one_list(tmp_path: Path) -> None:
+    many = list(frames(6, hands=True))
+    with ControlNetWriter(tmp_path / "a.json") as sink:
+        for frame, poses in many:
+            sink.write(frame, poses)
+    listed = json.loads((tmp_path / "a.json").read_text())
+    assert listed == [to_controlnet(poses) for _, poses in many]
+
+
+@pytest.mark.parametrize(("size", "side"), [((4032, 3024), 512), ((300, 700), 512), ((97, 64), 0)])
+def test_controlnets_canvas_has_the_size_its_models_know(size: tuple[int, int], side: int) -> None:
+    """A part comes out where a resize of the picture puts it, as thick as ever."""
+    keypoints = np.zeros((1, 18, 3), np.float32)
+    x, y = size[0] * 0.75, size[1] * 0.25
+    keypoints[0, 4] = (x, y, 1)
+    poses = op.Poses(keypoints, np.ones(1, np.float32), np.zeros((1, 18), bool), COCO_18, size)
+    thresholds = {"threshold": 0.05, "hand_threshold": 0.2, "face_threshold": 0.4}
+    canvas = controlnet_canvas(poses, side=side, **thresholds)
+    assert min(canvas.shape[:2]) == (side or min(size))
+    assert canvas.shape[1] / canvas.shape[0] == pytest.approx(size[0] / size[1], abs=0.01)
+    rows, columns = np.nonzero(canvas.any(axis=2))
+    factor = canvas.shape[1] / size[0]
+    assert columns.mean() == pytest.approx((x + 0.5) * factor - 0.5, abs=1)
+    assert rows.mean() == pytest.approx((y + 0.5) * factor - 0.5, abs=1)
+    assert np.ptp(columns) == 8

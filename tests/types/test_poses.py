@@ -298,3 +298,16 @@ def test_people_without_a_body_do_not_count_among_the_most_prominent() -> None:
         kept = both.most_prominent(count)
         assert kept.bodiless.tolist() == [False] * min(count, 3) + [True]
     assert both.to_coco(1) == replace(both[:3]).to_coco(1)
+
+
+def test_people_come_in_the_order_of_their_ids_and_those_without_last() -> None:
+    poses = replace(some_people(4), ids=np.array([9, -1, 2, 5]))
+    ordered = poses.by_id()
+    assert ordered.ids is not None
+    assert ordered.hands is not None
+    assert poses.hands is not None
+    assert ordered.ids.tolist() == [2, 5, 9, -1]
+    np.testing.assert_array_equal(ordered.keypoints, poses.keypoints[[2, 3, 0, 1]])
+    np.testing.assert_array_equal(ordered.hands, poses.hands[[2, 3, 0, 1]])
+    unknown = some_people(3, ids=False)
+    assert unknown.by_id() is unknown

@@ -1,6 +1,6 @@
 """The JSON of ControlNet's and ComfyUI's pose editors (`POSE_KEYPOINT`).
 
-A file holds a list with one frame: `people`, `canvas_height` and `canvas_width`. People are
+A frame is an object: `people`, `canvas_height` and `canvas_width`; several are a list. People are
 COCO_18, x, y, 1.0 a point in pixels of the canvas, and 0, 0, 0 where one is missing: its readers
 take every confidence below 1 for a missing point, so a score has no place. The hand's and face's
 lists are null where there is none. The schema is `schemas/controlnet.json`.
@@ -26,8 +26,8 @@ def encode(
     face_threshold: float,
     hands: Floats | None = None,
     faces: Floats | None = None,
-) -> list[dict[str, Any]]:
-    """People as a `POSE_KEYPOINT` value of one frame.
+) -> dict[str, Any]:
+    """People as the object of one frame.
 
     keypoints       (P, 18, 3), COCO_18: x, y in pixels of the canvas, and score
     size            (width, height) of the canvas
@@ -58,7 +58,7 @@ def encode(
                 "hand_right_keypoints_2d": right,
             }
         )
-    return [{"people": people, "canvas_height": height, "canvas_width": width}]
+    return {"people": people, "canvas_height": height, "canvas_width": width}
 
 
 def _flat(points: Floats, threshold: float) -> list[float] | None:

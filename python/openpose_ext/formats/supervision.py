@@ -10,11 +10,24 @@ import numpy.typing as npt
 from openpose_ext.errors import OutputError
 from openpose_ext.types.arrays import Floats
 from openpose_ext.types.scores import FILLED_SCORE
+from openpose_ext.types.topology import Topology
 
 if TYPE_CHECKING:
     import supervision as sv
 
-__all__ = ["encode"]
+__all__ = ["edges", "encode"]
+
+
+def edges(topology: Topology) -> list[tuple[int, int]]:
+    """A skeleton's limbs as the `edges` of supervision's `EdgeAnnotator`, which counts from 1.
+
+    Without limbs that only close a loop (shoulder to ear).
+    """
+    return [
+        (a + 1, b + 1)
+        for limb, (a, b) in enumerate(topology.limbs)
+        if limb not in topology.redundant
+    ]
 
 
 def encode(
@@ -28,7 +41,8 @@ def encode(
 
     `keypoint_confidence` and `detection_confidence` are the scores, `visible` is true for parts
     that were seen, `class_id` 0. `data` has "class_name" and, where people were followed,
-    "tracker_id". A limb (a, b) of a topology is the edge (a + 1, b + 1) of its annotators.
+    "tracker_id". Its annotators take
+    `edges(topology)`.
 
     Raises OutputError if supervision is not installed.
     """

@@ -20,25 +20,45 @@ from openpose_ext.outputs.writer import FrameWriter
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 
-__all__ = ["CocoWriter"]
+__all__ = ["CocoWriter", "ImageIds", "append_entry"]
 
 _LARGEST_ID = 2**53  # whole numbers up to here are the same in every reader of JSON
 
 
-class CocoWriter(FrameWriter):
-    """Writes results and the list of their pictures.
+class ImageIds:
+    """Gives pictures their ids.
 
     A picture's id is the last number in its name, as in OpenPose (COCO's own pictures are called
     by their ids), and a video frame's its number. Where a name has no number, or two would share
     an id, it is one above all ids before it.
     """
 
+    def __init__(self) -> None:
+        self._taken: set[int] = set()
+        self._next = 1
+
+    def next(self, frame: Frame) -> int:
+        """The id of the next picture."""
+        if frame.time is not None:
+            image_id = frame.index
+        else:
+            numbers = re.findall(r"[0-9]+", Path(frame.source).stem)
+            image_id = int(numbers[-1]) if numbers else self._next
+        if image_id in self._taken or image_id > _LARGEST_ID:
+            image_id = self._next
+        self._taken.add(image_id)
+        self._next = max(self._next, image_id + 1)
+        return image_id
+
+
+class CocoWriter(FrameWriter):
+    """Writes results and the list of their pictures; their ids are those of `ImageIds`."""
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
         self._images = PartFile(_images_beside(self.path))
-        self._ids: set[int] = set()
-        self._next_id = 1
-        self._empty = True
+        self._ids = ImageIds()
+        self._first, self._empty = True, True
         with self._file.failing():
             self._results = self._file.part.open("wb")
             self._results.write(b"[")
@@ -53,13 +73,14 @@ class CocoWriter(FrameWriter):
 
     def _write(self, frame: Frame, poses: Poses) -> None:
         width, height = frame.size
-        image_id = self._image_id(frame)
+        image_id = self._ids.next(frame)
         image = {"id": image_id, "file_name": frame.source, "width": width, "height": height}
         if frame.time is not None:
             image |= {"frame": frame.index, "time": frame.time}
-        _append(self._pictures, image, first=len(self._ids) == 1)
+        append_entry(self._pictures, image, first=self._first)
+        self._first = False
         for result in poses.to_coco(image_id):
-            _append(self._results, result, first=self._empty)
+            append_entry(self._results, result, first=self._empty)
             self._empty = False
 
     def _finish(self) -> None:
@@ -77,25 +98,13 @@ class CocoWriter(FrameWriter):
         super().discard()
         self._images.discard()
 
-    def _image_id(self, frame: Frame) -> int:
-        if frame.time is not None:
-            image_id = frame.index
-        else:
-            numbers = re.findall(r"[0-9]+", Path(frame.source).stem)
-            image_id = int(numbers[-1]) if numbers else self._next_id
-        if image_id in self._ids or image_id > _LARGEST_ID:
-            image_id = self._next_id
-        self._ids.add(image_id)
-        self._next_id = max(self._next_id, image_id + 1)
-        return image_id
-
 
 def _images_beside(results: Path) -> Path:
     """The list of the pictures of a file of results."""
     return results.with_name(f"{results.stem}_images.json")
 
 
-def _append(file: IO[bytes], entry: dict[str, Any], *, first: bool) -> None:
+def append_entry(file: IO[bytes], entry: dict[str, Any], *, first: bool) -> None:
     """Another entry of a list, on a line of its own."""
     file.write(b"\n" if first else b",\n")
     file.write(json.dumps(entry, separators=(",", ":")).encode())

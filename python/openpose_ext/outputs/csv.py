@@ -14,7 +14,7 @@ from openpose_ext.outputs.writer import FrameWriter
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 
-__all__ = ["CsvWriter"]
+__all__ = ["CsvWriter", "sources_of_rows"]
 
 
 class CsvWriter(FrameWriter):
@@ -33,8 +33,7 @@ class CsvWriter(FrameWriter):
     @staticmethod
     def sources_in(path: Path) -> set[str]:
         """The sources of its rows: one in which nobody was found has none."""
-        with path.open(encoding="utf-8", newline="") as text:
-            return {row["source"] for row in csv.DictReader(text)}
+        return sources_of_rows(path)
 
     def _write(self, frame: Frame, poses: Poses) -> None:
         found = rows(poses, frame.source, frame.index, frame.time).values()
@@ -47,3 +46,9 @@ class CsvWriter(FrameWriter):
 
     def _release(self) -> None:
         self._text.close()
+
+
+def sources_of_rows(path: Path) -> set[str]:
+    """What stands in the column `source` of a CSV file."""
+    with path.open(encoding="utf-8", newline="") as text:
+        return {row["source"] for row in csv.DictReader(text)}

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from openpose_ext.errors import OutputError, SourceError
+from openpose_ext.outputs.angles import AnglesWriter
+from openpose_ext.outputs.coco_dataset import CocoDatasetWriter
 from openpose_ext.outputs.coco_json import CocoWriter
+from openpose_ext.outputs.controlnet_json import ControlNetWriter
 from openpose_ext.outputs.csv import CsvWriter
 from openpose_ext.outputs.json_lines import JsonLinesWriter
 from openpose_ext.outputs.parquet import ParquetWriter
@@ -33,7 +36,13 @@ _WRITERS: Mapping[str, type[FrameWriter]] = {
     "jsonl": JsonLinesWriter,
     "parquet": ParquetWriter,
     "coco_json": CocoWriter,
+    "coco_dataset": CocoDatasetWriter,
+    "angles": AnglesWriter,
+    "controlnet": ControlNetWriter,
 }
+
+# These know pixels only, and have their own word for parts that were not seen.
+_AS_FOUND = ("coco_json", "coco_dataset", "controlnet")
 
 _UNFINISHED = ".unfinished"
 
@@ -178,6 +187,8 @@ class Books:
     def _opened(
         self, results: Results, kind: str, file: Path, rate: float | None, sound: Path | None
     ) -> FrameWriter:
+        if kind == "controlnet":
+            return ControlNetWriter(file, **results.drawing.thresholds)
         if kind != "video":
             return _WRITERS[kind](file)
         sources = self._sources.get(file, ())
@@ -212,9 +223,10 @@ class Book:
                 if not self._film(opened, opened.writer, frame, drawn):
                     opened.held.discard(frame.source)
                     continue
+            elif opened.kind == "angles":
+                opened.writer.write(frame, self._results.told(poses))
             else:
-                # Readers of COCO's results know pixels only.
-                opened.writer.write(frame, poses if opened.kind == "coco_json" else in_units)
+                opened.writer.write(frame, poses if opened.kind in _AS_FOUND else in_units)
             opened.held.add(frame.source)
 
     def __len__(self) -> int:

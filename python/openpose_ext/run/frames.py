@@ -211,11 +211,11 @@ def _best(found: Looked, how: How) -> Looked:
 def _kept(
     following: Generator[tuple[Frame, Poses, Aside], None, None], people: int | None
 ) -> Iterator[tuple[Frame, Poses, Aside]]:
-    """The same frames with so many people, the same ones as long as they are there."""
+    """The same frames with so many people, the same ones while they are there, by id."""
     kept = None if people is None else Kept(people)
     with closing(following):
         for frame, poses, aside in following:
-            yield frame, poses if kept is None else kept(poses), aside
+            yield frame, (poses if kept is None else kept(poses)).by_id(), aside
 
 
 def _timed(source: Iterable[Frame], tally: Tally) -> Iterator[Frame]:

@@ -7,13 +7,15 @@ Some kinds are a file a frame, others a file for all frames of a video, or of al
 | images     | `<name>_rendered.png`                  |                                      |
 | json       | `<name>_keypoints.json`                |                                      |
 | txt        | `<name>.txt`                           |                                      |
-| controlnet | `<name>_controlnet.json` and `.png`    |                                      |
+| controlnet | `<name>_controlnet.json` and `.png`    | or `<name>_controlnet.json` of all   |
 | heatmaps   | `<name>_pose_heatmaps.png`             |                                      |
 | video      |                                        | `<name>_rendered.mp4`                |
 | csv        |                                        | `<name>.csv`                         |
 | jsonl      |                                        | `<name>.jsonl`                       |
 | parquet    |                                        | `<name>.parquet`                     |
 | coco_json  |                                        | `<name>_coco.json`                   |
+| coco_dataset |                                      | `<name>_coco_dataset.json`           |
+| angles     |                                        | `<name>_angles.csv`                  |
 
 `<name>` is the picture's or video's path below the folder that was searched, without its suffix; a
 frame of a video has `_` and its number in twelve digits behind it, as in OpenPose.
@@ -27,13 +29,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.errors import OutputError, SourceError
 from openpose_ext.formats.heatmaps import heatmaps
+from openpose_ext.outputs.controlnet_canvas import CANVAS_SIDE, controlnet_canvas
 from openpose_ext.outputs.controlnet_json import write_controlnet
 from openpose_ext.outputs.draw import draw
 from openpose_ext.outputs.heatmaps import write_heatmaps
@@ -65,7 +68,7 @@ _OF_A_FRAME = {
     "images": ("_rendered.{images}",),
     "json": ("_keypoints.json",),
     "txt": (".txt",),
-    "controlnet": ("_controlnet.json", "_controlnet.png"),
+    "controlnet": ("_controlnet.png", "_controlnet.json"),
     "heatmaps": ("_pose_heatmaps.{heatmaps}",),
 }
 _OF_MANY = {
@@ -74,6 +77,8 @@ _OF_MANY = {
     "jsonl": ".jsonl",
     "parquet": ".parquet",
     "coco_json": "_coco.json",
+    "coco_dataset": "_coco_dataset.json",
+    "angles": "_angles.csv",
 }
 KINDS = (*_OF_A_FRAME, *_OF_MANY)
 
@@ -84,6 +89,8 @@ FILE_SUFFIXES = {
     "jsonl": (".jsonl", ".ndjson"),
     "parquet": (".parquet",),
     "coco_json": (".json",),
+    "coco_dataset": (".json",),
+    "angles": (".csv",),
 }
 
 
@@ -112,6 +119,9 @@ def failing_alone(report: Report) -> Iterator[None]:
 def ends_run(error: OutputError) -> bool:
     """Whether nothing more can be written: the disk is full, or the folder is gone."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in _FATAL
+
+
+ControlNetFormat = Literal["object", "list"]
 
 
 class Thresholds(TypedDict):
@@ -200,6 +210,8 @@ class Results:
     video_rate  frames a second of videos, None for the source's
     threads     of the video's encoder
     output      the folder of what was given no place of its own: one, whatever it ends in
+    controlnet  "object": JSON for ControlNet is a file a frame; "list": one for all frames
+    canvas      short side of ControlNet's pictures, 0 for the frame's own size
     drawn_as    what drawn pictures are called instead of `<name>_rendered`, by name; the plan of a
                 run puts the inputs' own names in. None for all as usual
     """
@@ -215,6 +227,8 @@ class Results:
     video_rate: float | None = None
     threads: int = 1
     output: Path | None = None
+    controlnet: ControlNetFormat = "object"
+    canvas: int = CANVAS_SIDE
     drawn_as: Mapping[Path, Path] | None = None
 
     @property
@@ -230,7 +244,9 @@ class Results:
     @property
     def of_frames_only(self) -> bool:
         """Whether each frame has files of its own, and nothing else is written."""
-        return self.places.keys() <= _OF_A_FRAME.keys()
+        return self.places.keys() <= _OF_A_FRAME.keys() and not self._of_many.keys() & {
+            *self.places
+        }
 
     def only(self, kinds: Collection[str]) -> Results:
         """The same with these kinds only."""
@@ -251,6 +267,7 @@ class Results:
             kind: [
                 self.places[kind] / name.with_name(name.name + end.format_map(self.formats))
                 for end in ends
+                if end != self._of_many.get(kind)
             ]
             for kind, ends in _OF_A_FRAME.items()
             if kind in self.places
@@ -265,10 +282,16 @@ class Results:
         return {
             kind: place
             if self.is_file(kind, place)
-            else place / name.with_name(name.name + _OF_MANY[kind])
+            else place / name.with_name(name.name + self._of_many[kind])
             for kind, place in self.places.items()
-            if kind in _OF_MANY
+            if kind in self._of_many
         }
+
+    @property
+    def _of_many(self) -> dict[str, str]:
+        """What the files of many frames end in, by kind."""
+        listed = {"controlnet": "_controlnet.json"} if self.controlnet == "list" else {}
+        return _OF_MANY | listed
 
     def is_file(self, kind: str, place: Path) -> bool:
         """Whether the place of a kind is the file itself, by its suffix."""
@@ -329,19 +352,21 @@ class Results:
         for file in files.get("txt", ()):
             with failing_alone(report):
                 write_txt(file, in_units)
-        if "controlnet" in files:
+        for file in files.get("controlnet", ()):
             thresholds = self.drawing.thresholds
-            file, canvas = files["controlnet"]
-            black = np.zeros((*frame.size[::-1], 3), np.uint8)
-            picture = draw(black, poses, "controlnet", **thresholds)
             with failing_alone(report):
-                write_controlnet(file, poses, **thresholds)
-                write_picture(canvas, picture)
+                if file.suffix == ".json":
+                    write_controlnet(file, poses, **thresholds)
+                else:
+                    write_picture(file, controlnet_canvas(poses, side=self.canvas, **thresholds))
         end = perf_counter()
         seconds = {"draw": begin - start} if drawn is not None else {}
         return drawn, seconds | {"write": end - begin}
 
     def in_units(self, poses: Poses, aside: Aside) -> Poses:
         """The people as files are to hold them."""
-        told = poses if self.keep_filled else poses.without_filled()
-        return scaled(told, self.scale, aside.geometry)
+        return scaled(self.told(poses), self.scale, aside.geometry)
+
+    def told(self, poses: Poses) -> Poses:
+        """The same in pixels of the picture: without parts that nobody saw, but where asked for."""
+        return poses if self.keep_filled else poses.without_filled()

@@ -249,6 +249,16 @@ class Poses:
         chosen[best] = True
         return self[chosen]
 
+    def by_id(self) -> Poses:
+        """The same people in the order of their ids: the first of many frames is one person.
+
+        People without an id (-1) come last. Where nobody has one, the order stays.
+        """
+        if self.ids is None:
+            return self
+        unknown = self.ids < 0
+        return self[np.lexsort((self.ids, unknown))]
+
     def to_openpose(
         self, *, candidates: Mapping[str, npt.NDArray[np.float32]] | None = None
     ) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""COCO data sets of the people found; see `formats.coco_dataset`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from openpose_ext.formats.coco_dataset import CATEGORIES, encode
+from openpose_ext.outputs.coco_json import ImageIds, append_entry
+from openpose_ext.outputs.writer import FrameWriter
+from openpose_ext.types.frame import Frame
+from openpose_ext.types.poses import Poses
+
+__all__ = ["CocoDatasetWriter"]
+
+
+class CocoDatasetWriter(FrameWriter):
+    """Writes one file of pictures, annotations and categories.
+
+    A picture's `file_name` is its path as it was given. A frame of a video is named as a file of
+    it would be, `clip_000000000012.png`, with `source`, `frame` and `time` beside. Ids are those of
+    `CocoWriter`. The pictures are kept in memory until the end, some 100 bytes each.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        self._ids = ImageIds()
+        self._images: list[dict[str, Any]] = []
+        self._annotations = 0
+        with self._file.failing():
+            self._out = self._file.part.open("wb")
+            self._out.write(b'{"annotations":[')
+
+    @staticmethod
+    def sources_in(path: Path) -> set[str]:
+        """The sources of its pictures."""
+        images = json.loads(path.read_bytes())["images"]
+        return {image.get("source", image["file_name"]) for image in images}
+
+    def _write(self, frame: Frame, poses: Poses) -> None:
+        width, height = frame.size
+        image: dict[str, Any] = {"id": self._ids.next(frame), "width": width, "height": height}
+        if frame.time is None:
+            image["file_name"] = frame.source
+        else:
+            image["file_name"] = f"{Path(frame.source).stem}_{frame.index:012d}.png"
+            image |= {"source": frame.source, "frame": frame.index, "time": frame.time}
+        self._images.append(image)
+        for annotation in encode(
+            poses.keypoints,
+            poses.filled,
+            poses.scores,
+            poses.topology.parts,
+            image["id"],
+            self._annotations + 1,
+        ):
+            append_entry(self._out, annotation, first=self._annotations == 0)
+            self._annotations += 1
+
+    def _finish(self) -> None:
+        rest = {"images": self._images, "categories": CATEGORIES}
+        text = json.dumps(rest, separators=(",", ":"))
+        self._out.write(b"\n],\n" + text.removeprefix("{").encode() + b"\n")
+        self._out.close()
+
+    def _release(self) -> None:
+        self._out.close()
