@@ -160,6 +160,7 @@ class Dots:
     ) -> None:
         self.topology = topology
         self.regresses = not maps
+        self.outlined = False
         self.crop = 160
         self.stride = 8
         self.min_score: float | None = None

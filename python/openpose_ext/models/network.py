@@ -266,6 +266,7 @@ class CropNetwork(_Network):
     crop        side of the square that a thing is brought to, network pixels
     min_score   things of a lower score are taken for none; None where the manifest is silent
     regresses   whether it gives points, not maps: those want the crop turned upright
+    outlined    whether it gives more landmarks than the topology's points
 
     Raises ModelError if the network's outputs do not fit its manifest, or it is no square.
     """
@@ -277,6 +278,7 @@ class CropNetwork(_Network):
     def __init__(self, backend: Backend, manifest: Manifest) -> None:
         super().__init__(backend, manifest)
         self.regresses = "landmarks" in self._by_role
+        self.outlined = manifest.points is not None
         self.min_score = manifest.min_score
         if self.fixed_size is None:
             self.crop = manifest.crop or HAND_CROP

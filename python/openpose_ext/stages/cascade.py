@@ -58,6 +58,7 @@ class Region:
     second_look   a network of landmarks looks twice: the first look tells where and how large the
                   thing is, and how it is turned; the second is upright, so many times as large as
                   the thing. None for a single look
+    rise          longer sides of the thing by which the second look's centre lies above its middle
     min_presence  what a network of landmarks is less sure of is absent
     min_maps      likewise of a network of maps, the mean score of the points
     min_point     points with scores of their own are missing below it
@@ -73,6 +74,7 @@ class Region:
     axis: tuple[int, int, float]
     turns: tuple[float, ...] = (0.0,)
     second_look: float | None = None
+    rise: float = 0.0
     min_presence: float = 0.5
     min_maps: float = 0.25
     min_point: float = 0.0
@@ -273,9 +275,10 @@ class Cascade:
         turned = View((0.0, 0.0), 1.0, 1, angle)
         flat = turned.to_network(outline.astype(np.float64))
         low, high = flat.min(axis=0), flat.max(axis=0)
-        x, y = turned.to_picture((low + high) / 2)
+        longer = float((high - low).max())
+        x, y = turned.to_picture((low + high) / 2 - (0, self._region.rise * longer))
         # Points that all but coincide are nothing; the view shall not shrink to nothing.
-        side = max(share * float((high - low).max()), view.side / 4, MIN_SIDE)
+        side = max(share * longer, view.side / 4, MIN_SIDE)
         return replace(view, centre=(float(x), float(y)), side=side, angle=angle)
 
     def _look(self, picture: Picture, views: Sequence[View]) -> Found:

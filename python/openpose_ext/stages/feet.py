@@ -30,7 +30,7 @@ _HEEL, _TOE = 0, 1
 
 # A foot that stands sideways points to the side, one that is seen from the front points down. The
 # square is turned as the leg is, and there is no second look.
-FOOT = Region(kind="foot", axis=(_TOE, _HEEL, 0.0), anchor=_HEEL)
+FOOT = Region(kind="foot", axis=(_TOE, _HEEL, 0.0), anchor=_HEEL, reach=0.3)
 
 BOTH_FEET = Region(kind="foot", axis=(0, 0, 0.0), min_point=0.3)
 

@@ -39,7 +39,7 @@ HANDS = Region(
 )
 
 # Where no arm says that there is a hand, more evidence is needed.
-LEAST_ALONE = 0.5
+LEAST_ALONE = 0.6
 _AROUND = 1.75  # sides of the square of the second look, in longer sides of the hand's box
 _OVERLAP = 0.5  # of the smaller of two boxes, of hands that are one
 
