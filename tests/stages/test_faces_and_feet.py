@@ -430,3 +430,20 @@ def test_without_a_face_network_no_faces_can_be_asked_for() -> None:
         pytest.raises(ValueError, match="no face network"),
     ):
         estimator.faces(np.zeros((64, 64, 3), np.uint8), [])
+
+
+def test_the_embedded_feet_are_where_shoes_are(shared: Path) -> None:
+    """Heels and toes of the man who stands lie near his ankles, the toes below them."""
+    picture = str(shared / "data" / "media" / "COCO_val2014_000000000241.jpg")
+    body = shared / "weights" / "human-pose-estimation-0001-int8-qdq.onnx"
+    with PoseEstimator(body, foot="lite", precision="f32", threads=1) as estimator:
+        poses = estimator(picture)
+    standing = poses.keypoints[int(np.argmax(np.ptp(poses.keypoints[..., 1], axis=1)))]
+    at = {name: standing[k] for k, name in enumerate(BODY_25.parts)}
+    for side in "LR":
+        ankle, toe, heel = (at[f"{side}{name}"] for name in ("Ankle", "BigToe", "Heel"))
+        leg = np.hypot(*(at[f"{side}Knee"][:2] - ankle[:2]))
+        assert min(toe[2], heel[2]) >= 0.7
+        assert toe[1] > ankle[1]
+        assert np.hypot(*(toe[:2] - ankle[:2])) < 0.7 * leg
+        assert np.hypot(*(heel[:2] - ankle[:2])) < 0.4 * leg
