@@ -12,39 +12,44 @@ What is not in `__all__` here is the package's own and may change.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from openpose_ext.errors import BackendError, ModelError, OpenPoseExtError, OutputError, SourceError
-from openpose_ext.outputs.draw import draw
-from openpose_ext.sources import open_source
-from openpose_ext.sources.openpose_json import read_openpose
-from openpose_ext.stages.decode import (
-    DecodeOptions,
-    decode_bodies,
-    decode_body,
-    decode_hand,
-    decode_reference,
-)
-from openpose_ext.stages.estimator import PoseEstimator
-from openpose_ext.tracking.ids import Tracker
-from openpose_ext.tracking.one_euro import OneEuro
-from openpose_ext.tracking.two_pass import TwoPass, smooth_tracks
-from openpose_ext.types.frame import Frame
-from openpose_ext.types.geometry import Geometry
-from openpose_ext.types.poses import Poses
-from openpose_ext.types.topology import BODY_25, COCO_18, FACE_70, HAND_21, Topology
-
 if TYPE_CHECKING:
+    from openpose_ext.errors import (
+        BackendError,
+        ModelError,
+        OpenPoseExtError,
+        OutputError,
+        SourceError,
+    )
     from openpose_ext.formats.supervision import edges
     from openpose_ext.outputs.angles import AnglesWriter
     from openpose_ext.outputs.coco_dataset import CocoDatasetWriter
     from openpose_ext.outputs.coco_json import CocoWriter
     from openpose_ext.outputs.controlnet_json import ControlNetWriter
     from openpose_ext.outputs.csv import CsvWriter
+    from openpose_ext.outputs.draw import draw
     from openpose_ext.outputs.json_lines import JsonLinesWriter
     from openpose_ext.outputs.parquet import ParquetWriter
     from openpose_ext.outputs.video import VideoWriter
     from openpose_ext.outputs.writer import FrameWriter
     from openpose_ext.run.coco_eval import Annotations, Evaluation, Scores, evaluate
+    from openpose_ext.sources import open_source
+    from openpose_ext.sources.openpose_json import read_openpose
     from openpose_ext.sources.source import Source, View
+    from openpose_ext.stages.decode import (
+        DecodeOptions,
+        decode_bodies,
+        decode_body,
+        decode_hand,
+        decode_reference,
+    )
+    from openpose_ext.stages.estimator import PoseEstimator
+    from openpose_ext.tracking.ids import Tracker
+    from openpose_ext.tracking.one_euro import OneEuro
+    from openpose_ext.tracking.two_pass import TwoPass, smooth_tracks
+    from openpose_ext.types.frame import Frame
+    from openpose_ext.types.geometry import Geometry
+    from openpose_ext.types.poses import Poses
+    from openpose_ext.types.topology import BODY_25, COCO_18, FACE_70, HAND_21, Topology
 
     __version__: str
 
@@ -93,30 +98,56 @@ __all__ = [
     "smooth_tracks",
 ]
 
-# Imported when they are first asked for: with them `import openpose_ext` would take longer.
-_LATER = {
-    "Annotations": "openpose_ext.run.coco_eval",
+# Imported when they are first asked for, so that `import openpose_ext` takes no time.
+_MODULES = {
     "AnglesWriter": "openpose_ext.outputs.angles",
+    "Annotations": "openpose_ext.run.coco_eval",
+    "BODY_25": "openpose_ext.types.topology",
+    "BackendError": "openpose_ext.errors",
+    "COCO_18": "openpose_ext.types.topology",
     "CocoDatasetWriter": "openpose_ext.outputs.coco_dataset",
     "CocoWriter": "openpose_ext.outputs.coco_json",
     "ControlNetWriter": "openpose_ext.outputs.controlnet_json",
     "CsvWriter": "openpose_ext.outputs.csv",
+    "DecodeOptions": "openpose_ext.stages.decode",
     "Evaluation": "openpose_ext.run.coco_eval",
+    "FACE_70": "openpose_ext.types.topology",
+    "Frame": "openpose_ext.types.frame",
     "FrameWriter": "openpose_ext.outputs.writer",
+    "Geometry": "openpose_ext.types.geometry",
+    "HAND_21": "openpose_ext.types.topology",
     "JsonLinesWriter": "openpose_ext.outputs.json_lines",
+    "ModelError": "openpose_ext.errors",
+    "OneEuro": "openpose_ext.tracking.one_euro",
+    "OpenPoseExtError": "openpose_ext.errors",
+    "OutputError": "openpose_ext.errors",
     "ParquetWriter": "openpose_ext.outputs.parquet",
+    "PoseEstimator": "openpose_ext.stages.estimator",
+    "Poses": "openpose_ext.types.poses",
     "Scores": "openpose_ext.run.coco_eval",
     "Source": "openpose_ext.sources.source",
+    "SourceError": "openpose_ext.errors",
+    "Topology": "openpose_ext.types.topology",
+    "Tracker": "openpose_ext.tracking.ids",
+    "TwoPass": "openpose_ext.tracking.two_pass",
     "VideoWriter": "openpose_ext.outputs.video",
     "View": "openpose_ext.sources.source",
+    "decode_bodies": "openpose_ext.stages.decode",
+    "decode_body": "openpose_ext.stages.decode",
+    "decode_hand": "openpose_ext.stages.decode",
+    "decode_reference": "openpose_ext.stages.decode",
+    "draw": "openpose_ext.outputs.draw",
     "edges": "openpose_ext.formats.supervision",
     "evaluate": "openpose_ext.run.coco_eval",
+    "open_source": "openpose_ext.sources",
+    "read_openpose": "openpose_ext.sources.openpose_json",
+    "smooth_tracks": "openpose_ext.tracking.two_pass",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        value = getattr(import_module(_LATER[name]), name)
+    if name in _MODULES:
+        value = getattr(import_module(_MODULES[name]), name)
     elif name == "__version__":
         value = import_module("importlib.metadata").version("openpose_ext")
     else:
@@ -126,4 +157,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER, "__version__"})
+    return sorted({*globals(), *_MODULES, "__version__"})
