@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cpp -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-arm64 test-threads test-slow test-torch test-ray test-versions check format docs bench fuzz clean
+.PHONY: help demo test test-cpp test-arm64 test-threads test-slow test-torch test-ray test-clients test-versions check format docs bench fuzz clean
 
 help:
 	@echo "make demo       skeletons of two pictures, into $(DEMO)"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-slow  tests that build packages or run for minutes"
 	@echo "make test-torch tests that need torch, which it installs"
 	@echo "make test-ray   tests of the batch job, on a local Ray cluster that it installs"
+	@echo "make test-clients  our files as pose-format, Pose2Sim and supervision read them"
 	@echo "make test-versions  smoke tests with CPython 3.11 to 3.13, newest and oldest dependencies"
 	@echo "make test-arm64 C++ tests on arm64, under qemu"
 	@echo "make test-threads C++ tests of many threads, under ThreadSanitizer"
@@ -64,6 +65,12 @@ test-torch: $(VENV)/installed-dev
 test-ray: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray]' 'moto[server]>=5' s3fs
 	$(BIN)/python -m pytest tests/batch tests/test_examples.py::test_a_ray_pipeline_writes_rows
+
+# Pose2Sim and pose-format without what their readers do not need.
+test-clients: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --no-deps 'pose-format>=0.9' 'Pose2Sim>=0.10' \
+	  simple-video-utils rtoml anytree c3d
+	$(BIN)/python -m pytest tests/clients
 
 # A CPython that is neither here nor to be had is skipped with the reason.
 test-versions: $(VENV)/installed-dev
