@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from openpose_ext.errors import OutputError
+from openpose_ext.formats.angles import ANGLES, angles
 from openpose_ext.formats.tables import COLUMNS
+from openpose_ext.outputs.angles import AnglesWriter
 from openpose_ext.outputs.csv import CsvWriter
 from openpose_ext.outputs.parquet import ParquetWriter
 from openpose_ext.types.frame import Frame
@@ -169,3 +171,21 @@ def test_what_is_not_installed_is_named_with_its_extra(
     with pytest.raises(OutputError, match=r'pip install "openpose_ext\[tables\]"'):
         people(1).to_pandas() if missing == "pandas" else ParquetWriter(tmp_path / "a.parquet")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_angles_are_a_row_a_person_and_frame(tmp_path: Path) -> None:
+    many = list(frames(6, BODY_25, ids=True))
+    with AnglesWriter(tmp_path / "a.csv") as sink:
+        for frame, poses in many:
+            sink.write(frame, poses)
+    read = pd.read_csv(tmp_path / "a.csv")
+    assert len(read) == sum(len(poses) for _, poses in many)
+    row = 0
+    for frame, poses in many:
+        for person, degrees in enumerate(angles(poses.keypoints, BODY_25.parts)):
+            found = read.iloc[row]
+            assert poses.ids is not None
+            assert (found["source"], found["frame"]) == (frame.source, frame.index)
+            assert (found["person"], found["id"]) == (person, poses.ids[person])
+            np.testing.assert_allclose(found[[*ANGLES]].astype(float), degrees, atol=0.006)
+            row += 1

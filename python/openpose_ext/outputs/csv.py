@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,32 +16,26 @@ from openpose_ext.outputs.writer import FrameWriter
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 
-__all__ = ["CsvWriter", "sources_of_rows"]
+__all__ = ["CsvFile", "CsvWriter"]
 
 
-class CsvWriter(FrameWriter):
-    """Writes a line a part, below a line of the columns' names; UTF-8.
+class CsvFile(FrameWriter):
+    """A CSV file below a line of its columns' names, `source` among them; UTF-8."""
 
-    Numbers are as short as still gives the same float. What is missing is empty.
-    """
+    columns: ClassVar[Sequence[str]]
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
         with self._file.failing():
             self._text = self._file.part.open("w", encoding="utf-8", newline="")
             self._rows = csv.writer(self._text, lineterminator="\n")
-            self._rows.writerow(COLUMNS)
+            self._rows.writerow(self.columns)
 
     @staticmethod
     def sources_in(path: Path) -> set[str]:
         """The sources of its rows: one in which nobody was found has none."""
-        return sources_of_rows(path)
-
-    def _write(self, frame: Frame, poses: Poses) -> None:
-        found = rows(poses, frame.source, frame.index, frame.time).values()
-        # As a Python float, a float32 would have the digits of the nearest double.
-        short = [c.astype(str) if c.dtype == np.float32 else c for c in found]
-        self._rows.writerows(zip(*(column.tolist() for column in short), strict=True))
+        with path.open(encoding="utf-8", newline="") as text:
+            return {row["source"] for row in csv.DictReader(text)}
 
     def _finish(self) -> None:
         self._text.close()
@@ -48,7 +44,16 @@ class CsvWriter(FrameWriter):
         self._text.close()
 
 
-def sources_of_rows(path: Path) -> set[str]:
-    """What stands in the column `source` of a CSV file."""
-    with path.open(encoding="utf-8", newline="") as text:
-        return {row["source"] for row in csv.DictReader(text)}
+class CsvWriter(CsvFile):
+    """Writes a line a part.
+
+    Numbers are as short as still gives the same float. What is missing is empty.
+    """
+
+    columns = COLUMNS
+
+    def _write(self, frame: Frame, poses: Poses) -> None:
+        found = rows(poses, frame.source, frame.index, frame.time).values()
+        # As a Python float, a float32 would have the digits of the nearest double.
+        short = [c.astype(str) if c.dtype == np.float32 else c for c in found]
+        self._rows.writerows(zip(*(column.tolist() for column in short), strict=True))
