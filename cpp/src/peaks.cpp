@@ -158,7 +158,9 @@ Peak locate(const Neighbourhood& n, int y, int x) {
     const float c = n.v[1][1];
     const float values[] = {c, n.v[1][0], n.v[1][2], n.v[0][1], n.v[2][1], c, c, c};
     float logs[std::size(values)];
-    for (std::size_t i = 0; i < std::size(values); ++i) logs[i] = logarithm(values[i]);
+    for (std::size_t i = 0; i < std::size(values); ++i) {
+        logs[i] = logarithm(std::max(values[i], std::numeric_limits<float>::min()));
+    }
     const bool log_x = c > 0 && values[1] > 0 && values[2] > 0;
     const bool log_y = c > 0 && values[3] > 0 && values[4] > 0;
     const float* of_x = log_x ? logs : values;
