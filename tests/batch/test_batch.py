@@ -30,7 +30,7 @@ import openpose_ext.batch
 import ray_cluster as cluster
 from openpose_ext import infer
 from openpose_ext.batch import main
-from openpose_ext.batch.inputs import Job, cut, units
+from openpose_ext.batch.inputs import BatchRequest, cut, units
 from openpose_ext.batch.places import Place
 from openpose_ext.batch.worker import Shards
 from openpose_ext.cli.exit_codes import Exit
@@ -362,9 +362,9 @@ def test_what_cannot_be_is_refused(
 # The stages, without a cluster.
 
 
-def job(output: Path, *inputs: object, frames: int = 10, json: Path | None = None) -> Job:
+def job(output: Path, *inputs: object, frames: int = 10, json: Path | None = None) -> BatchRequest:
     network = {"body": "lite", "height": 64, "precision": "f32"}
-    return Job(tuple(map(str, inputs)), str(output), network, frames, json and str(json))
+    return BatchRequest(tuple(map(str, inputs)), str(output), network, frames, json and str(json))
 
 
 def test_units_hold_each_picture_once_and_of_one_folder(tmp_path: Path) -> None:
@@ -410,7 +410,7 @@ def test_a_unit_s_shard_changes_with_what_is_asked_and_with_the_file(tmp_path: P
     def shard(**changed: object) -> str:
         asked = job(tmp_path / "out", tmp_path)
         (unit,) = units(asked)
-        return unit.shard(Job(**{**vars(asked), **changed}))
+        return unit.shard(BatchRequest(**{**vars(asked), **changed}))
 
     first = shard()
     assert shard() == first

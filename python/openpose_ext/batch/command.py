@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from openpose_ext import errors
-from openpose_ext.batch.inputs import Failure, Job, Unit, cut, units
+from openpose_ext.batch.inputs import BatchRequest, Failure, Unit, cut, units
 from openpose_ext.batch.places import Place
 from openpose_ext.batch.worker import Outcome, Shards
 from openpose_ext.cli.exit_codes import Exit, exit_code
@@ -198,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _job(args: argparse.Namespace) -> Job:
+def _job(args: argparse.Namespace) -> BatchRequest:
     body = args.body or DEFAULT_BODY
     try:
         network = network_flags(args) | closer_flags(args)
@@ -220,7 +220,7 @@ def _job(args: argparse.Namespace) -> Job:
         raise UsageError("--worker_gpus: say with --device what uses them, such as cuda:0")
     files = {"body": body, **{kind: network[kind] for kind in ("hand", "face", "foot")}}
     network |= {kind: _absolute(f) if f and os.path.isfile(f) else f for kind, f in files.items()}
-    return Job(
+    return BatchRequest(
         inputs=tuple(map(_absolute, given)),
         output=_absolute(args.output),
         network=network | {"height": args.height or HEIGHT},
@@ -236,7 +236,7 @@ def _absolute(name: str) -> str:
     return name if is_address(name) else os.path.abspath(local_path(name))
 
 
-def _claim(output: Place, job: Job) -> None:
+def _claim(output: Place, job: BatchRequest) -> None:
     """Write down what is asked for. Raises UsageError where something else was."""
     claim = job.claim()
     before = output.get("job.json")
@@ -286,7 +286,7 @@ def _cluster(address: str, threads: int) -> Iterator[float]:
             ray.shutdown()
 
 
-def _outcomes(job: Job, workers: int, threads: int, gpus: float) -> Iterator[Outcome]:
+def _outcomes(job: BatchRequest, workers: int, threads: int, gpus: float) -> Iterator[Outcome]:
     """What becomes of the job's units, as they are done. Inputs are listed by a task, so that the
     driver holds none of them."""
     import ray
@@ -334,7 +334,7 @@ def _outcomes(job: Job, workers: int, threads: int, gpus: float) -> Iterator[Out
 class _Actor:
     """`Shards` for batches of Ray Data."""
 
-    def __init__(self, job: Job, threads: int) -> None:
+    def __init__(self, job: BatchRequest, threads: int) -> None:
         self._shards = Shards(job, threads)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:

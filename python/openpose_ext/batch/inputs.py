@@ -18,7 +18,7 @@ from openpose_ext.io.container import is_address
 from openpose_ext.sources.listing import PICTURES, VIDEOS, Kind, each_input
 from openpose_ext.sources.video import KeyFrame, key_frames
 
-__all__ = ["Failure", "Item", "Job", "Unit", "cut", "units"]
+__all__ = ["BatchRequest", "Failure", "Item", "Unit", "cut", "units"]
 
 
 class Failure(NamedTuple):
@@ -33,7 +33,7 @@ class Failure(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Job:
+class BatchRequest:
     """What is asked for: everything that results depend on, and where they go.
 
     inputs   files, folders, patterns, lists and addresses
@@ -97,13 +97,13 @@ class Unit:
     last: int | None = None
     failure: Failure | None = None
 
-    def shard(self, job: Job) -> str:
+    def shard(self, job: BatchRequest) -> str:
         """The name of its shard: the same whenever the same is to be done."""
         said = repr((job.network, job.json, job.detect_every, job.keep_filled, self))
         return f"shards/{hashlib.blake2b(said.encode(), digest_size=12).hexdigest()}.parquet"
 
 
-def units(job: Job) -> Iterator[Unit]:
+def units(job: BatchRequest) -> Iterator[Unit]:
     """The units of a job, videos whole, while its inputs are listed.
 
     Pictures of one unit come from one folder, so that new ones in another do not change it. Each
@@ -154,7 +154,7 @@ def cut(unit: Unit, frames: int) -> Iterator[Unit]:
         yield Unit(unit.items, is_video=True, start=start, last=last)
 
 
-class _Found(NamedTuple):
+class _ListedFile(NamedTuple):
     name: str
     stamp: str
     kind: Kind
@@ -169,7 +169,7 @@ class _Listing:
     given: str
     failures: list[Failure] = field(default_factory=list)
 
-    def __iter__(self) -> Iterator[_Found | Failure]:
+    def __iter__(self) -> Iterator[_ListedFile | Failure]:
         found = False
         try:
             for file in self._remote() if is_address(self.given) else self._local():
@@ -192,7 +192,7 @@ class _Listing:
         place = os.fspath(error.filename or self.given)
         self.failures.append(Failure(place, f"it cannot be listed: {error.strerror or error}"))
 
-    def _local(self) -> Iterator[_Found]:
+    def _local(self) -> Iterator[_ListedFile]:
         for file in each_input(self.given, self._unlisted):
             try:
                 status = file.path.stat()
@@ -200,9 +200,9 @@ class _Listing:
             except OSError:
                 stamp = ""  # whoever reads it tells why
             relative, root = file.relative.as_posix(), file.root.name
-            yield _Found(os.fspath(file.path), stamp, file.kind, relative, root)
+            yield _ListedFile(os.fspath(file.path), stamp, file.kind, relative, root)
 
-    def _remote(self) -> Iterator[_Found]:
+    def _remote(self) -> Iterator[_ListedFile]:
         system, path = resolved(self.given)
         if path.endswith(".txt"):
             for line in filter(None, map(str.strip, read(self.given).decode().splitlines())):
@@ -222,7 +222,7 @@ class _Listing:
             return
         yield from self._below(system, path)
 
-    def _below(self, system: Any, root: str) -> Iterator[_Found]:
+    def _below(self, system: Any, root: str) -> Iterator[_ListedFile]:
         folders = [root]
         while folders:
             folder = folders.pop()
@@ -239,17 +239,17 @@ class _Listing:
 
     def _of(
         self, system: Any, listed: Sequence[tuple[str, dict[str, Any]]], root: str
-    ) -> Iterator[_Found]:
+    ) -> Iterator[_ListedFile]:
         for path, status in listed:
             name = posixpath.basename(path)
             known = posixpath.splitext(name)[1].lower() in PICTURES | VIDEOS
             if status["type"] == "file" and known and not name.startswith("."):
                 yield self._file(system, path, status, root)
 
-    def _file(self, system: Any, path: str, status: dict[str, Any], root: str) -> _Found:
+    def _file(self, system: Any, path: str, status: dict[str, Any], root: str) -> _ListedFile:
         changed = next((status[key] for key in ("ETag", "mtime", "created") if key in status), "")
         is_video = posixpath.splitext(path)[1].lower() in VIDEOS
-        return _Found(
+        return _ListedFile(
             system.unstrip_protocol(path),
             f"{status['size']} {changed}",
             "video" if is_video else "picture",

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from openpose_ext.batch.inputs import Failure, Item, Job, Unit
+from openpose_ext.batch.inputs import BatchRequest, Failure, Item, Unit
 from openpose_ext.batch.places import Place, open_address, read
 from openpose_ext.errors import BackendError, ModelError, OutputError, SourceError
 from openpose_ext.io.container import is_address
@@ -77,7 +77,7 @@ class Shards:
     An actor of Ray Data, or called as it is; one at a time.
     """
 
-    def __init__(self, job: Job, threads: int = 1) -> None:
+    def __init__(self, job: BatchRequest, threads: int = 1) -> None:
         cv2.setNumThreads(1)  # a picture a core
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self._job = job

@@ -32,7 +32,7 @@ from openpose_ext.run.load import Answer, Load, Times, ask, drive
 from openpose_ext.stages.preprocess import HEIGHT
 from openpose_ext.types.arrays import Picture, Size
 
-__all__ = ["Files", "Job", "Opened", "Result", "measure"]
+__all__ = ["Files", "Opened", "Result", "Task", "measure"]
 
 
 # How long a process that is done, or was told to end, may take before it is killed.
@@ -56,7 +56,7 @@ class Files:
 
 
 @dataclass(frozen=True)
-class Job:
+class Task:
     """What one process does.
 
     model        the network's file, or the prefix of a compiled one
@@ -112,9 +112,9 @@ class Result:
 
 
 def measure(
-    jobs: Sequence[Job], begun: Callable[[Sequence[Opened]], None] = lambda _: None
+    tasks: Sequence[Task], begun: Callable[[Sequence[Opened]], None] = lambda _: None
 ) -> list[Result]:
-    """Run each job in a process of its own, all at the same time. For the main thread.
+    """Run each task in a process of its own, all at the same time. For the main thread.
 
     begun  is told of the processes when all have begun; what it raises ends them
 
@@ -123,8 +123,8 @@ def measure(
     """
     workers: list[_Worker] = []
     try:
-        for job in jobs:
-            workers.append(_Worker(job))
+        for task in tasks:
+            workers.append(_Worker(task))
         opened = _answers(workers)
         for worker in workers:
             worker.begin()
@@ -138,23 +138,23 @@ def measure(
         for worker in workers:
             worker.end()
     return [
-        Result(one, measured, _samples(job, len(measured)))
-        for job, one, measured in zip(jobs, opened, times, strict=True)
+        Result(one, measured, _samples(task, len(measured)))
+        for task, one, measured in zip(tasks, opened, times, strict=True)
     ]
 
 
-def _samples(job: Job, requests: int) -> int:
+def _samples(task: Task, requests: int) -> int:
     """Pictures in so many requests; the last one of a datalist may be a short batch."""
-    return requests * job.batch if job.files is None else len(job.files.inputs)
+    return requests * task.batch if task.files is None else len(task.files.inputs)
 
 
 class _Worker:
     """A process and the line to it."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, task: Task) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(job, theirs), daemon=True)
+        self.process = context.Process(target=_work, args=(task, theirs), daemon=True)
         # Ctrl-C reaches processes, too, and is the command's affair alone: they inherit this.
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
@@ -204,40 +204,42 @@ def _answers(workers: Sequence[_Worker]) -> list[Any]:
 # In the process ----------------------------------------------------------------------------------
 
 
-def _work(job: Job, connection: Connection) -> None:
+def _work(task: Task, connection: Connection) -> None:
     Thread(target=_die_with_parent, daemon=True).start()
     # Told to end, it gives back what it has opened: nobody knows what a card makes of less.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
-        first = job.engines[0]
-        manifest = read_manifest(job.model, backend=first["backend"], device=first["device"])
+        first = task.engines[0]
+        manifest = read_manifest(task.model, backend=first["backend"], device=first["device"])
         with ExitStack() as opened:
             backends = [
-                opened.enter_context(open_network(job.model, input_format=manifest.input, **engine))
-                for engine in job.engines
+                opened.enter_context(
+                    open_network(task.model, input_format=manifest.input, **engine)
+                )
+                for engine in task.engines
             ]
             info = backends[0].info
-            size = _input_size(job, manifest, info)
-            inputs = None if job.files is None else _Inputs(job.files, job.batch, size)
-            batch_of = _noise(job.batch, size) if inputs is None else inputs.batch
+            size = _input_size(task, manifest, info)
+            inputs = None if task.files is None else _Inputs(task.files, task.batch, size)
+            batch_of = _noise(task.batch, size) if inputs is None else inputs.batch
             keep = inputs.keep if inputs is not None and inputs.wanted else None
 
             def work(backend: Backend, number: int) -> Answer:
                 batch = batch_of(number)
-                return ask(backend, batch, synchronous=job.synchronous, wanted=keep is not None)
+                return ask(backend, batch, synchronous=task.synchronous, wanted=keep is not None)
 
             instances = [
                 partial(work, backend)
-                for backend, engine in zip(backends, job.engines, strict=True)
+                for backend, engine in zip(backends, task.engines, strict=True)
                 for _ in range(engine["streams"])
             ]
             shapes = _shapes(
-                ask(backends[0], batch_of(0), synchronous=job.synchronous, wanted=True)
+                ask(backends[0], batch_of(0), synchronous=task.synchronous, wanted=True)
             )
-            drive(instances, Load(count=job.warm_up * len(instances)), ahead=job.ahead)
+            drive(instances, Load(count=task.warm_up * len(instances)), ahead=task.ahead)
             connection.send(Opened(os.getpid(), info, size, shapes))
             connection.recv()
-            times = drive(instances, job.load, keep, ahead=job.ahead)
+            times = drive(instances, task.load, keep, ahead=task.ahead)
             if inputs is not None:
                 inputs.finish()
             connection.send(times)
@@ -259,28 +261,28 @@ def _shapes(answer: Answer) -> dict[str, tuple[int, ...]]:
     return {name: output.shape[1:] for name, output in answer.outputs.items()}
 
 
-def _input_size(job: Job, manifest: Manifest, info: BackendInfo) -> Size:
+def _input_size(task: Task, manifest: Manifest, info: BackendInfo) -> Size:
     """(width, height) of the inputs. ValueError where the network takes none such."""
     if info.fixed_size is not None:
-        if job.size not in (None, info.fixed_size):
+        if task.size not in (None, info.fixed_size):
             width, height = info.fixed_size
             raise ValueError(
                 f"{info.model.name} takes pictures of {width} x {height} only, not of "
-                f"{job.size[0]} x {job.size[1]}: give -s [3,{height},{width}]"
+                f"{task.size[0]} x {task.size[1]}: give -s [3,{height},{width}]"
             )
         return info.fixed_size
-    if job.size is None:
-        if job.files is not None:
+    if task.size is None:
+        if task.files is not None:
             raise ValueError(
                 f"{info.model.name} takes pictures of any size: say which, as in -s [3,184,184]"
             )
         side = manifest.crop or HEIGHT
         return side, side
-    if any(side % manifest.stride for side in job.size):
+    if any(side % manifest.stride for side in task.size):
         raise ValueError(
-            f"sides of the input must be multiples of the stride {manifest.stride}, not {job.size}"
+            f"sides of the input must be multiples of the stride {manifest.stride}, not {task.size}"
         )
-    return job.size
+    return task.size
 
 
 def _noise(count: int, size: Size) -> Callable[[int], Picture]:

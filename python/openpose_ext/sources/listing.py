@@ -27,7 +27,7 @@ from openpose_ext.sources.stdin import STDIN, is_stdin, stdin_kind
 __all__ = [
     "PICTURES",
     "VIDEOS",
-    "Found",
+    "FoundInputs",
     "InputFile",
     "Kind",
     "each_input",
@@ -84,7 +84,7 @@ class InputFile:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundInputs:
     """What the inputs amount to.
 
     files    in the order of the inputs, sorted within a folder or pattern, each once
@@ -101,7 +101,7 @@ def find_inputs(
     exclude: Sequence[str | os.PathLike[str]] = (),
     videos: bool = True,
     recursive: bool = True,
-) -> Found:
+) -> FoundInputs:
     """The pictures and videos that files, folders, glob patterns and lists stand for.
 
     What cannot be entered is among the files, with its `error`. A pipe or device found in a folder
@@ -141,7 +141,7 @@ def find_inputs(
                 what = "pictures or videos" if videos else "pictures"
                 raise ValueError(f"the folder {os.fspath(given)!r} holds no {what}{hint}")
             raise ValueError(f"nothing matches the input {os.fspath(given)!r}{hint}")
-    return Found(tuple(found.values()), len(skipped - found.keys()))
+    return FoundInputs(tuple(found.values()), len(skipped - found.keys()))
 
 
 def each_input(given: str, unlisted: Callable[[OSError], None]) -> Iterator[InputFile]:

@@ -45,13 +45,13 @@ from typing import Any, Generic, TypeVar
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 
-__all__ = ["Found", "ahead", "followed", "overlapped", "workers_for"]
+__all__ = ["FrameWithPeople", "ahead", "followed", "overlapped", "workers_for"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 # A frame, its people (None: it was not looked at), and whatever shall come along.
-Found = tuple[Frame, Poses | None, T]
+FrameWithPeople = tuple[Frame, Poses | None, T]
 
 _RATE = 30.0  # frames a second, where nothing tells
 
@@ -111,7 +111,11 @@ def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
 
 
 def followed(
-    found: Iterable[Found[T]], *, rate: float | None, smooth: bool = False, live: bool = False
+    found: Iterable[FrameWithPeople[T]],
+    *,
+    rate: float | None,
+    smooth: bool = False,
+    live: bool = False,
 ) -> Generator[tuple[Frame, Poses, T], None, None]:
     """The same frames with people who have ids, and are perhaps smoothed.
 

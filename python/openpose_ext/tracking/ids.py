@@ -179,7 +179,7 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class _Found(Rows):
+class _Detections(Rows):
     """D people of one frame.
 
     xy      (D, K, 2) pixels
@@ -192,7 +192,7 @@ class _Found(Rows):
     size: Floats
 
     @classmethod
-    def of(cls, poses: Poses) -> _Found:
+    def of(cls, poses: Poses) -> _Detections:
         keypoints = poses.keypoints.astype(np.float64)
         return cls(keypoints[..., :2], np.maximum(keypoints[..., 2], 0), body_sizes(poses))
 
@@ -222,7 +222,7 @@ class _People(Rows):
     age: Floats
 
     @classmethod
-    def new(cls, ids: npt.NDArray[np.int64], found: _Found) -> _People:
+    def new(cls, ids: npt.NDArray[np.int64], found: _Detections) -> _People:
         """People as they are first found, at rest as far as is known."""
         people, known = len(ids), found.weight > 0
         centre = (found.xy * known[..., None]).sum(axis=1)
@@ -255,7 +255,7 @@ class _People(Rows):
             age=self.age + seconds,
         )
 
-    def seen_as(self, found: _Found, shift: Floats, blur: Floats) -> _People:
+    def seen_as(self, found: _Detections, shift: Floats, blur: Floats) -> _People:
         """The same people, each found `shift` (T, 2) from where they were expected (`_Pairs`)."""
         place, both, speed = self.variance.T
         gain, gain_speed = place / (place + blur), both / (place + blur)
@@ -295,7 +295,7 @@ class _Pairs:
     blur: Floats
 
     @classmethod
-    def of(cls, people: _People, found: _Found, parts: _Parts) -> _Pairs:
+    def of(cls, people: _People, found: _Detections, parts: _Parts) -> _Pairs:
         expected = people.centre[:, None] + people.offsets
         size = people.size[:, None, None]
         apart = (found.xy - expected[:, None]) / size[..., None]
@@ -405,7 +405,7 @@ class Tracker:
                 "use another Tracker for another network"
             )
         self._topology = poses.topology
-        found = _Found.of(poses)
+        found = _Detections.of(poses)
         if self._people is None:
             self._people = _People.new(np.zeros(0, np.int64), found[np.zeros(0, np.intp)])
         pairs = _Pairs.of(self._people, found, _Parts.of(poses.topology))
