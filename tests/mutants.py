@@ -179,7 +179,7 @@ def register(path: Path) -> None:
 
 
 def load(path: Path) -> None:
-    from openpose_ext.models.convert.original import load_network
+    from openpose_ext.models.convert.original_weights import load_network
 
     load_network(path)
 

@@ -29,8 +29,8 @@ def write(file: Path, kind: str = "body", thin: int = THIN) -> Path:
         BodyNet,
         FaceNet,
         HandNet,
-        save_weights,
     )
+    from openpose_ext.models.convert.original_weights import save_weights
 
     networks = {"body": BodyNet, "body_25": Body25Net, "hand": HandNet, "face": FaceNet}
     save_weights(random(networks[kind](thin=thin)), file)

@@ -20,28 +20,22 @@ from typing import Any
 import cv2
 
 from openpose_ext.cli.exit_codes import Exit, exit_code
+from openpose_ext.cli.infer_flags import infer_parser as _parser
 from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
-    add_closer_flags,
-    add_detect_every,
-    add_network_flags,
     closer_flags,
     detect_every,
     network_flags,
 )
-from openpose_ext.cli.openpose_flags import add_openpose_flags
-from openpose_ext.cli.parser import command_parser, parse
-from openpose_ext.cli.values import FALSE, positive
-from openpose_ext.cli.zoo_flags import add_zoo_flags, card_options, translate_zoo_flags
+from openpose_ext.cli.parser import parse
+from openpose_ext.cli.values import FALSE
+from openpose_ext.cli.zoo_flags import card_options, translate_zoo_flags
 from openpose_ext.errors import UsageError
-from openpose_ext.formats.heatmaps import HEATMAP_SCALES
 from openpose_ext.io.container import is_address
 from openpose_ext.io.cpus import own_cores
 from openpose_ext.io.whole import make_folder
-from openpose_ext.outputs.controlnet_canvas import CANVAS_SIDE
 from openpose_ext.outputs.pictures import can_write
-from openpose_ext.outputs.scale import KEYPOINT_SCALES
 from openpose_ext.run.frames import How, Preview, process
 from openpose_ext.run.plan import Plan, plan_camera, plan_run
 from openpose_ext.run.results import (
@@ -56,7 +50,6 @@ from openpose_ext.sources.camera import RESOLUTION
 from openpose_ext.sources.source import View
 from openpose_ext.stages.estimator import MOST_STREAMS, PoseEstimator
 from openpose_ext.stages.preprocess import HEIGHT
-from openpose_ext.types.scores import FACE_THRESHOLD, FILLED_SCORE, HAND_THRESHOLD
 
 __all__ = ["main"]
 
@@ -70,25 +63,6 @@ _BOOLEANS = (
     "heatmaps_add_parts", "identification", "keep_filled", "part_candidates", "skip_existing",
     "smooth",
 )  # fmt: skip
-
-_EXAMPLES = """\
-examples:
-  python -m openpose_ext.infer photo.jpg                  results in ./openpose_output
-  python -m openpose_ext.infer photos -o results          a folder and its subfolders
-  python -m openpose_ext.infer "day*/*.png" list.txt      a pattern, and a list of paths
-  python -m openpose_ext.infer photos --write_json json   only OpenPose JSON, in json/
-  python -m openpose_ext.infer photos --body mobilenet --height 256
-  python -m openpose_ext.infer clip.mp4 --hand landmark   with hands: a drawn video, JSON, CSV
-  python -m openpose_ext.infer photos --hand --face landmark --foot landmark
-  python -m openpose_ext.infer clip.mp4 --identification --smooth --write_csv walk.csv
-  python -m openpose_ext.infer clips --skip_existing      continue an interrupted run
-  python -m openpose_ext.infer rtsp://host/door --write_jsonl door.jsonl
-  python -m openpose_ext.infer openpose_json --write_video drawn.mp4   draw OpenPose's JSON files
-
-exit codes: 0 done; 1 some inputs failed; 2 usage; 3 network or engine; 4 output; 130 interrupted
-
-OpenPose's other flags are accepted where they make sense; the rest are refused with the reason.
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -190,287 +164,6 @@ def _camera_resolution(text: str) -> tuple[int, int]:
 def _report(tally: Tally, results: Results) -> None:
     places = ", ".join(dict.fromkeys(map(str, results.places.values())))
     print(f"{tally.summary()} -> {places}", flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = command_parser(
-        "infer",
-        "INPUT... [-o OUT] [option ...]",
-        "Find people in pictures, videos and camera streams, draw them and write the results.",
-        _EXAMPLES,
-    )
-    add = parser.add_argument
-    add(
-        "inputs",
-        nargs="*",
-        metavar="INPUT",
-        help="picture, video, folder, glob pattern, frame_%%04d.png, .txt list of paths, web or "
-        "camera address, OpenPose JSON file or folder of them, or - for the standard input",
-    )
-    add("--image_dir", metavar="DIR", help="Same as INPUT")
-    add("--video", metavar="FILE", help="Same as INPUT")
-    add("--camera", type=int, metavar="N", help="Webcam number, 0 for the first, -1 for any")
-    add(
-        "--camera_resolution",
-        default="-1x-1",
-        metavar="WxH",
-        help="Webcam resolution (default 1280x720)",
-    )
-    add("--ip_camera", metavar="URL", help="Same as INPUT: rtsp://... or http://...")
-    add("--flat", action="store_true", help="Do not search subfolders")
-
-    group = parser.add_argument_group(
-        "frames", "Applies to each video; all pictures together count as one sequence."
-    )
-    add = group.add_argument
-    add(
-        "--frame_first",
-        type=int,
-        default=0,
-        metavar="N",
-        help="First frame to process, counted from 0 (default 0)",
-    )
-    add(
-        "--frame_last",
-        type=int,
-        default=-1,
-        metavar="N",
-        help="Last frame to process (default -1: the last one)",
-    )
-    add(
-        "--frame_step",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="Process every Nth frame (default 1)",
-    )
-    add("--frame_flip", action="store_true", help="Mirror frames left to right")
-    add(
-        "--frame_rotate",
-        type=int,
-        default=0,
-        choices=(0, 90, 180, 270),
-        help="Rotate frames counter-clockwise by this many degrees, after mirroring (default 0)",
-    )
-
-    group = parser.add_argument_group("people across frames")
-    add = group.add_argument
-    add(
-        "--identification",
-        action="store_true",
-        help="Give each person an id that stays the same across frames",
-    )
-    add(
-        "--smooth",
-        action="store_true",
-        help="Smooth the motion and fill short gaps; implies --identification",
-    )
-    add(
-        "--track_every",
-        type=positive,
-        metavar="N",
-        help="Run the network on every Nth frame and track people in between; implies "
-        "--identification (default 1)",
-    )
-    add_detect_every(group)
-    add(
-        "--tracking",
-        type=int,
-        default=-1,
-        metavar="N",
-        help="OpenPose's flag: same as --track_every N + 1",
-    )
-
-    group = parser.add_argument_group("network")
-    add_network_flags(group)
-    add = group.add_argument
-    add(
-        "--model_pose",
-        metavar="NAME",
-        help="OpenPose's flag: BODY_25 or COCO, its original networks",
-    )
-    add("--net_resolution", metavar="WxH", help="OpenPose's flag: -1x368 is --height 368")
-    add(
-        "--scale_number",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="OpenPose's flag: number of scales, see --scales (default 1)",
-    )
-    add(
-        "--scale_gap",
-        type=float,
-        default=0.25,
-        metavar="GAP",
-        help="OpenPose's flag: distance between those scales (default 0.25)",
-    )
-    add_closer_flags(group)
-
-    group = parser.add_argument_group(
-        "results",
-        "Without any --write_... flag, pictures get images, json and txt, and videos get\n"
-        "video, json and csv, all in OUT. A FILE holds the results of all inputs.",
-    )
-    add = group.add_argument
-    add(
-        "-o",
-        "--output",
-        default="openpose_output",
-        metavar="OUT",
-        help="Output folder (default %(default)s)",
-    )
-    for kind, place, what in (
-        ("images", "DIR", "Write pictures with the people drawn"),
-        (
-            "video",
-            "DIR|FILE",
-            "Write a video with the people drawn: .mp4, .m4v, .mov, .mkv or .avi; a video of one "
-            "input keeps its sound",
-        ),
-        ("json", "DIR", "Write one OpenPose JSON 1.3 file per frame"),
-        ("jsonl", "DIR|FILE", "Write JSON lines: one line per frame"),
-        ("csv", "DIR|FILE", "Write a CSV table: one row per body part"),
-        ("parquet", "DIR|FILE", "Write the same table as Parquet"),
-        ("coco_json", "DIR|FILE", "Write COCO keypoint results"),
-        (
-            "coco_dataset",
-            "DIR|FILE",
-            "Write a COCO data set, with images and categories, for annotation tools and training",
-        ),
-        (
-            "angles",
-            "DIR|FILE",
-            "Write a CSV table of the angles of knees, hips, ankles, elbows, shoulders and trunk: "
-            "one row per person and frame",
-        ),
-        ("txt", "DIR", "Write one text file per frame: one line per person"),
-        ("controlnet", "DIR", "Write JSON and skeletons on black for ControlNet and ComfyUI"),
-        ("heatmaps", "DIR", "Write the raw heat maps and part affinity fields"),
-    ):
-        add(f"--write_{kind}", nargs="?", const="", metavar=place, help=what)
-    add(
-        "--write_images_format",
-        default="png",
-        metavar="FORMAT",
-        help="File format of rendered pictures: png, jpg, webp, ... (default png)",
-    )
-    add(
-        "--json_format",
-        default="openpose",
-        choices=("openpose", "body25"),
-        help="Order of the body parts in JSON: openpose keeps the network's, or BODY_25 with feet; "
-        "body25 converts to BODY_25, which most readers expect (default openpose)",
-    )
-    add(
-        "--controlnet_format",
-        choices=("object", "list"),
-        help="JSON for ControlNet: object is a file for each frame, which A1111 and its editors "
-        "read; list is one file of all frames, for ComfyUI (default: object for pictures, list "
-        "for videos)",
-    )
-    add(
-        "--controlnet_size",
-        type=int,
-        default=CANVAS_SIDE,
-        metavar="N",
-        help="Short side of the skeleton pictures for ControlNet, in pixels; 0 keeps the "
-        "picture's size (default %(default)s)",
-    )
-    add(
-        "--part_candidates",
-        action="store_true",
-        help="Also write all peaks found, assigned to a person or not, to the JSON",
-    )
-    add(
-        "--keep_filled",
-        action="store_true",
-        help="Also write parts that were not seen but followed along the fields, with scores up to "
-        f"{FILLED_SCORE}, to JSON, txt and tables (COCO results always have them)",
-    )
-    add(
-        "--keypoint_scale",
-        type=int,
-        default=0,
-        choices=KEYPOINT_SCALES,
-        help="Units in JSON, txt and tables: 0 and 2 picture pixels, 1 network input pixels, 3 "
-        "from 0 to 1, 4 from -1 to 1 (default 0)",
-    )
-    add(
-        "--write_video_fps",
-        type=float,
-        default=-1,
-        metavar="FPS",
-        help="Frame rate of the rendered video (default -1: the source's)",
-    )
-    add(
-        "--write_heatmaps_format",
-        default="png",
-        metavar="FORMAT",
-        help="File format of heat maps: png, npy, float, ... (default png)",
-    )
-    for maps, what in (("parts", "parts"), ("bkg", "the background"), ("PAFs", "fields")):
-        add(
-            f"--heatmaps_add_{maps}",
-            action="store_true",
-            help=f"Write the heat maps of {what} (default: all maps)",
-        )
-    add(
-        "--heatmaps_scale",
-        type=int,
-        default=2,
-        choices=HEATMAP_SCALES,
-        help="Range of heat map values: 0 is -1 to 1, 1 is 0 to 1, 2 is 0 to 255, 3 is unchanged"
-        " (default 2)",
-    )
-    add(
-        "--number_people_max",
-        type=int,
-        default=-1,
-        metavar="N",
-        help="Keep the N most prominent people; with ids, the same ones (default -1: all)",
-    )
-    add(
-        "--render_threshold",
-        type=float,
-        default=FILLED_SCORE,
-        metavar="SCORE",
-        help="Draw body parts that score above this (default %(default)s)",
-    )
-    add(
-        "--hand_render_threshold",
-        type=float,
-        default=HAND_THRESHOLD,
-        metavar="SCORE",
-        help=f"Draw hand points that score above this (default {HAND_THRESHOLD}; with --mode zoo "
-        f"{FILLED_SCORE}, which is all)",
-    )
-    add(
-        "--face_render_threshold",
-        type=float,
-        default=FACE_THRESHOLD,
-        metavar="SCORE",
-        help="Draw face points that score above this (default %(default)s)",
-    )
-    add("--render_pose", type=int, default=-1, metavar="N", help="0 draws no people")
-    add("--disable_blending", action="store_true", help="Draw on black instead of on the picture")
-    add(
-        "--display",
-        nargs="?",
-        const="2",
-        default="-1",
-        metavar="N",
-        help="Show the drawn frames in the browser while running (0 and -1: do not)",
-    )
-    add(
-        "--skip_existing",
-        action="store_true",
-        help="Skip inputs whose results exist. A file that several inputs share tells which inputs "
-        "it holds; if one is missing there, all of them are processed again and the file is "
-        "replaced",
-    )
-    add_zoo_flags(parser)
-    add_openpose_flags(parser)
-    return parser
 
 
 def _how(args: argparse.Namespace) -> How:

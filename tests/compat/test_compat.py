@@ -157,7 +157,7 @@ def test_torch_and_the_default_engine_see_the_same(tmp_path: Path) -> None:
     """The seed's own network, a ReLU at its end, in torch."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     pytest.importorskip("onnx", reason="onnx is not installed")
-    from openpose_ext.models.convert.original import load_body
+    from openpose_ext.models.convert.original_weights import load_body
 
     weights = original_networks.write(tmp_path / "body_pose_model.pth")
     picture = noise(80, 70)

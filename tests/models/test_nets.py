@@ -22,6 +22,8 @@ from openpose_ext.models.convert.original import (  # noqa: E402
     BodyNet,
     FaceNet,
     HandNet,
+)
+from openpose_ext.models.convert.original_weights import (  # noqa: E402
     load_body,
     load_hand,
     load_network,
@@ -234,10 +236,10 @@ class Unwanted:
         (b"PK\x03\x04 cut short", "cannot be read as torch weights"),
         (b"\n<!DOCTYPE html><html>", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "is a pointer of Git LFS"),
-        (b"\x40\0\0\0\0\0\0\0{}", "cut off within its head"),
-        (safetensors({"a": (4, [2], 8)}), "does not fit its place"),
-        (safetensors({"a": (4, [1 << 60, 1 << 60], 8)}), "does not fit its place"),
-        (safetensors({"a": None}), "the place of a is not told"),
+        (b"\x40\0\0\0\0\0\0\0{}", "it ends within its header"),
+        (safetensors({"a": (4, [2], 8)}), "does not fit its position"),
+        (safetensors({"a": (4, [1 << 60, 1 << 60], 8)}), "does not fit its position"),
+        (safetensors({"a": None}), "the position of a is missing"),
     ],
 )
 def test_what_is_no_file_of_weights_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Networks on engines; weights alone are read as those of the original networks."""
+"""Opens networks on engines. Files of weights only are taken for the original networks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ __all__ = ["describe_network", "open_network"]
 
 
 def _original(file: Path) -> tuple[Sequence[str], Any]:
-    """The original network, known by its layers' names, that a file of weights belongs to."""
-    from openpose_ext.models.convert.original import OUTPUTS, load_network
+    """The original network that a file of weights belongs to, recognised by its layer names."""
+    from openpose_ext.models.convert.original import OUTPUTS
+    from openpose_ext.models.convert.original_weights import load_network
 
     kind, network = load_network(file)
     return OUTPUTS[kind], network
