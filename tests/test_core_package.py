@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_decode import HEIGHT, WIDTH, crowd
 
 import openpose_ext as op
+from drawn_maps import HEIGHT, WIDTH, crowd
 
 ROOT = Path(__file__).resolve().parents[1]
 
