@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
 from openpose_ext.errors import ModelError, OutputError, SourceError, UsageError
-from openpose_ext.io.whole import make_folder
+from openpose_ext.io.whole import PartFolder
 from openpose_ext.models.convert.formats import (
     OPSET,
     TOLERANCE,
@@ -91,11 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 class _Made:
     """Files on the way, and what is to be said of each.
 
-    folder  where they are made, beside their place
+    files   where they are made, and will be
     others  files that are no networks, and folders of them
     """
 
-    folder: Path
+    files: PartFolder
     others: list[str] = field(default_factory=list)
     manifests: dict[str, Manifest] = field(default_factory=dict)
     reports: dict[str, str] = field(default_factory=dict)
@@ -108,20 +107,26 @@ class _Made:
         self.manifests[name] = manifest
         self.reports[name] = f"{what}largest difference / range: {by_engine or 'not compared'}"
 
-    def publish(self, target: Path) -> None:
+    @property
+    def folder(self) -> Path:
+        """Where they are made."""
+        return self.files.part
+
+    def publish(self) -> None:
         """Give the files their places; a network's manifest and weights come before it."""
+        target = self.files.path
         for name, manifest in self.manifests.items():
             write_manifest(manifest, target / name)
             weights = Path(name).with_suffix(".bin")
             for part in (weights.name, name) if name.endswith(".xml") else (name,):
-                os.replace(self.folder / part, target / part)
+                self.files.appear(part)
         for name in self.others:
             if (self.folder / name).is_dir() and (target / name).exists():
                 # An older calibration's. What is not ours keeps the folder, and the error, there.
                 for file in (target / name).glob("[0-9][0-9][0-9].png"):
                     file.unlink()
                 (target / name).rmdir()
-            os.replace(self.folder / name, target / name)
+            self.files.appear(name)
 
     @staticmethod
     def _outputs(manifest: Manifest, name: str) -> dict[str, str]:
@@ -136,12 +141,11 @@ def _export(argv: Sequence[str]) -> int:
     _check(args)
     pictures = _calibration_files(args.calibrate) if _needs_pictures(args) else []
     target = Path(args.output)
-    make_folder(target)
     try:
-        with tempfile.TemporaryDirectory(dir=target, prefix=".") as folder:
-            made = _Made(Path(folder))
+        with PartFolder(target) as files:
+            made = _Made(files)
             _make(args, made, pictures)
-            made.publish(target)
+            made.publish()
     except OSError as error:
         raise OutputError(f"{target} cannot be written to: {error.strerror}") from error
     for name, report in made.reports.items():
@@ -173,7 +177,7 @@ def _make(args: argparse.Namespace, made: _Made, pictures: Sequence[Path]) -> No
 def _from_weights(args: argparse.Namespace, made: _Made, onnx_file: Path) -> Source:
     """Weights as ONNX, which the other formats are made from, and as TorchScript if wanted."""
     require_torch(args.weights)
-    from openpose_ext.models.convert.original import load_network
+    from openpose_ext.models.convert.original_weights import load_network
 
     kind, network = load_network(args.weights)
     if kind != args.kind:

@@ -14,6 +14,7 @@ from openpose_ext.cli.parser import command_parser
 from openpose_ext.cli.values import positive
 from openpose_ext.cli.zoo_flags import add_zoo_flags
 from openpose_ext.formats.heatmaps import HEATMAP_SCALES
+from openpose_ext.outputs.controlnet_canvas import CANVAS_SIDE
 from openpose_ext.outputs.scale import KEYPOINT_SCALES
 from openpose_ext.types.scores import FACE_THRESHOLD, FILLED_SCORE, HAND_THRESHOLD
 

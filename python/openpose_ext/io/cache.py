@@ -1,17 +1,19 @@
-"""Compiled models on disk, so that a fresh process need not compile again.
+"""A cache of compiled models on disk, so that a new process need not compile them again.
 
-A cache never breaks a run: what cannot be read or written is as good as not there.
+The cache never breaks a run: an entry that cannot be read or written is ignored.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from openpose_ext.errors import OutputError
+from openpose_ext.io.whole import write_whole
 
 __all__ = [
     "BlobCache",
@@ -24,7 +26,7 @@ __all__ = [
 
 ENVIRONMENT = "OPENPOSE_EXT_CACHE"
 
-# A network on one engine with one set of options is a file of 3 to 200 MB.
+# One network, compiled for one engine with one set of options, takes 3 to 200 MB.
 MOST_BYTES = 2**30
 
 _MAGIC = b"openpose_ext blob 1\n"
@@ -33,10 +35,10 @@ _HASH_BYTES = 32
 
 @dataclass(frozen=True)
 class BlobCache:
-    """Byte strings by key in a folder, checked when they are read.
+    """Stores byte strings by key in a folder, and checks them when they are read.
 
     Files appear whole or not at all, so any number of processes may share the folder. The least
-    recently used go first when they take more than `MOST_BYTES`.
+    recently used files are removed when all together exceed `MOST_BYTES`.
     """
 
     folder: Path
@@ -53,18 +55,9 @@ class BlobCache:
         return blob if head == _head(blob) else None
 
     def store(self, key: str, blob: bytes) -> None:
-        """Keep `blob` under `key`, if the folder can be written."""
-        with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(_head(blob))
-                    file.write(blob)
-                os.replace(temporary, self._file(key))
-            except OSError:
-                os.unlink(temporary)
-                raise
+        """Store `blob` under `key` if the folder is writable."""
+        with suppress(OSError, OutputError):
+            write_whole(self._file(key), _head(blob), blob)
             self._prune()
 
     def _file(self, key: str) -> Path:
@@ -92,7 +85,7 @@ def user_cache() -> BlobCache | None:
 
 
 def user_folder() -> Path:
-    """The user's folder for what can be fetched or made again: OPENPOSE_EXT_CACHE or the system's.
+    """The user's cache folder: OPENPOSE_EXT_CACHE, or the system's default.
 
     "off" turns only the compiled models off.
     """
@@ -105,7 +98,7 @@ def user_folder() -> Path:
 
 
 def digest(parts: Iterable[object]) -> str:
-    """A key for things whose `repr` says all that matters."""
+    """A cache key for objects that their `repr` describes completely."""
     return hashlib.sha256(repr(list(parts)).encode()).hexdigest()
 
 
@@ -116,6 +109,6 @@ def file_digest(file: Path, algorithm: str = "sha256") -> str:
 
 
 def weight_files(file: Path) -> list[Path]:
-    """A network's file and those that hold its weights: IR's .bin, ONNX's external data."""
+    """A network's file and the files with its weights: IR's .bin, ONNX's external data."""
     beside = (file.with_suffix(".bin"), Path(f"{file}.data"), Path(f"{file}_data"))
     return [file, *(part for part in beside if part.is_file())]

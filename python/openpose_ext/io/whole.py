@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from openpose_ext.errors import OutputError
 
-__all__ = ["PartFile", "make_folder", "write_whole"]
+__all__ = ["PartFile", "PartFolder", "make_folder", "write_whole"]
 
 
 class PartFile:
     """A file that appears under its name only when it is whole.
 
-    path  where it will be; an existing file is replaced. Its folder is made.
-    part  where it is written: a hidden file in the same folder
+    path       where it will be; an existing file is replaced. Its folder is made.
+    part       where it is written: a hidden file in the same folder
+    resumable  the part is `<path>.part` instead, and a failure leaves it there to be continued
 
     Raises OutputError with the reason if the folder cannot be made.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, resumable: bool = False) -> None:
         self.path = Path(path)
         make_folder(self.path.parent)
-        self.part = self.path.with_name(f".{uuid.uuid4().hex}.part")
+        self._resumable = resumable
+        name = f"{self.path.name}.part" if resumable else f".{uuid.uuid4().hex}.part"
+        self.part = self.path.with_name(name)
 
     def appear(self) -> None:
-        """Give what was written its name."""
+        """Rename the part to its final name."""
         with self.failing():
             os.replace(self.part, self.path)
 
@@ -43,21 +48,57 @@ class PartFile:
             yield
         except OSError as error:
             reason = error.strerror or str(error)
+            if self._resumable and self.part.exists():
+                reason += "; what came is kept to be continued"
             raise OutputError(f"{self.path} cannot be written: {reason}") from error
 
 
-def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file so that it appears under its name only when it is whole.
+class PartFolder:
+    """A hidden folder in which a library writes files, each of which then appears whole.
 
-    An existing file is replaced. Folders are made. Whatever interrupts, nothing half-written
-    stays.
+        with PartFolder(folder) as made:
+            torch.save(weights, made.part / "a.pth")
+            made.appear("a.pth")
+
+    path  where the files will be; the folder is made
+    part  where they are written; it is removed at the end, whatever interrupts
+
+    Raises OutputError with the reason if a folder cannot be made or a file cannot be moved.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.part = self.path / f".{uuid.uuid4().hex}.part"
+
+    def appear(self, name: str) -> None:
+        """Move a file or folder to its place; an existing file is replaced."""
+        try:
+            os.replace(self.part / name, self.path / name)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OutputError(f"{self.path / name} cannot be written: {reason}") from error
+
+    def __enter__(self) -> Self:
+        make_folder(self.path)
+        make_folder(self.part)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        shutil.rmtree(self.part, ignore_errors=True)
+
+
+def write_whole(path: str | os.PathLike[str], *pieces: bytes) -> None:
+    """Write a file from these pieces so that it appears only when it is whole.
+
+    Replaces an existing file and makes missing folders. Nothing half-written stays, even if the
+    write is interrupted.
 
     Raises OutputError with the reason if it cannot be written.
     """
     file = PartFile(path)
     try:
-        with file.failing():
-            file.part.write_bytes(data)
+        with file.failing(), file.part.open("wb") as stream:
+            stream.writelines(pieces)
         file.appear()
     except BaseException:
         file.discard()

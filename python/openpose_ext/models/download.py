@@ -1,8 +1,8 @@
-"""Registered files over HTTP: continued where they broke off, checked, and whole or not there.
+"""Downloads of registered files over HTTP: resumed, checked, and complete or absent.
 
-The bytes go to `<file>.part`, which gets its name when its size and hashes are right. A part that
-was left behind is continued, whichever address it came from and whatever changed on the server:
-the hashes decide in the end, and what they refuse is fetched once more from the start.
+The bytes go to `<file>.part`, which is renamed once its size and hashes are right. An existing part
+is resumed, no matter which address it came from or what changed on the server. The hashes decide in
+the end; if they do not match, the file is fetched again from the start.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 
-from openpose_ext.errors import ModelError, OutputError
+from openpose_ext.errors import ModelError
 from openpose_ext.io.cache import file_digest
-from openpose_ext.io.whole import make_folder
+from openpose_ext.io.whole import PartFile
 from openpose_ext.models.manifest import Registered
 
 try:
@@ -31,26 +31,26 @@ except ImportError:  # Windows: two processes at once may spoil each other's par
 
 __all__ = ["Progress", "download", "fault"]
 
-# Bytes there are, and bytes in all as far as that is known.
+# Bytes received so far, and the total if it is known.
 Progress = Callable[[int, int | None], None]
 
-# Seconds without a single byte after which a server is given up; a slow one may take hours.
+# Seconds without a single byte before a server is given up; a slow one may take hours.
 TIMEOUT = 30.0
 
-# Connections to one address, each of which brought something, before the next one is tried.
+# Broken connections to one address, each with progress, before the next address is tried.
 CONNECTIONS = 20
 
-# Seconds before a broken connection is followed by another one to the same address.
+# Seconds to wait before reconnecting to the same address.
 PAUSE = 1.0
 
-# No network is larger: what a server sends for a file of unknown size ends here.
+# No network is larger. Limits a download whose size is unknown.
 MOST_BYTES = 2**32
 
 _CHUNK = 2**18
 
 
 class _FailedError(Exception):
-    """Why an address did not give the file, as a clause."""
+    """The reason why an address did not deliver the file, as a clause."""
 
 
 def download(
@@ -60,42 +60,38 @@ def download(
     progress: Progress = lambda done, total: None,
     note: Callable[[str], None] = lambda sentence: None,
 ) -> Path:
-    """Fetch a registered file to a folder, unless it is there and right; returns its path.
+    """Fetch a registered file to a folder, unless a correct copy is there; return its path.
 
-    progress  called with every piece that came
-    note      called with a sentence if another process is waited for or an address fails
+    progress  called after every piece received
+    note      called with a sentence when waiting for another process or when an address fails
 
-    Of two processes that want the same file the second waits for the first. What came before an
-    interruption stays in `<file>.part`, and nothing else stays, however the process ends.
+    If two processes want the same file, the second waits for the first. After an interruption, the
+    bytes received so far stay in `<file>.part`, and nothing else stays.
 
-    Raises ModelError, saying what each address answered, if none gives the right file, and
+    Raises ModelError with the answer of each address if none delivers the right file, and
     OutputError if it cannot be written.
     """
     if not entry.urls or not entry.hashes:
         lack = "hash" if entry.urls else "address"
-        raise ModelError(f"{entry.file} could not be fetched: no {lack} of it is known")
-    make_folder(folder)
+        raise ModelError(f"{entry.file} could not be fetched: its {lack} is unknown")
     target = folder / entry.file
-    part = target.with_name(f"{target.name}.part")
-    try:
+    file = PartFile(target, resumable=True)
+    with file.failing():
         while not target.is_file() or fault(target, entry) is not None:
-            with part.open("ab") as stream:
+            with file.part.open("ab") as stream:
                 _lock(stream, lambda: note(f"another process is fetching {entry.file}; waiting"))
-                if not _is(stream, part):
+                if not _is(stream, file.part):
                     continue  # who was waited for has finished it, or dropped it
-                _fill(stream, part, entry, progress, note)
+                _fill(stream, file.part, entry, progress, note)
                 if fcntl is None:
                     stream.close()  # Windows renames no open file
-                os.replace(part, target)
+                file.appear()
                 break
-    except OSError as error:
-        kept = "; what came is kept to be continued" if part.exists() else ""
-        raise OutputError(f"{target} cannot be written: {error.strerror or error}{kept}") from error
     return target
 
 
 def fault(file: Path, entry: Registered) -> str | None:
-    """What is wrong with a file that should be the registered one, or None; all of it is read."""
+    """Compare a whole file with its registry entry; return what is wrong, or None."""
     size = file.stat().st_size
     if entry.size is not None and size != entry.size:
         return f"it has {size} bytes instead of {entry.size}"
@@ -107,7 +103,8 @@ def fault(file: Path, entry: Registered) -> str | None:
 
 
 def _lock(stream: BinaryIO, waiting: Callable[[], None]) -> None:
-    """Hold a file for this process until it is closed; the system lets go for one that dies."""
+    """Lock a file for this process until it is closed; the system unlocks it if the process
+    dies."""
     if fcntl is None:
         return
     try:
@@ -134,7 +131,7 @@ def _fill(
     progress: Progress,
     note: Callable[[str], None],
 ) -> None:
-    """Make the part the right file, or raise ModelError; an empty part is dropped."""
+    """Complete the part, or raise ModelError; remove an empty part."""
     if _length(stream) and fault(part, entry) is None:
         return  # whole, but the process ended before it got its name
     reasons: list[str] = []
@@ -158,7 +155,7 @@ def _fill(
 def _fill_from(
     url: str, stream: BinaryIO, part: Path, entry: Registered, progress: Progress
 ) -> None:
-    """Make the part the right file from one address, or raise _FailedError."""
+    """Complete the part from one address, or raise _FailedError."""
     for _ in range(CONNECTIONS):
         before = _length(stream)
         if entry.size is not None and before >= entry.size:
@@ -174,14 +171,14 @@ def _fill_from(
         if wrong is None:
             return
         _emptied(stream)
-        # What was there before may be at fault. If nothing was, the server has another file.
+        # The earlier part may be wrong. If there was none, the server has another file.
         if before == 0:
             raise _FailedError(wrong)
     raise _FailedError(f"the connection broke {CONNECTIONS} times")
 
 
 def _receive(url: str, stream: BinaryIO, entry: Registered, progress: Progress) -> None:
-    """Continue the part to the end by one connection, or raise _FailedError."""
+    """Resume the part over one connection up to its end, or raise _FailedError."""
     there = _length(stream)
     with _opened(url, there) as response:
         begins, total = _extent(response)
@@ -206,7 +203,7 @@ def _receive(url: str, stream: BinaryIO, entry: Registered, progress: Progress) 
 
 
 def _opened(url: str, begin: int) -> HTTPResponse:
-    """The answer to a request for the bytes from `begin` on: those, or the whole file."""
+    """The response to a request for the bytes from `begin` on: these bytes, or the whole file."""
     headers = {"User-Agent": "openpose_ext"}
     if begin:
         headers["Range"] = f"bytes={begin}-"
@@ -224,12 +221,13 @@ def _opened(url: str, begin: int) -> HTTPResponse:
         return response
     response.close()
     if not begin:
-        raise _FailedError("it sends a part of the file for the whole")
+        raise _FailedError("it sends only a part of the file")
     return _opened(url, 0)
 
 
 def _extent(response: HTTPResponse) -> tuple[int | None, int | None]:
-    """The first byte that is sent, and bytes of the whole file, as far as the answer says so."""
+    """The position of the first byte sent and the size of the whole file, if the response states
+    it."""
     if response.status != http.client.PARTIAL_CONTENT:
         return 0, response.length
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers["Content-Range"] or "")
@@ -239,7 +237,7 @@ def _extent(response: HTTPResponse) -> tuple[int | None, int | None]:
 
 
 def _chunks(response: HTTPResponse) -> Iterator[bytes]:
-    """What comes, as soon as it comes."""
+    """The pieces of the response, as they arrive."""
     try:
         while chunk := response.read1(_CHUNK):
             yield chunk
@@ -267,7 +265,7 @@ def _emptied(stream: BinaryIO) -> int:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """HTTP and HTTPS alone: no redirect leads to a file or to FTP."""
+    """Opens HTTP and HTTPS only, so that no redirect leads to a local file or to FTP."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,

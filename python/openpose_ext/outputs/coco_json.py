@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
@@ -70,6 +71,10 @@ class CocoWriter(FrameWriter):
         """The sources of its pictures and frames, by the list beside it."""
         images = json.loads(_images_beside(path).read_bytes())["images"]
         return {image["file_name"] for image in images}
+
+    @property
+    def _files(self) -> Sequence[PartFile]:
+        return self._file, self._images
 
     def _write(self, frame: Frame, poses: Poses) -> None:
         width, height = frame.size

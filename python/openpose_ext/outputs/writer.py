@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -38,6 +39,21 @@ class FrameWriter(ABC):
     def path(self) -> Path:
         """Where the file will be."""
         return self._file.path
+
+    @property
+    def _files(self) -> Sequence[PartFile]:
+        """Every file that it writes."""
+        return (self._file,)
+
+    def cut_short(self) -> None:
+        """Say, before `close`, that frames are missing: the name will be `a.unfinished.csv`."""
+        for file in self._files:
+            file.path = _unfinished(file.path)
+
+    def forget_unfinished(self) -> None:
+        """Remove what an interrupted run left, now that the whole file is there."""
+        for file in self._files:
+            _unfinished(file.path).unlink(missing_ok=True)
 
     def write(self, frame: Frame, poses: Poses) -> None:
         """Add the people of a frame. Frames come in the order of their source."""
@@ -93,3 +109,8 @@ class FrameWriter(ABC):
     @abstractmethod
     def _release(self) -> None:
         """Let go of the file, whatever state it is in."""
+
+
+def _unfinished(file: Path) -> Path:
+    """What a file is called that lacks frames."""
+    return file.with_name(f"{file.stem}.unfinished{file.suffix}")

@@ -44,15 +44,13 @@ _WRITERS: Mapping[str, type[FrameWriter]] = {
 # These know pixels only, and have their own word for parts that were not seen.
 _AS_FOUND = ("coco_json", "coco_dataset", "controlnet")
 
-_UNFINISHED = ".unfinished"
-
 
 def is_whole(kind: str, file: Path, sources: Collection[str]) -> bool:
-    """Whether a file exists, is not that of an interrupted run, and holds all these sources.
+    """Whether a file exists and holds all these sources.
 
     sources  as the file's frames name them; of a single one it need not be told in the file
     """
-    if not file.exists() or _mark(file).exists():
+    if not file.exists():
         return False
     if len(sources) <= 1:
         return True
@@ -62,22 +60,19 @@ def is_whole(kind: str, file: Path, sources: Collection[str]) -> bool:
         return False
 
 
-def _mark(file: Path) -> Path:
-    """What stands beside a file of many frames that was ended before its source was."""
-    return file.with_name(file.name + _UNFINISHED)
-
-
 @dataclass(eq=False)
 class _Open:
     """A file that is being filled.
 
     kind, writer  what it is
+    live          its source has no end of its own: an interruption ends it
     held          sources whose frames are all in it
     given_up      whether it could not take a frame: it takes no more, and does not appear
     """
 
     kind: str
     writer: FrameWriter
+    live: bool
     held: set[str] = field(default_factory=set)
     given_up: bool = False
 
@@ -88,15 +83,15 @@ class _Open:
     def close(self, *, interrupted: bool = False) -> None:
         if self.given_up:
             return
-        mark = _mark(self.writer.path)
-        if interrupted:
-            mark.touch()
+        short = interrupted and not self.live
+        if short:
+            self.writer.cut_short()
         if isinstance(self.writer, VideoWriter):
             for source in self.held:
                 self.writer.hold(source)
         self.writer.close()
-        if not interrupted:
-            mark.unlink(missing_ok=True)
+        if not short:
+            self.writer.forget_unfinished()
 
 
 class Books:
@@ -106,7 +101,8 @@ class Books:
     sources  what each file that several inputs share is to hold
 
     A context manager. Where it is left by Ctrl-C, the files that are open appear with what there
-    is, and a mark beside each says so, for the next run; after any other exception they do not.
+    is; those of sources that were not over yet are called `a.unfinished.csv`, and `--skip_existing`
+    does them again. After any other exception they do not appear.
     Use it from one thread at a time, which nothing interrupts.
     """
 
@@ -127,6 +123,7 @@ class Books:
         *,
         rate: float | None = None,
         sound: Path | None = None,
+        live: bool = False,
     ) -> Book:
         """Begin an input: open those of its files that are not open yet.
 
@@ -136,6 +133,7 @@ class Books:
                  be written
         rate     frames a second of the source, None if it has none
         sound    the video to take the sound from, or None; a file of several inputs has none
+        live     whether the source has no end of its own, as a camera
 
         Raises OutputError if a file of several inputs, or nothing more, can be written.
         """
@@ -143,7 +141,8 @@ class Books:
         for kind, file in files.items():
             if file not in self._open:
                 with self._failing_alone(file, report):
-                    self._open[file] = _Open(kind, self._opened(results, kind, file, rate, sound))
+                    opened = self._opened(results, kind, file, rate, sound)
+                    self._open[file] = _Open(kind, opened, live)
             elif isinstance(writer := self._open[file].writer, VideoWriter):
                 writer.next_clip(results.video_rate or rate)
         return Book(results, [self._open[f] for f in files.values() if f in self._open], report)

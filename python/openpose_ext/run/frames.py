@@ -175,7 +175,14 @@ def _process(
         source = opened.enter_context(planned.open(report))
         bar.set_description(source.name[-30:], refresh=False)
         bar.total = source.count
-        book = books.begin(results, planned.name, report, rate=source.rate, sound=planned.sound)
+        book = books.begin(
+            results,
+            planned.name,
+            report,
+            rate=source.rate,
+            sound=planned.sound,
+            live=source.live,
+        )
         # Ids, and files of many frames, need all frames.
         skips = how.skip_existing and not planned.files and not how.follow
         overlap = partial(overlapped, stop=source.stop)

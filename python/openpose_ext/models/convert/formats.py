@@ -1,9 +1,8 @@
-"""Weights of the original networks -> files that engines read, each compared before it is used."""
+"""Converts the original networks to files for the engines, and compares each with its source."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from openpose_ext.backends.engines import ENGINES
 from openpose_ext.backends.protocol import InputFormat
 from openpose_ext.errors import BackendError, ModelError
 from openpose_ext.io.cache import file_digest, user_folder
+from openpose_ext.io.whole import PartFolder
 from openpose_ext.models.engines import open_network
 from openpose_ext.models.manifest import ORIGINAL_RANGE, Manifest, write_manifest
 
@@ -47,27 +47,27 @@ Batch = npt.NDArray[np.uint8]
 
 ORIGINAL_LICENCE = "OpenPose (academic or non-profit, non-commercial research use only)"
 
-# Suffixes of files that hold an original network's weights: torch's and Caffe's.
+# Suffixes of weight files of the original networks: torch's and Caffe's.
 WEIGHTS = (".pth", ".pt", ".caffemodel")
 
 OPSET = 10  # the card's compiler reads no newer one
 
-# The largest difference that a conversion may make, in shares of the output's range.
+# The largest difference allowed for a conversion, relative to the output's range.
 TOLERANCE = 1e-4
 TOLERANCE_F16 = 1e-2
 
 _CROP = 368  # pixels; the side that the networks of hands and faces were trained at
 
-# (N, H, W) of the random pictures a network of any size is compared on.
+# (N, H, W) of the random pictures for comparing a network that takes any size.
 _SIZES = ((1, 184, 184), (2, 64, 120))
 
 
 @dataclass(frozen=True)
 class Source:
-    """A network to convert from: what its maps are, and what they mean.
+    """A network to convert from: how it computes its maps, and their meaning.
 
-    maps      (N, H, W, 3) uint8 BGR -> its outputs by name
-    manifest  of a file that is made from it
+    maps      a function from (N, H, W, 3) uint8 BGR to the outputs by name
+    manifest  for files that are made from it
     """
 
     maps: Callable[[Batch], Maps]
@@ -114,7 +114,7 @@ def to_torchscript(network: Original, file: Path, size: tuple[int, int]) -> None
     import torch
 
     with warnings.catch_warnings():
-        # Deprecated, and yet what C++ programs and older code load.
+        # Deprecated, but C++ programs and older code still load it.
         warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
         traced = torch.jit.trace(network, torch.zeros(1, 3, *size[::-1]))
         traced.save(str(file))
@@ -128,7 +128,7 @@ def to_onnx(
     *,
     opset_version: int = OPSET,
 ) -> None:
-    """Write a network as ONNX: input "input", outputs named by what they are.
+    """Write a network as ONNX: the input is named "input", the outputs after their roles.
 
     size  (width, height) of a network of one size and one picture, None for any of both
 
@@ -142,7 +142,7 @@ def to_onnx(
     axes = {"input": {0: "N", 2: "H", 3: "W"}} | {name: {0: "N", 2: "h", 3: "w"} for name in names}
     width, height = size or (64, 64)
     with warnings.catch_warnings():
-        # The exporter's successor writes nothing older than opset 18 without conversion.
+        # The new exporter cannot write opsets before 18 without a conversion.
         for message in ("You are using the legacy TorchScript-based ONNX", "The feature will be r"):
             warnings.filterwarnings("ignore", message, DeprecationWarning)
         warnings.filterwarnings("error", "Exporting to ONNX opset version .* is not supported")
@@ -171,7 +171,7 @@ def input_name(file: Path) -> str:
 
 
 def opset(file: Path) -> int:
-    """The version of ONNX's own operators that a file asks for."""
+    """The opset version of ONNX's own operators in a file."""
     import onnx
 
     imports = onnx.load(file, load_external_data=False).opset_import
@@ -193,7 +193,7 @@ def to_ir(source: Path, file: Path, *, half: bool = False) -> None:
 
 
 def difference(found: Maps, expected: Maps) -> float:
-    """The largest difference between maps, in shares of the range of each output."""
+    """The largest difference between maps, relative to the range of each output."""
     shares = []
     for name, truth in expected.items():
         if found[name].shape != truth.shape:
@@ -205,10 +205,10 @@ def difference(found: Maps, expected: Maps) -> float:
 def checked(
     source: Source, file: Path, manifest: Manifest, tolerance: float | None
 ) -> dict[str, float]:
-    """Compare a file with what it was made from, on random pictures, on every engine here.
+    """Compare a file with its source, on random pictures and on every installed engine.
 
-    manifest   of the file
-    tolerance  of `difference`; None refuses nothing
+    manifest   describes the file
+    tolerance  upper limit of `difference`; None accepts any
 
     Returns  the difference by engine, all computing in float32
     Raises   ModelError if it is larger than allowed, BackendError if an engine refuses the file
@@ -228,7 +228,7 @@ def checked(
                 for batch, truth in zip(batches, expected, strict=True)
             ]
         found[name] = float(np.max(shares))
-        # Written so that a difference that is no number is refused, too.
+        # Written so that NaN is refused, too.
         if tolerance is not None and not found[name] <= tolerance:
             raise ModelError(
                 f"{file.name} differs on {name} by {found[name]:.1e} of the range from what it "
@@ -240,13 +240,13 @@ def checked(
 def converted(weights: Path) -> Path:
     """The ONNX file of an original network's weights, made at the first call.
 
-    It takes pictures of any size and serves every engine at every precision: the engine rounds
-    the weights itself. It lies beside the weights, or in the user's cache where that folder
-    cannot be written to, and bears the hash of the weights it was made from.
+    It takes pictures of any size and works on every engine at every precision, because the engine
+    rounds the weights itself. It is stored beside the weights, or in the user's cache if that
+    folder is read-only. Its name contains the hash of the weights.
 
-    weights  a file of `WEIGHTS`, see `original.load_network`
+    weights  a file of `WEIGHTS`, see `original_weights.load_network`
 
-    Raises BackendError naming the extra if torch is missing, ModelError if the file is no
+    Raises BackendError naming the extra if torch is missing, ModelError if the file is not an
     original network or the conversion fails its check.
     """
     name = f"{weights.stem}.{file_digest(weights)[:16]}.onnx"
@@ -256,19 +256,18 @@ def converted(weights: Path) -> Path:
             return folder / name
     require_torch(f"{weights} has to be converted once, which")
 
-    from openpose_ext.models.convert.original import load_network
+    from openpose_ext.models.convert.original_weights import load_network
 
     kind, network = load_network(weights)
     source = Source.original(kind, network, None)
     folder = folders[0] if os.access(folders[0], os.W_OK) else folders[1]
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as made:
-        part = Path(made) / name
+    with PartFolder(folder) as made:
+        part = made.part / name
         to_onnx(kind, network, part, None)
         checked(source, part, source.manifest, TOLERANCE)
-        # The manifest first: whoever finds the network finds what it means.
+        # The manifest comes first, so that a network is never found without it.
         write_manifest(source.manifest, folder / name)
-        os.replace(part, folder / name)
+        made.appear(name)
     return folder / name
 
 
