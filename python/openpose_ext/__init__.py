@@ -1,4 +1,4 @@
-"""OpenPose people of pictures and videos: install, one call, offline.
+"""Human pose estimation in pictures and videos: one call, works offline.
 
 import openpose_ext as op
 
@@ -6,7 +6,7 @@ with op.PoseEstimator() as estimator:
     poses = estimator("people.jpg")
 poses.keypoints  # (people, 18, 3) float32: x, y in the picture, score
 
-What is not in `__all__` here is the package's own and may change.
+Everything outside `__all__` is private and may change.
 """
 
 from importlib import import_module
@@ -98,7 +98,7 @@ __all__ = [
     "smooth_tracks",
 ]
 
-# Imported when they are first asked for, so that `import openpose_ext` takes no time.
+# Imported at first use, so that `import openpose_ext` takes no time.
 _MODULES = {
     "AnglesWriter": "openpose_ext.outputs.angles",
     "Annotations": "openpose_ext.run.coco_eval",

@@ -1,13 +1,14 @@
-"""`python -m openpose_ext.datalist`: pictures as the files that vamp runs, and the way back.
+"""`python -m openpose_ext.datalist`: converts pictures to input files for vamp.
 
-vamp (of Vastai's tools) and `openpose_ext.perf` run networks on files. What is known of them:
+vamp (one of Vastai's tools) and `openpose_ext.perf` run networks on files:
 
 - an input is an npz with `input_0`: a picture as (3, H, W) uint8 RGB
-- a datalist has the path of one input a line; the order counts
-- outputs are `output_000000.npz`, ..., in the order of the datalist, with `output_0`, ...: what the
-  network gives, in its own order, each with a leading 1
+- a datalist has the path of one input per line; the order counts
+- outputs are `output_000000.npz`, ..., in the order of the datalist, with `output_0`, ...: the
+network's outputs in its own order, each with a leading 1
 
-Where a picture lies in its input is written beside the list, for `openpose_ext.eval --npz`.
+A file beside the list stores the position of each picture in its input, for `openpose_ext.eval
+--npz`.
 """
 
 from __future__ import annotations
@@ -71,12 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _datalist(argv: Sequence[str]) -> int:
     args = parse(_parser(), argv, ())
-    # OpenCV's own words on damaged files; the reason is ours to give.
+    # Silence OpenCV's messages on damaged files; this package reports the reason.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     if None in (args.images, args.size, args.output):
         raise UsageError("--images DIR, --size W H and -o OUT are needed; --help shows examples")
     if not os.path.isdir(args.images):
-        raise UsageError(f"--images {args.images} is no folder")
+        raise UsageError(f"--images {args.images} is not a folder")
     network = args.size[0], args.size[1]
     if any(side % 2 for side in network):
         raise UsageError(f"--size {network[0]} {network[1]}: a card's images have even sides")
@@ -96,7 +97,7 @@ def _datalist(argv: Sequence[str]) -> int:
             try:
                 if len(os.fsencode(npz).splitlines()) > 1:
                     raise SourceError(
-                        f"{picture_file.path}: a line break cannot stand in a datalist"
+                        f"{picture_file.path}: a datalist cannot contain names with a line break"
                     )
                 picture = read_picture(picture_file.path)
             except SourceError as error:

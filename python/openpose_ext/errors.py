@@ -1,4 +1,4 @@
-"""What can go wrong, as types.
+"""The exceptions of this package.
 
 OpenPoseExtError
 ├── ModelError      the model was not found, or the file is not a model (exit code 3)
@@ -24,11 +24,11 @@ __all__ = [
 
 
 class OpenPoseExtError(Exception):
-    """Base of every error of this package that is not a wrong argument."""
+    """Base class of all errors of this package except wrong arguments."""
 
 
 class ModelError(OpenPoseExtError):
-    """A network is missing, is no network, or does not fit the use made of it."""
+    """A model was not found, is not a model, or does not fit its use."""
 
 
 class BackendError(OpenPoseExtError):
@@ -40,7 +40,7 @@ class SourceError(OpenPoseExtError):
 
 
 class SourceWarning(UserWarning):
-    """An input was read, and something about it is odd."""
+    """An input was read, but something about it is wrong."""
 
 
 class OutputError(OpenPoseExtError):
@@ -48,4 +48,4 @@ class OutputError(OpenPoseExtError):
 
 
 class UsageError(Exception):
-    """The command line asks for what cannot be done."""
+    """The command line asks for something impossible."""

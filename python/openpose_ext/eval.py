@@ -1,4 +1,4 @@
-"""`python -m openpose_ext.eval`: score a network on annotated pictures, as COCO does."""
+"""`python -m openpose_ext.eval`: scores a network on annotated pictures with COCO's evaluation."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _eval(argv: Sequence[str]) -> int:
     parser = _parser()
     args = parse(parser, argv, NETWORK_BOOLEANS)
-    # OpenCV's own words on damaged files; the reason is ours to give.
+    # Silence OpenCV's messages on damaged files; this package reports the reason.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     recorded = args.npz is not None or args.datalist is not None
     annotations = _annotations(args, recorded)
@@ -125,7 +125,7 @@ def _eval(argv: Sequence[str]) -> int:
 def _find(
     look: Callable[[Mapping[str, Any]], Poses], annotations: Annotations, tally: Tally
 ) -> list[tuple[Poses, int]]:
-    """The people of each picture that can be read, and its id."""
+    """Yield the people and the id of each picture that can be read."""
     found: list[tuple[Poses, int]] = []
     silent = not sys.stderr.isatty()
     with tqdm(annotations.pictures, unit="picture", disable=silent, leave=False) as progress:
@@ -144,7 +144,7 @@ def _find(
 
 
 def _check_size(entry: Mapping[str, Any], width: int, height: int) -> None:
-    """Points of a picture that was resized or turned since would lie elsewhere."""
+    """Raise UsageError if a picture was resized or turned after its annotation."""
     expected = entry.get("width") or width, entry.get("height") or height
     if expected != (width, height):
         raise UsageError(
@@ -248,7 +248,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _annotations(args: argparse.Namespace, recorded: bool) -> Annotations:
-    """The annotations of what is to be scored, which is given."""
+    """The annotations to score against."""
     needed = ("npz", "datalist", "annotations") if recorded else ("images", "annotations")
     if any(getattr(args, name) is None for name in needed):
         words = {"images": "DIR", "npz": "DIR", "datalist": "FILE", "annotations": "FILE"}
@@ -266,10 +266,10 @@ def _annotations(args: argparse.Namespace, recorded: bool) -> Annotations:
 
 
 def _folder(args: argparse.Namespace, annotations: Annotations) -> Path:
-    """The folder of the pictures, all of which are there."""
+    """The folder of the pictures, after checking that none is missing."""
     folder = Path(args.images)
     if not folder.is_dir():
-        raise UsageError(f"--images {folder} is no folder")
+        raise UsageError(f"--images {folder} is not a folder")
     names = [picture["file_name"] for picture in annotations.pictures]
     missing = [name for name in names if not os.path.isfile(folder / name)]
     if missing:
@@ -283,16 +283,18 @@ def _folder(args: argparse.Namespace, annotations: Annotations) -> Path:
 def _records(
     args: argparse.Namespace, parser: argparse.ArgumentParser, annotations: Annotations
 ) -> dict[int, Record]:
-    """What a network has given for the annotated pictures, by their ids."""
+    """The recorded outputs for the annotated pictures, by picture id."""
     given = {"images": args.images, "body": args.body, "height": args.height, **network_flags(args)}
     for name, value in given.items():
         if name != "mode" and value != parser.get_default(name):
-            raise UsageError(f"--{name} does not go with --npz: the network has run already")
+            raise UsageError(
+                f"--{name} cannot be used with --npz, because the network has already run"
+            )
     if args.mode == "zoo":
-        raise UsageError("--mode zoo prepares pictures in its own way; with --npz take reference")
+        raise UsageError("--mode zoo has its own preprocessing; with --npz use --mode reference")
     folder = Path(args.npz)
     if not folder.is_dir():
-        raise UsageError(f"--npz {folder} is no folder")
+        raise UsageError(f"--npz {folder} is not a folder")
     try:
         records = find_records(folder, Path(args.datalist), annotations.pictures)
     except (SourceError, ValueError) as error:

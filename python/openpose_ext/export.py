@@ -1,4 +1,5 @@
-"""`python -m openpose_ext.export`: networks for other engines: ONNX, OpenVINO IR, INT8, vamc."""
+"""`python -m openpose_ext.export`: converts networks for other engines: ONNX, OpenVINO IR, INT8,
+vamc."""
 
 from __future__ import annotations
 
@@ -46,10 +47,10 @@ __all__ = ["main"]
 
 FORMATS = ("torchscript", "onnx", "ir", "int8", "vamc")
 
-# (width, height) that the seed converts its networks at.
+# (width, height) at which pytorch-openpose converts its networks.
 _SEED_SIZE = {"body": (184, 184), "hand": (368, 368), "face": (368, 368)}
 
-# Pictures of the calibration folder that are used: 40 gave AP 0.480 to 0.492, 72 0.487 to 0.496.
+# Number of calibration pictures: 40 gave AP 0.480 to 0.492, 72 gave 0.487 to 0.496.
 _PICTURES = 72
 _ROUNDS = 7  # runs whose median is the time of a network
 
@@ -88,10 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @dataclass
 class _Made:
-    """Files on the way, and what is to be said of each.
+    """The files of an export, and the report on each.
 
-    files   where they are made, and will be
-    others  files that are no networks, and folders of them
+    files   their temporary and final folder
+    others  files, and folders of files, that are not networks
     """
 
     files: PartFolder
@@ -100,7 +101,7 @@ class _Made:
     reports: dict[str, str] = field(default_factory=dict)
 
     def add(self, source: Source, name: str, tolerance: float | None, what: str = "") -> None:
-        """Check a file that was made from the source; ModelError if it differs too much."""
+        """Compare a file with its source. Raises ModelError if they differ too much."""
         manifest = replace(source.manifest, outputs=self._outputs(source.manifest, name))
         found = checked(source, self.folder / name, manifest, tolerance)
         by_engine = ", ".join(f"{share:.1e} on {engine}" for engine, share in found.items())
@@ -109,11 +110,11 @@ class _Made:
 
     @property
     def folder(self) -> Path:
-        """Where they are made."""
+        """The folder in which the files are made."""
         return self.files.part
 
     def publish(self) -> None:
-        """Give the files their places; a network's manifest and weights come before it."""
+        """Move the files to their final folder, manifests and weights before their network."""
         target = self.files.path
         for name, manifest in self.manifests.items():
             write_manifest(manifest, target / name)
@@ -122,7 +123,8 @@ class _Made:
                 self.files.appear(part)
         for name in self.others:
             if (self.folder / name).is_dir() and (target / name).exists():
-                # An older calibration's. What is not ours keeps the folder, and the error, there.
+                # Pictures of an older calibration. Any other file keeps the folder and causes an
+                # error.
                 for file in (target / name).glob("[0-9][0-9][0-9].png"):
                     file.unlink()
                 (target / name).rmdir()
@@ -130,7 +132,7 @@ class _Made:
 
     @staticmethod
     def _outputs(manifest: Manifest, name: str) -> dict[str, str]:
-        """TorchScript's outputs have numbers for names."""
+        """The roles of the outputs; TorchScript's outputs are named by numbers."""
         if not name.endswith(".pt"):
             return dict(manifest.outputs)
         return {str(k): role for k, role in enumerate(manifest.outputs.values())}
@@ -175,7 +177,7 @@ def _make(args: argparse.Namespace, made: _Made, pictures: Sequence[Path]) -> No
 
 
 def _from_weights(args: argparse.Namespace, made: _Made, onnx_file: Path) -> Source:
-    """Weights as ONNX, which the other formats are made from, and as TorchScript if wanted."""
+    """Convert weights to ONNX, the source of the other formats, and to TorchScript if requested."""
     require_torch(args.weights)
     from openpose_ext.models.convert.original_weights import load_network
 
@@ -250,7 +252,7 @@ def _make_vamc(
 
 
 def _shown(kind: str, manifest: Manifest, files: Sequence[Path]) -> list[Picture]:
-    """What the network will be shown of the pictures, as many as are used."""
+    """The calibration pictures after preprocessing, as many as are used."""
     from openpose_ext.run.calibration import hand_crops
 
     pictures = _readable(files)
@@ -262,13 +264,13 @@ def _shown(kind: str, manifest: Manifest, files: Sequence[Path]) -> list[Picture
 
 
 def _batches(files: Sequence[Path], manifest: Manifest) -> list[npt.NDArray[np.uint8]]:
-    """The pictures as the network will see them."""
+    """The preprocessed pictures."""
     prepare = Preprocessing(stride=manifest.stride, fixed_size=manifest.input.size)
     return [prepare(picture)[0][None] for picture in _readable(files)]
 
 
 def _readable(files: Sequence[Path]) -> Iterator[Picture]:
-    """The pictures; those that cannot be read are left out."""
+    """The readable pictures; others are reported and left out."""
     silent = not sys.stderr.isatty()
     for file in tqdm(files, unit="picture", disable=silent, leave=False):
         try:
@@ -278,7 +280,7 @@ def _readable(files: Sequence[Path]) -> Iterator[Picture]:
 
 
 def _times(files: Sequence[Path], manifest: Manifest, batch: npt.NDArray[np.uint8]) -> list[float]:
-    """Milliseconds of each file on one thread, median; they take turns."""
+    """Median milliseconds of each file on one thread, measured in turn."""
     times: list[list[float]] = [[] for _ in files]
     backends: list[Any] = []
     try:
@@ -335,7 +337,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raise UsageError for what is missing or contradicts itself."""
+    """Raise UsageError for missing or contradictory flags."""
     missing = [
         flag
         for flag, value in (
@@ -350,14 +352,16 @@ def _check(args: argparse.Namespace) -> None:
     suffix = Path(args.weights).suffix.lower()
     if suffix not in (*WEIGHTS, ".onnx"):
         known = ", ".join(WEIGHTS)
-        raise UsageError(f"--weights {args.weights}: a file {known} or .onnx is needed")
+        raise UsageError(f"--weights {args.weights}: must be a file {known} or .onnx")
     if not os.path.isfile(args.weights):
         raise ModelError(f"there is no network file {args.weights}")
     if suffix == ".onnx":
         if {"torchscript", "onnx", "vamc"} & {*args.format}:
             raise UsageError(f"{args.weights} is ONNX: --format can be ir and int8")
         if args.size or args.dynamic or args.opset:
-            raise UsageError("--size, --dynamic and --opset are for weights; .onnx keeps its own")
+            raise UsageError(
+                "--size, --dynamic and --opset apply to weights only; an .onnx file keeps its own"
+            )
     if args.size and args.dynamic:
         raise UsageError("--size and --dynamic contradict each other; give one of them")
     if args.size and any(n % 8 for n in args.size):
@@ -365,7 +369,7 @@ def _check(args: argparse.Namespace) -> None:
     if "vamc" in args.format:
         _check_vamc(args)
     elif args.dtype:
-        raise UsageError("--dtype is what --format vamc compiles for")
+        raise UsageError("--dtype applies to --format vamc only")
     if _needs_pictures(args) and not args.calibrate:
         raise UsageError("INT8 needs --calibrate DIR, a folder of pictures")
 
@@ -375,11 +379,11 @@ def _check_vamc(args: argparse.Namespace) -> None:
         raise UsageError("--format vamc: the card's scripts know body and hand networks only")
     args.dtype = args.dtype or DTYPES[0]
     if args.dynamic:
-        raise UsageError("--format vamc: a card's network takes one size; leave --dynamic out")
+        raise UsageError("--format vamc: a card's network has a fixed size; omit --dynamic")
     if args.opset not in (None, OPSET):
         raise UsageError(f"--format vamc: the compiler is known to read opset {OPSET} only")
     if args.kind != "body" and args.size and args.size[0] != args.size[1]:
-        raise UsageError("--size: hands and faces are cut out as squares")
+        raise UsageError("--size: hand and face networks take squares; give equal sides")
 
 
 def _needs_pictures(args: argparse.Namespace) -> bool:
@@ -389,7 +393,7 @@ def _needs_pictures(args: argparse.Namespace) -> bool:
 def _calibration_files(folder: str) -> list[Path]:
     """Pictures spread over the whole folder."""
     if not os.path.isdir(folder):
-        raise UsageError(f"--calibrate {folder} is no folder")
+        raise UsageError(f"--calibrate {folder} is not a folder")
     try:
         files = [file.path for file in find_inputs([folder], videos=False).files]
     except ValueError as error:

@@ -1,7 +1,8 @@
-"""`python -m openpose_ext.infer`: find people in pictures and videos, draw them, write them.
+"""`python -m openpose_ext.infer`: finds people in pictures and videos, draws them and writes the
+results.
 
-The frames of a source are carried by the workers of `pipeline`: read and looked at, followed where
-that is asked for, drawn and written, and last, by one worker, added to the files of many frames.
+The workers of `pipeline` read each frame, find its people, track them if requested, and draw and
+write the results; at the end a single worker adds the frame to the files of many frames.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ from openpose_ext.stages.preprocess import HEIGHT
 
 __all__ = ["main"]
 
-# What is written where nobody says it. Flags that begin with --write_ name kinds.
+# The default results. The flags --write_KIND name the kinds.
 _OF_PICTURES = ("images", "json", "txt")
 _OF_VIDEOS = ("video", "json", "csv")
 
@@ -74,16 +75,16 @@ def _infer(argv: Sequence[str]) -> int:
     parser = _parser()
     args = parse(parser, argv, (*_BOOLEANS, *NETWORK_BOOLEANS))
     translate_zoo_flags(args, parser)
-    # OpenCV's own words on damaged files; the reason is ours to give.
+    # Silence OpenCV's messages on damaged files; this package reports the reason.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     how = _how(args)
     results = _results(args, how.streams)
     network = _network(args)
     if results.needs_stages and args.detect_every > 1:
-        raise UsageError("heat maps and candidates are those of whole frames: no --detect_every")
+        raise UsageError("heat maps and candidates need whole frames; omit --detect_every")
     if results.needs_stages and args.mode != "fast":
         raise UsageError(
-            f"--mode {args.mode} has no maps to write, no candidates and no scale 1; take fast"
+            f"--mode {args.mode} has no heat maps, candidates and scale 1; use --mode fast"
         )
     plan = _plan(args, results, how)
     tally = Tally(existing=plan.existing, outputs=plan.outputs)
@@ -95,11 +96,11 @@ def _infer(argv: Sequence[str]) -> int:
         estimator = None
         if not all(planned.known for planned in plan.inputs):
             if len(plan.inputs) > 1 or plan.inputs[0].count != 1:
-                # Several pictures at once, a core for each: OpenCV shall not take all of them.
+                # Several pictures at once, each on its own core, so OpenCV must not use all cores.
                 network["streams"] = how.streams
                 cv2.setNumThreads(1)
             estimator = opened.enter_context(_estimator(network))
-            # A card is busy only with several batches in flight.
+            # A card is only busy if several batches are in flight.
             how = replace(how, streams=max(how.streams, estimator.info.streams))
         for folder in results.folders:
             make_folder(folder)
@@ -109,18 +110,18 @@ def _infer(argv: Sequence[str]) -> int:
 
 
 def _plan(args: argparse.Namespace, results: Results, how: How) -> Plan:
-    """What there is to do. Raises UsageError where the flags make no sense."""
+    """Plan the run. Raises UsageError if the flags contradict each other."""
     inputs = [*args.inputs]
     for flag in ("image_dir", "video", "ip_camera"):
         given = getattr(args, flag)
         if not given:
             continue
         if flag == "image_dir" and not os.path.isdir(given):
-            raise UsageError(f"--image_dir {given} is no folder")
+            raise UsageError(f"--image_dir {given} is not a folder")
         if flag == "ip_camera" and not is_address(given):
-            raise UsageError(f"--ip_camera {given} is no address such as rtsp://host/stream")
+            raise UsageError(f"--ip_camera {given} is not an address such as rtsp://host/stream")
         inputs.append(given)
-    # Where nobody says what is written, it depends on the input.
+    # The default results depend on the input.
     asked = any(getattr(args, f"write_{kind}") is not None for kind in KINDS)
     of_videos = results if asked else results.only(_OF_VIDEOS)
     of_videos = replace(of_videos, controlnet=args.controlnet_format or "list")
@@ -134,7 +135,7 @@ def _plan(args: argparse.Namespace, results: Results, how: How) -> Plan:
         )
         if args.camera is not None and (args.camera >= 0 or not inputs):
             if inputs:
-                raise ValueError("a camera has no end: give it alone, without other inputs")
+                raise ValueError("a camera never ends, so it cannot be combined with other inputs")
             resolution = _camera_resolution(args.camera_resolution)
             return plan_camera(args.camera, resolution=resolution, results=of_videos, view=view)
         if not inputs:
@@ -170,7 +171,7 @@ def _how(args: argparse.Namespace) -> How:
     every = args.track_every or 1
     if args.tracking >= 0:
         if args.track_every is not None:
-            raise UsageError("--tracking and --track_every say the same; give one of them")
+            raise UsageError("--tracking and --track_every mean the same; give only one")
         every = args.tracking + 1
     return How(
         every=every,
@@ -184,7 +185,7 @@ def _how(args: argparse.Namespace) -> How:
 
 
 def _results(args: argparse.Namespace, streams: int) -> Results:
-    """What is written, for all kinds of inputs."""
+    """The results to write, for all kinds of inputs."""
     given = {kind: getattr(args, f"write_{kind}") for kind in KINDS}
     if all(place is None for place in given.values()):
         drawn = ("images", "video") if args.render_pose != 0 else ()
@@ -197,7 +198,9 @@ def _results(args: argparse.Namespace, streams: int) -> Results:
         raise UsageError(f"results cannot go to {output}: it is a file, not a folder")
     known = {suffix for suffixes in FILE_SUFFIXES.values() for suffix in suffixes}
     if output in places.values() and output.suffix.lower() in known:
-        warnings.warn(f"-o {output} is a folder; --write_... FILE names a file", stacklevel=1)
+        warnings.warn(
+            f"-o {output} is used as a folder; use --write_... FILE for a file", stacklevel=1
+        )
     for kind, place in places.items():
         if place == output:
             continue
@@ -216,7 +219,7 @@ def _results(args: argparse.Namespace, streams: int) -> Results:
     for kind, suffix in formats.items():
         if not (can_write(suffix) or (kind == "heatmaps" and suffix in ("npy", "float"))):
             raise UsageError(
-                f"--write_{kind}_format {suffix}: no such format; try png, jpg or webp"
+                f"--write_{kind}_format {suffix}: unknown format; try png, jpg or webp"
             )
     parts, background, pafs = args.heatmaps_add_parts, args.heatmaps_add_bkg, args.heatmaps_add_PAFs
     if not (parts or background or pafs):
@@ -246,7 +249,7 @@ def _results(args: argparse.Namespace, streams: int) -> Results:
 
 
 def _preview(args: argparse.Namespace) -> AbstractContextManager[Preview | None]:
-    """What shows drawn frames, if that is asked for."""
+    """The preview of drawn frames, if requested."""
     if args.display in ("-1", "0"):
         return nullcontext(None)
     from openpose_ext.serve import preview
@@ -255,7 +258,7 @@ def _preview(args: argparse.Namespace) -> AbstractContextManager[Preview | None]
 
 
 def _network(args: argparse.Namespace) -> dict[str, Any]:
-    """What `PoseEstimator` is to be made with."""
+    """The arguments for `PoseEstimator`."""
     try:
         options = network_flags(args) | _scales(args) | closer_flags(args) | card_options(args)
     except ValueError as error:
@@ -263,7 +266,7 @@ def _network(args: argparse.Namespace) -> dict[str, Any]:
     if args.net_resolution is None:
         return options | {"body": _body(args), "height": args.height or HEIGHT}
     if args.height is not None:
-        raise UsageError("--height and --net_resolution say the same; give one of them")
+        raise UsageError("--height and --net_resolution mean the same; give only one")
     return options | {"body": _body(args)} | _net_resolution(args.net_resolution)
 
 
@@ -277,34 +280,34 @@ def _estimator(network: dict[str, Any]) -> PoseEstimator:
 def _body(args: argparse.Namespace) -> str:
     if args.model_pose is not None:
         if args.body is not None:
-            raise UsageError("--body and --model_pose both name a network; give one of them")
+            raise UsageError("--body and --model_pose both name a network; give only one")
         if args.model_pose.upper() not in _MODEL_POSE:
-            raise UsageError(f"--model_pose {args.model_pose}: only BODY_25 and COCO are known")
+            raise UsageError(f"--model_pose {args.model_pose}: choose BODY_25 or COCO")
         return _MODEL_POSE[args.model_pose.upper()]
     body = args.body or DEFAULT_BODY
     if body.lower() in ("none", "false", "0"):
         if args.hand_detector.lower() in FALSE:
-            raise UsageError(f"--body {body} leaves nothing to look for without --hand_detector")
+            raise UsageError(f"--body {body}: a body network is needed without --hand_detector")
         return "none"
     if body == "2":
-        raise UsageError("--body 2: heat maps cannot be given, only networks")
+        raise UsageError("--body 2 (own heat maps) is not supported; give a network")
     return DEFAULT_BODY if body.lower() in ("true", "1") else str(body)
 
 
 def _scales(args: argparse.Namespace) -> dict[str, Any]:
-    """OpenPose's scales, each `scale_gap` smaller than the one before."""
+    """OpenPose's scales, each smaller than the previous one by `scale_gap`."""
     if args.scale_number == 1:
         return {}
     if args.scales != (1.0,):
-        raise UsageError("--scales and --scale_number say the same; give one of them")
+        raise UsageError("--scales and --scale_number mean the same; give only one")
     scales = tuple(1 - index * args.scale_gap for index in range(args.scale_number))
     if min(scales) <= 0:
-        raise UsageError(f"--scale_gap {args.scale_gap}: the last of the scales is not positive")
+        raise UsageError(f"--scale_gap {args.scale_gap}: the smallest scale must be positive")
     return {"scales": scales}
 
 
 def _net_resolution(text: str) -> dict[str, int]:
-    """OpenPose's WxH, W or H times 16: the height, and the width as a bound of the area."""
+    """OpenPose's WxH: sets the height, and uses the width to limit the area."""
     match = re.fullmatch(r"(-1|[1-9]\d*)x([1-9]\d*)", text)
     if match is None:
         raise UsageError(f"--net_resolution {text}: give -1xH or WxH, in pixels")

@@ -1,8 +1,8 @@
-"""`python -m openpose_ext.perf`: how fast a network runs, as Vastai's vamp measures it, anywhere.
+"""`python -m openpose_ext.perf`: measures a network's speed on any engine, as Vastai's vamp does.
 
-vamp's flags, short and long, and the names of its report's fields, for every engine. What is not
-known of vamp is decided here, in one place each: both ends of a range count (`_range`), a word
-`p 2` without its dash is ignored (`_without_bare_p`), and the layout of the YAML report is that of
+It has vamp's flags, short and long, and the field names of its report, for every engine. Unknown
+details of vamp are each decided in one place: both ends of a range count (`vamp_values._range`), a
+word `p 2` without its dash is ignored (`_without_bare_p`), and the YAML report has the layout of
 `Report.fields`.
 """
 
@@ -34,19 +34,19 @@ from openpose_ext.run.report import Report
 
 __all__ = ["main"]
 
-# vamp's flags for what no public runtime offers, and why each is refused unless it asks for
-# nothing. Those that are harmless on a card are accepted there.
+# vamp's flags for features that no public runtime offers, with the reason for refusing them.
+# Values that change nothing are accepted, and so are harmless flags on a card.
 _REFUSED = {
-    "freqlist": "clocks are set by the vendor's tools, not by any runtime",
-    "graph": "graph files belong to vastpipe, which is none of the engines here",
-    "cache_input": "no engine here keeps inputs on the device; --cache_input_host 1 keeps them in "
+    "freqlist": "only the vendor's tools can set clocks",
+    "graph": "graph files belong to vastpipe, which is not supported",
+    "cache_input": "no engine keeps inputs on the device; --cache_input_host 1 keeps them in "
     "memory",
 }
 _OF_CARDS = {
-    "vdsp_params": "elsewhere a network's manifest says how pictures go in",
-    "hwconfig": "there is no hardware to be configured",
-    "none_vaml": "there is no management library to be left alone",
-    "producer_mode": "there are no dies to be fed one by one",
+    "vdsp_params": "other engines use the network's manifest",
+    "hwconfig": "other engines have no hardware to configure",
+    "none_vaml": "other engines have no management library",
+    "producer_mode": "other engines have no dies",
 }
 
 
@@ -92,7 +92,7 @@ def _perf(argv: Sequence[str]) -> int:
 def _tasks(
     args: argparse.Namespace, model: Path, inputs: Sequence[Path], instances: int
 ) -> list[Task]:
-    """What each process does: instances of the one device, or devices, are shared out."""
+    """The task of each process; the devices, or the instances on a single device, are split."""
     processes, dies = args.processes, args.device_id
     size = None if args.shape is None else (args.shape[2], args.shape[1])
     tasks = []
@@ -169,7 +169,7 @@ def _report(args: argparse.Namespace, instances: int, results: Sequence[Result])
 
 
 def _share(total: int, parts: int, k: int) -> int:
-    """What the k-th of so many parts gets."""
+    """The share of the k-th part when a total is split evenly."""
     return total // parts + (k < total % parts)
 
 
@@ -177,7 +177,7 @@ def _share(total: int, parts: int, k: int) -> int:
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """The flags, and those of the file given with -c before them, checked."""
+    """Parse and check the flags, and those of a file given with -c."""
     parser = _parser()
     words = _without_bare_p(argv)
     args = parse(parser, words, ("json",))
@@ -187,7 +187,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         if getattr(args, name) not in (None, "0"):
             raise UsageError(f"--{name}: {why}")
     if args.dtype != "uint8":
-        raise UsageError(f"--dtype {args.dtype}: pictures are uint8, nothing else")
+        raise UsageError(f"--dtype {args.dtype}: only uint8 is supported")
     if args.force_batch_size not in (0, 1, args.batch_size):
         raise UsageError(f"--force_batch_size {args.force_batch_size} contradicts -b")
     if args.processes > 1:
@@ -202,7 +202,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _model(args: argparse.Namespace) -> Path:
-    """The network's file or prefix; looks at what goes with a card only."""
+    """The network's file or prefix. Refuses flags for cards on other engines."""
     name = args.model_prefix
     parts = [p for p in (args.model_json, args.model_param, args.model_lib) if p is not None]
     if name is None and parts:
@@ -223,7 +223,7 @@ def _model(args: argparse.Namespace) -> Path:
         return file
     for flag, why in _OF_CARDS.items():
         if getattr(args, flag):
-            raise UsageError(f"--{flag} is for cards: {why}")
+            raise UsageError(f"--{flag} is for cards only: {why}")
     if args.device_id != (0,) and not isinstance(args.device_id[0], str):
         raise UsageError(
             f"-d {', '.join(map(str, args.device_id))}: numbers are dies of a card; other devices "
@@ -237,25 +237,25 @@ def _is_for_cards(args: argparse.Namespace, model: Path) -> bool:
 
 
 def _inputs(args: argparse.Namespace) -> list[Path]:
-    """The inputs of the datalist, all of which are there; none without one."""
+    """The inputs of the datalist, after checking that they exist; empty without a datalist."""
     if args.datalist is None:
         for flag in ("path_output", "cache_input_host", "cache_output"):
             if getattr(args, flag):
-                raise UsageError(f"--{flag} goes with --datalist")
+                raise UsageError(f"--{flag} needs --datalist")
         return []
     if args.forward_time:
-        raise UsageError("--datalist is run once from end to end, not for some time (-t)")
+        raise UsageError("--datalist runs once from start to end; omit -t")
     if len(args.instance) > 1:
-        raise UsageError("--datalist is run once: -i must be one number")
+        raise UsageError("--datalist runs once: -i must be a single number")
     try:
         inputs = read_datalist(args.datalist)
     except ValueError as error:
         raise UsageError(error) from error
     missing = [path for path in inputs if not path.is_file()]
     if missing:
-        raise UsageError(f"{args.datalist} names {missing[0]}, which is not there")
+        raise UsageError(f"{args.datalist} lists {missing[0]}, which does not exist")
     if len(inputs) < args.processes:
-        raise UsageError(f"-p {args.processes}: there are {len(inputs)} inputs only")
+        raise UsageError(f"-p {args.processes}: there are only {len(inputs)} inputs")
     if args.path_output is not None:
         folder = Path(args.path_output)
         make_folder(folder)
@@ -270,7 +270,7 @@ def _inputs(args: argparse.Namespace) -> list[Path]:
 
 
 def _config(path: str) -> list[str]:
-    """The words of a YAML file of options by their names."""
+    """Turn a YAML file of options into words of a command line."""
     try:
         options = yaml.safe_load(Path(path).read_bytes())
     except OSError as error:
@@ -278,11 +278,11 @@ def _config(path: str) -> list[str]:
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(options, dict):
-        raise UsageError(f"{path} holds no options by name, such as batch_size: 2")
+        raise UsageError(f"{path} must contain options by name, such as batch_size: 2")
     words: list[str] = []
     for name, value in options.items():
         if isinstance(value, dict) or not isinstance(name, str):
-            raise UsageError(f"{path}: {name!r} is no option with a value")
+            raise UsageError(f"{path}: {name!r} is not an option with a value")
         dashes = "-" if len(name) == 1 else "--"
         text = json.dumps(value) if isinstance(value, (list, bool)) else str(value)
         words += [f"{dashes}{name}", text] if len(name) == 1 else [f"{dashes}{name}={text}"]
@@ -290,9 +290,9 @@ def _config(path: str) -> list[str]:
 
 
 def _without_bare_p(argv: Sequence[str]) -> list[str]:
-    """The command line without `p N`, as many a page has it, with a warning.
+    """Remove `p N`, which stands on some pages, from the command line, with a warning.
 
-    What vamp makes of it is not known; left out, it means one process, as the default does.
+    Its meaning in vamp is unknown. Ignoring it means one process, the default.
     """
     words = list(argv)
     for k in range(len(words) - 1):

@@ -1,4 +1,4 @@
-"""`python -m openpose_ext.weights`: list, fetch and find the files of networks."""
+"""`python -m openpose_ext.weights`: lists, fetches and finds the files of networks."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @dataclass(frozen=True)
 class Network:
-    """A network's file and those it is of no use without, which lie in the same folder."""
+    """A network's file and the files it needs beside it."""
 
     main: Registered
     parts: tuple[Registered, ...] = ()
 
     @property
     def files(self) -> tuple[Registered, ...]:
-        """Parts first: once the main file is there, all of it is."""
+        """The needed files first, so that the main file is never without them."""
         return (*self.parts, self.main)
 
     def found(self) -> Path | None:
-        """The main file where networks are looked for, or None."""
+        """The installed main file, or None."""
         return find_file(self.main.file)
 
     def fault(self) -> str | None:
-        """Why what is found cannot be used, all of it read; None if it can."""
+        """The reason why the installed files cannot be used, or None; reads them completely."""
         found = self.found()
         if found is None:
             return f"{self.main.file} is not here"
@@ -83,7 +83,7 @@ def _weights(argv: Sequence[str]) -> int:
         _list(known)
         return Exit.DONE
     if not args.names:
-        parser.error(f"{args.action} needs a NAME of the list")
+        parser.error(f"{args.action} needs a NAME from the list")
     chosen = {name: _chosen(name, known) for name in args.names}
     if args.action == "fetch":
         _fetch([network for networks in chosen.values() for network in networks], args)
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _networks(entries: Sequence[Registered]) -> dict[str, list[Network]]:
-    """What can be asked for, by name; a network without a name has its file's."""
+    """The known networks by name; a network without a name has its file's name."""
     by_file = {entry.file: entry for entry in entries}
     parts = {file for entry in entries for file in entry.parts}
     networks: dict[str, list[Network]] = {}
@@ -133,7 +133,7 @@ def _chosen(name: str, known: Mapping[str, list[Network]]) -> list[Network]:
 
 
 def _list(known: Mapping[str, list[Network]]) -> None:
-    """What can be fetched or is here, by name."""
+    """List the networks that can be fetched or are installed."""
     rows: dict[str, list[tuple[str, str, str]]] = {}
     for name, networks in known.items():
         for network in networks:
@@ -178,7 +178,7 @@ def _fetch(networks: Sequence[Network], args: argparse.Namespace) -> None:
             except ModelError as error:
                 raise ModelError(f"{error}\n{_by_hand(entries[done:])}") from error
     for network in networks:
-        # One that lies in a folder of the user's own is found first, whatever was fetched.
+        # A file in one of the user's own folders is found before the fetched one.
         fault = network.fault() if network in missing else None
         if fault is not None:
             raise ModelError(
@@ -198,10 +198,10 @@ def _accept(entries: Sequence[Registered], accepted: bool) -> None:
     if accepted or all(terms is None for _, terms in licences):
         return
     if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError("this licence has to be accepted: add --accept-license")
+        raise UsageError("accept this licence with --accept-license")
     print("Do you accept it? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("the licence is not accepted; nothing was fetched")
+        raise UsageError("the licence was not accepted; nothing was fetched")
 
 
 @contextmanager
@@ -225,7 +225,7 @@ def _say(sentence: str) -> None:
 
 
 def _path(name: str, network: Network, registry_file: str | None) -> Path:
-    """Where a network lies; ModelError saying how to get it if it does not."""
+    """The file of a network. Raises ModelError with instructions if it is missing."""
     found = network.found()
     absent = [e for e in network.files if _where(found, e) == "absent"]
     if found is not None and not absent:
@@ -239,7 +239,7 @@ def _path(name: str, network: Network, registry_file: str | None) -> Path:
 
 
 def _by_hand(entries: Sequence[Registered]) -> str:
-    """What a person without network has to bring, and where to."""
+    """Instructions for getting the files by hand."""
     lines = [f"Put into {fetched_folder()}, or into a folder named by ${ENVIRONMENT}:"]
     for entry in entries:
         size = [] if entry.size is None else [f"{entry.size} bytes"]

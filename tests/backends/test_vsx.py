@@ -264,15 +264,15 @@ def test_a_preprocessing_that_does_not_fit_is_refused_by_its_key(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is no JSON"),
-        ("[]", "must hold one operation"),
-        ('{"OpType": "BERT_EMBEDDING_OP"}', "must hold one operation"),
+        ("{", "is not JSON"),
+        ("[]", "must contain one operation"),
+        ('{"OpType": "BERT_EMBEDDING_OP"}', "must contain one operation"),
         ('{"OpType": "SINGLE_OP_RESIZE", "OpConfig": {}}', 'OpType is "SINGLE_OP_RESIZE"'),
         (
             '{"OpType": "FUSION_OP_RGB_RESIZE_CVTCOLOR_NORM_TENSOR", "OpConfig": {}}',
             "IimageFormat is missing",
         ),
-        (b"\xff\xfe", "is no JSON"),
+        (b"\xff\xfe", "is not JSON"),
     ],
 )
 def test_a_preprocessing_that_is_none_is_refused(
@@ -626,9 +626,9 @@ def test_pictures_share_the_runs_of_a_batch(vaststreamx: ModuleType, tmp_path: P
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--backend", "openvino"], "runs no networks compiled for a card"),
-        (["--body", "lite"], "--body_prefix_path and --body say the same"),
-        (["--device", "0", "--device_id", "1"], "--device_id and --device say the same"),
+        (["--backend", "openvino"], "cannot run networks compiled for a card"),
+        (["--body", "lite"], "--body_prefix_path and --body mean the same"),
+        (["--device", "0", "--device_id", "1"], "--device_id and --device mean the same"),
     ],
 )
 def test_flags_that_contradict_the_seeds_are_refused(

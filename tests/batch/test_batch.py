@@ -340,7 +340,7 @@ def test_inputs_that_changed_replace_their_shards(
     ("words", "said"),
     [
         (("gone.jpg",), "nothing matches the input 'gone.jpg'"),
-        ((".", "--body", "none"), "leaves nothing to look for"),
+        ((".", "--body", "none"), "a body network is needed"),
         ((".", "--detect_every", "5", "--mode", "reference"), "looks at whole frames"),
         ((".", "--body", "no_such_network"), "no_such_network"),
     ],

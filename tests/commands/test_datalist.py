@@ -96,7 +96,7 @@ def test_what_is_written_beside_the_list_leads_back(
         expected = np.array([[0, 0], place.picture]) - 0.5
         np.testing.assert_allclose(geometry.to_picture(corners), expected, atol=1e-4)
         assert fit == "pad" or geometry.content == (48, 32)
-    with pytest.raises(ValueError, match="maps of 5 x 4 cells are not of an input of 48 x 32"):
+    with pytest.raises(ValueError, match="maps of 5 x 4 cells do not fit an input of 48 x 32"):
         places[0].geometry((5, 4))
 
 
@@ -117,7 +117,7 @@ def test_pictures_that_cannot_be_read_are_named_and_left_out(
     (images / "line\nbreak.png").write_bytes((images / "e.png").read_bytes())
     said = run(capsys, "--images", images, "--size", 48, 32, "-o", tmp_path / "out", expected=1)
     assert "a.png: not a picture" in said.err
-    assert "a line break cannot stand in a datalist" in said.err
+    assert "a datalist cannot contain names with a line break" in said.err
     assert said.out.startswith("3 inputs, 2 failed")
     assert [*inputs(tmp_path / "out")] == ["c.d.npz", "deep/b.npz", "e.npz"]
 
@@ -138,7 +138,7 @@ def test_names_that_are_no_text_survive(tmp_path: Path, capsys: pytest.CaptureFi
     [
         (["--size", "8", "8", "-o", "out"], "--images DIR, --size W H and -o OUT are needed"),
         (["--images", "in", "--size", "8", "8"], "are needed"),
-        (["--images", "none", "--size", "8", "8", "-o", "out"], "--images none is no folder"),
+        (["--images", "none", "--size", "8", "8", "-o", "out"], "--images none is not a folder"),
         (["--images", "in", "--size", "8", "8", "-o", "out"], "holds no pictures"),
         (["--images", "in", "--size", "8", "9", "-o", "out"], "--size 8 9: a card's images have"),
         (["--images", "in", "--size", "8", "0", "-o", "out"], "'0' is not a whole number above 0"),
@@ -191,15 +191,15 @@ def header(*shape: int) -> bytes:
 
 PICTURE = np.zeros((3, 4, 6), np.uint8)
 BROKEN_INPUTS = {
-    "nothing": (b"", "is no npz of input_0"),
-    "text": (b"hello", "is no npz of input_0"),
-    "a single array": (npy(PICTURE), "is no npz of input_0"),
-    "cut short": (npz(input_0=PICTURE)[:-40], "is no npz of input_0"),
-    "damaged": (npz(input_0=PICTURE).replace(b"NUMPY", b"NIMPY"), "is no npz of input_0"),
+    "nothing": (b"", "is not an npz with input_0"),
+    "text": (b"hello", "is not an npz with input_0"),
+    "a single array": (npy(PICTURE), "is not an npz with input_0"),
+    "cut short": (npz(input_0=PICTURE)[:-40], "is not an npz with input_0"),
+    "damaged": (npz(input_0=PICTURE).replace(b"NUMPY", b"NIMPY"), "is not an npz with input_0"),
     "of another name": (npz(picture=PICTURE), "it holds picture"),
-    "of objects": (npz(input_0=np.array([{}])), "is no npz of input_0"),
-    "of no array": (with_member(b"hello"), "is no npz of input_0"),
-    "cut short inside": (with_member(header(3, 4, 6)), "is no npz of input_0"),
+    "of objects": (npz(input_0=np.array([{}])), "is not an npz with input_0"),
+    "of no array": (with_member(b"hello"), "is not an npz with input_0"),
+    "cut short inside": (with_member(header(3, 4, 6)), "is not an npz with input_0"),
     "of more than there is memory": (with_member(header(3, 10**7, 10**7)), "Unable to allocate"),
     "two inputs": (npz(input_0=PICTURE, input_1=PICTURE), "has 2 inputs"),
     "floats": (npz(input_0=PICTURE.astype(np.float32)), "is float32 of (3, 4, 6)"),
@@ -261,5 +261,5 @@ def test_a_list_that_was_changed_since_is_refused(
     with pytest.raises(ValueError, match=r"names elsewhere\.npz, of which .* says nothing"):
         placed(file)
     file.write_text("\n")
-    with pytest.raises(ValueError, match="names no inputs"):
+    with pytest.raises(ValueError, match="lists no inputs"):
         placed(file)

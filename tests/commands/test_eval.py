@@ -392,7 +392,7 @@ BROKEN = {
     changed("categories", value=[]): 'no category "person" among the categories: none at all',
     changed("categories", 0, "name", value="cat"): "among the categories: cat",
     changed("categories", 0, "id", value="1"): "the id of the category \"person\" is '1'",
-    changed("categories", 0, "keypoints", value=["nose"]): "its key points are ['nose']",
+    changed("categories", 0, "keypoints", value=["nose"]): "its keypoints are ['nose']",
     changed("images", 1, "id", value="2"): "the id of images[1] is '2', not a whole number",
     changed("images", 1, "id", value=1): "two of the images have the same id",
     changed("images", 1, "file_name", value=...): "images[1] (id 2) has no file_name",
@@ -415,7 +415,7 @@ BROKEN = {
     changed("annotations", 1, "area", value=np.nan): "area of annotations[1] (id 1) must be a",
     changed("annotations", 1, "area", value="9" * 99): f"not '{'9' * 39}...",
     changed("annotations", 1, "area", value=10**400): f"not {'1' + '0' * 39}...",
-    changed("annotations", value=[]): "no person has key points: there is nothing to score",
+    changed("annotations", value=[]): "no person has keypoints: there is nothing to score",
 }
 
 
@@ -718,7 +718,7 @@ def test_the_original_rules_have_one_assignment(
     ("words", "reason"),
     [
         (["--annotations", "gone.json"], "gone.json: No such file or directory"),
-        (["--images", "gone"], "--images gone is no folder"),
+        (["--images", "gone"], "--images gone is not a folder"),
         (["--image", "in"], "unknown flag --image; did you mean --images?"),
         (["--hieght", "256"], "unknown flag --hieght; did you mean --height?"),
         (["in"], "'in' is neither a flag nor the value of one"),

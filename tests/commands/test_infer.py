@@ -478,41 +478,41 @@ def test_network_flags_reach_the_estimator(
         ([], "no INPUT"),
         (["gone.jpg"], "nothing matches the input 'gone.jpg'"),
         (["in", "in/*.gif"], "nothing matches the input 'in/*.gif'"),
-        (["--image_dir", "gone"], "--image_dir gone is no folder"),
+        (["--image_dir", "gone"], "--image_dir gone is not a folder"),
         (["in", "--hieght", "256"], "unknown flag --hieght; did you mean --height?"),
         (["in", "--write_jsn=out"], "unknown flag --write_jsn; did you mean --write_json?"),
         (["in", "--write"], "unknown flag --write"),
         (["in", "-x"], "unknown flag -x"),
         (["in", "--height", "0"], "'0' is not a whole number above 0"),
-        (["in", "--height", "256", "--net_resolution", "-1x256"], "say the same"),
+        (["in", "--height", "256", "--net_resolution", "-1x256"], "mean the same"),
         (["in", "--net_resolution", "656x-1"], "give -1xH or WxH"),
-        (["in", "--body", "none"], "leaves nothing to look for"),
-        (["in", "--body", "2"], "heat maps cannot be given"),
+        (["in", "--body", "none"], "a body network is needed"),
+        (["in", "--body", "2"], "own heat maps"),
         (["in", "--body", "lite", "--model_pose", "COCO"], "both name a network"),
-        (["in", "--model_pose", "MPI"], "only BODY_25 and COCO"),
+        (["in", "--model_pose", "MPI"], "choose BODY_25 or COCO"),
         (["in", "--precision", "f64"], "invalid choice"),
-        (["in", "--write_images_format", "docx"], "no such format"),
+        (["in", "--write_images_format", "docx"], "unknown format"),
         (["--write_json", "in/a.png"], "it is a file, not a folder"),
         (["in", "--write_json", "in/a.png"], "it is a file, not a folder"),
         (["clip.mp4"], "nothing matches the input 'clip.mp4'"),
         (["--video", "clip.mp4"], "nothing matches the input 'clip.mp4'"),
-        (["--ip_camera", "0"], "--ip_camera 0 is no address"),
-        (["in", "--camera", "0"], "give it alone"),
+        (["--ip_camera", "0"], "--ip_camera 0 is not an address"),
+        (["in", "--camera", "0"], "cannot be combined"),
         (["--camera", "0", "--camera_resolution", "big"], "give WxH"),
         (["in", "--frame_first", "5", "--frame_last", "2"], "comes before the first"),
         (["in", "--frame_rotate", "45"], "invalid choice"),
-        (["in", "--tracking", "1", "--track_every", "2"], "say the same"),
+        (["in", "--tracking", "1", "--track_every", "2"], "mean the same"),
         (["in", "--write-video", "o.webm"], "a folder, or a file .mp4"),
         (["in", "--write_csv", "o.xls"], "a folder, or a file .csv"),
-        (["in", "--write_heatmaps_format", "docx"], "no such format"),
+        (["in", "--write_heatmaps_format", "docx"], "unknown format"),
         (["in", "--keypoint_scale", "5"], "invalid choice"),
-        (["in", "--part_candidates", "--mode", "reference"], "--mode reference has no maps"),
+        (["in", "--part_candidates", "--mode", "reference"], "--mode reference has no heat maps"),
         (["in", "--detect_every", "5", "--mode", "zoo"], "--mode zoo looks at whole frames"),
-        (["in", "--frames_repeat"], "--frames_repeat: a video is read once"),
-        (["in", "--body", "none", "--hand"], "nothing to look for without --hand_detector"),
+        (["in", "--frames_repeat"], "--frames_repeat: repeating a video is not supported"),
+        (["in", "--body", "none", "--hand"], "needed without --hand_detector"),
         (["in", "--hand", "--hand_scale_range", "2"], "--hand_scale_range must lie in 0 to 2"),
         (["in", "--hand", "--hand_scale_number", "0"], "not a whole number above 0"),
-        (["in", "--body", "none", "--face", "landmark"], "leaves nothing to look for"),
+        (["in", "--body", "none", "--face", "landmark"], "a body network is needed"),
     ],
 )
 def test_usage_errors_say_what_is_wrong(
@@ -904,7 +904,7 @@ def test_ctrl_c_and_its_like_finish_the_video_that_was_begun(
     assert process.returncode == 128 + number, stderr
     assert stderr.strip() == f"openpose-ext: {words}"
     assert 1 <= len(shown(out / "long_rendered.unfinished.mp4")) < 3000
-    assert pd.read_csv(out / "long.csv", dtype={"id": "Int64"}) is not None
+    assert pd.read_csv(out / "long.unfinished.csv", dtype={"id": "Int64"}) is not None
     assert not list(out.glob(".*")), "nothing half-written"
     for file in out.glob("*.json"):
         assert json.loads(file.read_text())["version"] == 1.3
@@ -1012,7 +1012,7 @@ def test_output_is_a_folder_whatever_it_ends_in(tmp_path: Path, name: str) -> No
     write_clip(tmp_path / "a.mp4", 3)
     run = command("a.mp4", "-o", name, "--height", "32", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    assert ("is a folder" in run.stderr) == (name != "run1.5")
+    assert ("is used as a folder" in run.stderr) == (name != "run1.5")
     assert {"a.csv", "a_rendered.mp4"} <= {file.name for file in (tmp_path / name).iterdir()}
 
 

@@ -303,8 +303,8 @@ def test_options_may_stand_in_a_file_and_the_command_line_has_the_last_word(
     ("text", "reason"),
     [
         ("[1, 2", "is not YAML"),
-        ("- 3", "holds no options by name"),
-        ("shape: {c: 3}", "'shape' is no option with a value"),
+        ("- 3", "must contain options by name"),
+        ("shape: {c: 3}", "'shape' is not an option with a value"),
         ("bacth_size: 3", "unknown flag --bacth_size; did you mean --batch_size?"),
     ],
 )
@@ -323,28 +323,28 @@ def test_a_broken_file_of_options_is_refused(
         ("-m NET -i 2 -p 3", "-p 3: 2 instances cannot be shared among more processes"),
         ("-m NET -i 1:4 -p 2", "-p 2: 1 instances cannot be shared"),
         ("-m NET -d 0:1 -i 4 -p 3", "-p 3: 2 devices cannot be shared"),
-        ("-m NET -i 0", "'0' is not a number such as 2, or a range as 1:4"),
+        ("-m NET -i 0", "'0' is not a number such as 2 or a range such as 1:4"),
         ("-m NET -i 4:1", "'4:1' is not a number"),
         ("-m NET -d 1", "-d 1: numbers are dies of a card"),
-        ("-m NET -d [0,0]", "'[0,0]' is not dies such as"),
+        ("-m NET -d [0,0]", "'[0,0]' is not a list of dies such as"),
         ("-m NET -s [1,3,16,16]", "without the batch"),
         ("-m NET -s [4,16,16]", "is not [3,H,W]"),
         ("-m NET -s [3,16,20]", "must be multiples of the stride 8"),
-        ("-m NET --dtype uint32", "pictures are uint8"),
-        ("-m NET --vdsp_params x.json", "--vdsp_params is for cards"),
-        ("-m NET --hwconfig x.json", "--hwconfig is for cards"),
+        ("-m NET --dtype uint32", "only uint8 is supported"),
+        ("-m NET --vdsp_params x.json", "--vdsp_params is for cards only"),
+        ("-m NET --hwconfig x.json", "--hwconfig is for cards only"),
         ("-m NET --freqlist [835]", "--freqlist: "),
         ("-m NET -g graph.txt", "--graph: graph files belong to vastpipe"),
         ("-m NET --cache_input 1", "--cache_input: "),
-        ("-m NET --none_vaml 1", "--none_vaml is for cards"),
-        ("-m NET --producer_mode 1", "--producer_mode is for cards"),
+        ("-m NET --none_vaml 1", "--none_vaml is for cards only"),
+        ("-m NET --producer_mode 1", "--producer_mode is for cards only"),
         ("-m NET --backend vastpipe", "backend must be one of auto, openvino"),
-        ("-m NET --percentiles [101]", "is not percentiles"),
-        ("-m NET --rate 0", "no load"),
+        ("-m NET --percentiles [101]", "is not a list of percentiles"),
+        ("-m NET --rate 0", "must be above 0"),
         ("-m NET -t -1", "'-1' is not a number of seconds"),
         ("-m NET -b 2 --force_batch_size 3", "contradicts -b"),
         ("-m NET q 2", "'q' is neither a flag nor the value of one"),
-        ("-m NET --path_output out", "--path_output goes with --datalist"),
+        ("-m NET --path_output out", "--path_output needs --datalist"),
         ("-m NET --datalist none.txt", "none.txt: No such file"),
         ("--model_json a/mod.json --model_lib b/mod.so", "they must lie in one folder"),
     ],
@@ -544,9 +544,9 @@ def test_lists_that_cannot_be_run_are_refused(
     command = f"-m {network} --datalist {file}"
     assert "takes pictures of any size" in run(command, capsys, 2).err
     command += " -s [3,16,24]"
-    assert "-i must be one number" in run(f"{command} -i 1:2", capsys, 2).err
-    assert "not for some time" in run(f"{command} -t 1", capsys, 2).err
-    assert "there are 5 inputs only" in run(f"{command} -i 6 -p 6", capsys, 2).err
+    assert "-i must be a single number" in run(f"{command} -i 1:2", capsys, 2).err
+    assert "omit -t" in run(f"{command} -t 1", capsys, 2).err
+    assert "there are only 5 inputs" in run(f"{command} -i 6 -p 6", capsys, 2).err
 
     out = tmp_path / "out"
     out.mkdir()
@@ -554,6 +554,6 @@ def test_lists_that_cannot_be_run_are_refused(
     assert "is of another run" in run(f"{command} --path_output {out}", capsys, 2).err
 
     (tmp_path / "c.npz").write_bytes(b"PK\3\4")
-    assert f"{tmp_path / 'c.npz'} is no npz" in run(command, capsys, 2).err
+    assert f"{tmp_path / 'c.npz'} is not an npz" in run(command, capsys, 2).err
     (tmp_path / "c.npz").unlink()
-    assert f"names {tmp_path / 'c.npz'}, which is not there" in run(command, capsys, 2).err
+    assert f"lists {tmp_path / 'c.npz'}, which does not exist" in run(command, capsys, 2).err

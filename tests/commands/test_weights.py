@@ -642,7 +642,7 @@ def test_terms_have_to_be_accepted(place: Place, capsys: pytest.CaptureFixture[s
     assert place.run("fetch", "net") == 2
     said = capsys.readouterr().err
     assert f"licence of net.pth: research only, {TERMS}" in said
-    assert "add --accept-license" in said
+    assert "with --accept-license" in said
     assert not place.requests
     assert place.run("fetch", "net", "--accept-license") == 0
     assert "research only" in capsys.readouterr().err

@@ -117,7 +117,7 @@ def test_a_slope_that_all_channels_share_has_no_dimensions(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x89HDF\r\n\x1a\n", "no Caffe model but an HDF5 snapshot"),
+        (b"\x89HDF\r\n\x1a\n", "not a Caffe model but an HDF5 snapshot"),
         (b"PK\x03\x04", "but a zip archive, as torch writes; name it .pth"),
         (b"\x80\x02}q\x00.", "but a pickle"),
         (b"<!DOCTYPE html><title>404</title>", "but a web page"),
@@ -126,9 +126,9 @@ def test_a_slope_that_all_channels_share_has_no_dimensions(tmp_path: Path) -> No
         (b"layer {\n", "but a prototxt"),
         (b"", "before the first layer, it has no weights"),
         (field(1, b"a name alone"), "it has no weights"),
-        (b"\xa3\x06", "before the first layer, a field of the unknown type 3"),
-        (b"\xff" * 11, "a number of more than 10 bytes"),
-        (b"\xa2", "a number that is cut short"),
+        (b"\xa3\x06", "before the first layer, a field has the unknown type 3"),
+        (b"\xff" * 11, "a number has more than 10 bytes"),
+        (b"\xa2", "a number is truncated"),
     ],
 )
 def test_other_files_are_refused_with_what_they_are(
@@ -150,10 +150,10 @@ def blob_of(shape: bytes, data: bytes = bytes(24)) -> bytes:
         (blob_of(b"\x06" + b"\x01" * 70), "ndim|dimension"),
         (blob_of(b"\x00" + b"\xff" * 9 + b"\x01", b""), "0 numbers for a blob of 0 x"),
         (blob_of(b"\xff" * 9 + b"\x01"), "6 numbers for a blob of 18446744073709551615"),
-        (blob_of(b"\x06" * 600), "a shape of 603 bytes"),
-        (blob_of(b"\x86"), "a number that is cut short"),
+        (blob_of(b"\x06" * 600), "a shape has 603 bytes"),
+        (blob_of(b"\x86"), "a number is truncated"),
         (field(6, bytes(24)), "0 numbers for a blob of 1 x 1 x 1 x 1"),
-        (b"\x2a\xff\xff\xff\x7f" + bytes(24), "a field of 268435455 bytes where 24 are left"),
+        (b"\x2a\xff\xff\xff\x7f" + bytes(24), "a field has 268435455 bytes, but only 24 are left"),
     ],
 )
 def test_a_blob_that_contradicts_itself_is_refused_with_its_layer(
@@ -169,7 +169,7 @@ def test_two_layers_of_one_name_are_refused(content: bytes, tmp_path: Path) -> N
 
 
 def test_a_name_without_end_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="before the first layer, a name of 300 bytes"):
+    with pytest.raises(ModelError, match="before the first layer, a name has 300 bytes"):
         read(tmp_path, with_blob(b"", name="n" * 300))
 
 

@@ -92,7 +92,7 @@ def test_the_thresholds_of_controlnet_are_those_of_drawing() -> None:
 
 
 def test_controlnet_needs_the_size_of_the_canvas() -> None:
-    with pytest.raises(ValueError, match="size of the picture is not known"):
+    with pytest.raises(ValueError, match="picture size is unknown"):
         to_controlnet(replace(people(1), size=(0, 0)))
 
 
@@ -138,8 +138,8 @@ def test_controlnet_json_in_shares_of_the_canvas_is_read(tmp_path: Path) -> None
         (controlnet({}, height=0), "canvas is 200 x 0"),
         (controlnet({}, height=1 << 40), "canvas is 200 x"),
         (controlnet({}, width="3"), "canvas is .3. x 100"),
-        ('[{"people":[]},{"people":[]}]', "no list `people`"),
-        ("[]", "no list `people`"),
+        ('[{"people":[]},{"people":[]}]', "needs a list `people`"),
+        ("[]", "needs a list `people`"),
         (
             '[{"people":[{"pose_keypoints_2d":[1,2,1]}],"canvas_width":1,"canvas_height":1}]',
             "1 parts",

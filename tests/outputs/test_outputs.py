@@ -416,7 +416,8 @@ def test_json_of_an_unknown_skeleton_says_what_to_give(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("coco_18", "rename it"), ("my robot", "one word"), ("", "one word")]
+    ("name", "reason"),
+    [("coco_18", "rename yours"), ("my robot", "single word"), ("", "single word")],
 )
 def test_a_name_that_could_not_be_read_back_is_refused_before_a_file_is_there(
     tmp_path: Path, name: str, reason: str
@@ -453,7 +454,7 @@ def test_txt_keeps_weak_parts_apart_from_missing_and_seen_ones(tmp_path: Path) -
         ("# openpose_ext 1 coco_18 3 4\nbody 0" + " nan" * 54, "finite"),
         (
             "# openpose_ext 1 coco_18 3 4\nbody 0" + " 0" * 54 + "\nleft_hand 0" + " 0" * 63,
-            "lack the lines",
+            "have no lines for their hands",
         ),
     ],
 )

@@ -278,10 +278,10 @@ def test_pictures_come_along_if_they_are_asked_for(start: Start, estimator: Pose
 
 REFUSED = {
     "nothing": (b"", 400, "The file is empty."),
-    "text named .jpg": (b"not a picture at all\n" * 50, 415, "no picture or video"),
+    "text named .jpg": (b"not a picture at all\n" * 50, 415, "not a readable picture or video"),
     "half a picture": (picture()[:9000], 415, "truncated or damaged PNG"),
     "half a JPEG": (picture(".jpg")[:9000], 415, "truncated or damaged JPEG"),
-    "a page": (b"<!doctype html><script>alert(1)</script>", 415, "no picture or video"),
+    "a page": (b"<!doctype html><script>alert(1)</script>", 415, "not a readable picture or video"),
     "a list of the server's files": (
         b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
         415,
@@ -290,10 +290,14 @@ REFUSED = {
     "the same for ffmpeg": (
         b"ffconcat version 1.0\nfile /etc/passwd\n",
         415,
-        "no picture or video",
+        "not a readable picture or video",
     ),
-    "a vector picture": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 415, "no picture or video"),
-    "noise": (np.random.default_rng(1).bytes(5000), 415, "no picture or video"),
+    "a vector picture": (
+        b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+        415,
+        "not a readable picture or video",
+    ),
+    "noise": (np.random.default_rng(1).bytes(5000), 415, "not a readable picture or video"),
     "a bomb": (bomb(9000), 413, "up to 50 megapixels"),
     "a giant bomb": (bomb(30000), 413, "up to 50 megapixels"),
 }
@@ -799,8 +803,8 @@ def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--port", "70000"], "no port"),
-        (["--port", "-1"], "no port"),
+        (["--port", "70000"], "not a port"),
+        (["--port", "-1"], "not a port"),
         (["--host", "no.such.host.invalid"], "cannot listen"),
         (["--megabyte", "3"], "did you mean --megabytes?"),
         (["photo.jpg"], "neither a flag"),
@@ -881,7 +885,7 @@ def test_the_page_shows_what_is_chosen(
         assert browser.value(f"{walk}.querySelector('video').videoWidth") == 320
         assert browser.value(f"{pasted}.innerText").startswith("paste.jpg")
         for text in (pasted, dropped):
-            assert "no picture or video" in browser.value(f"{text}.innerText")
+            assert "not a readable picture or video" in browser.value(f"{text}.innerText")
         assert browser.value("document.documentElement.scrollWidth") == 390  # nothing sticks out
         assert [message for message in browser.messages if "415" not in message] == []
 

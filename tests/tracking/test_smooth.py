@@ -432,7 +432,7 @@ def test_hostile_frames_give_finite_people(smooth: Smooth) -> None:
 @pytest.mark.parametrize("smoother", [OneEuro().__call__, TwoPass().push])
 def test_people_need_ids_of_their_own(smoother: Callable[[Poses], object]) -> None:
     body = one_person(np.ones((18, 3)))
-    with pytest.raises(ValueError, match="let a Tracker give them"):
+    with pytest.raises(ValueError, match="use a Tracker first"):
         smoother(replace(body, ids=None))
     with pytest.raises(ValueError, match="the same id"):
         smoother(body[[0, 0]])

@@ -52,8 +52,8 @@ def test_nobody_stays_nobody() -> None:
 @pytest.mark.parametrize(
     ("scores", "shares", "message"),
     [
-        ((0.05, 1), (0.5,), "as many shares as scores"),
-        ((0.05,), (0.5,), "two or more"),
+        ((0.05, 1), (0.5,), "same number of scores and shares"),
+        ((0.05,), (0.5,), "at least two"),
         ((0.05, 0.5, 0.5, 1), (0.1, 0.2, 0.3, 0.4), "scores of a calibration must rise"),
         ((0.05, 0.5, 1), (0.1, 0.3, 0.3), "shares of a calibration must rise"),
         ((0.05, float("nan"), 1), (0.1, 0.3, 0.4), "must rise"),

@@ -117,7 +117,7 @@ def test_skeletons_are_values(topology: op.Topology) -> None:
         ({"mirror": (0, 1, 2)}, "mirror"),
         ({"mirror": (*range(1, 18), 0)}, "in pairs"),
         ({"colours": op.COCO_18.colours[1:]}, "colour"),
-        ({"feet": (18,)}, "feet names a part that is not there"),
+        ({"feet": (18,)}, "feet names a part that does not exist"),
         ({"feet": (-1,)}, "feet names"),
         ({"lengths": (1.0, 2.0)}, "19 limbs but 2 lengths"),
         ({"sigmas": (0.1, 0.1)}, "18 parts but 2 sigmas"),

@@ -210,9 +210,9 @@ MAPS = {"output_0": np.zeros((1, 38, 23, 23)), "output_1": np.zeros((1, 19, 23, 
     [
         ({"output_0": np.zeros((1, 22, 23, 23))}, "the outputs of a hand network"),
         ({"output_0": np.zeros((1, 5, 23, 23))}, "expected a picture in and 38 + 19"),
-        ({name: maps[:, :, :20] for name, maps in MAPS.items()}, "maps of 23 x 20 cells are not"),
-        ({name: np.repeat(maps, 2, 0) for name, maps in MAPS.items()}, "begin with 1, unlike"),
-        ({"found": np.zeros(3)}, "is no npz of output_0"),
+        ({name: maps[:, :, :20] for name, maps in MAPS.items()}, "maps of 23 x 20 cells do not fit"),
+        ({name: np.repeat(maps, 2, 0) for name, maps in MAPS.items()}, "begin with 1, not"),
+        ({"found": np.zeros(3)}, "is not an npz with output_0"),
     ],
 )
 def test_outputs_of_anything_else_are_named_and_not_scored(
@@ -241,10 +241,10 @@ def test_what_does_not_belong_together_is_refused(
         assert command.main(flow.words(recorded, *more)) == 2
         return capsys.readouterr().err
 
-    assert "--height does not go with --npz" in refused(padded, "--height", 256)
-    assert "--images does not go with --npz" in refused(padded, "--images", "x")
-    assert "--mirror does not go with --npz" in refused(padded, "--mirror")
-    assert "found is no folder" in refused(tmp_path)
+    assert "--height cannot be used with --npz" in refused(padded, "--height", 256)
+    assert "--images cannot be used with --npz" in refused(padded, "--images", "x")
+    assert "--mirror cannot be used with --npz" in refused(padded, "--mirror")
+    assert "found is not a folder" in refused(tmp_path)
     assert command.main(flow.words(padded)[2:]) == 2
     assert "--npz DIR, --datalist FILE and --annotations FILE" in capsys.readouterr().err
 

@@ -323,9 +323,9 @@ def test_pictures_without_hands_are_refused(
     ("words", "message"),
     [
         (["--dtype", "int8"], "INT8 needs --calibrate DIR"),
-        (["--dynamic"], "a card's network takes one size"),
+        (["--dynamic"], "a card's network has a fixed size"),
         (["--opset", "13"], "the compiler is known to read opset 10 only"),
-        (["--size", "184", "368"], "hands are cut out as squares"),
+        (["--size", "184", "368"], "hand and face networks take squares"),
     ],
 )
 def test_what_the_card_cannot_have_is_refused(

@@ -1,1 +1,1 @@
-"""Inference engines behind one protocol: one engine a file. They know nothing of pose."""
+"""Inference engines behind one protocol, one file per engine. They know nothing about pose."""

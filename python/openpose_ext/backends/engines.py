@@ -1,4 +1,4 @@
-"""The engines there are, and opening a network on one."""
+"""The table of engines, and opening a network on one of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-# What a network takes if nothing more is known: pixels, 0 to 255.
+# The default input if nothing else is known: pixels from 0 to 255.
 _PIXELS = InputFormat()
 
 _COUNTS = ("batch", "instances")  # of the engines' options
@@ -36,15 +36,15 @@ PRECISIONS = ("auto", "f32", "bf16", "f16")
 
 @dataclass(frozen=True)
 class _Engine:
-    """An engine by what it needs and can read.
+    """An engine: its requirements and the files it reads.
 
-    packages  what must be importable
-    install   what to do where it is not
-    suffixes  files it reads
-    parts     what is added to the name of a compiled network, its prefix, in the files of which it
-              consists; such an engine reads no others
-    reads_weights  whether some of those files hold weights alone
-    options   of `engine_options`, what it understands, and what is taken for None
+    packages  modules that must be importable
+    install   how to install them
+    suffixes  of the files it reads
+    parts     suffixes added to the prefix of a compiled network to give its files; such an engine
+              reads no other files
+    reads_weights  whether some of those files hold only weights
+    options   the keys of `engine_options` it understands, with the value that None stands for
     """
 
     packages: tuple[str, ...]
@@ -60,7 +60,7 @@ class _Engine:
 
     @property
     def reads(self) -> str:
-        """What it reads, in words."""
+        """The files it reads, in words."""
         return ", ".join(self.suffixes) or "networks compiled by vamc, by their prefix"
 
     def can_read(self, file: Path) -> bool:
@@ -69,7 +69,7 @@ class _Engine:
         return any(Path(f"{file}{part}").is_file() for part in self.parts)
 
 
-# In the order in which "auto" takes them.
+# In the order in which "auto" tries them.
 ENGINES: Mapping[str, _Engine] = {
     "openvino": _Engine(("openvino",), "pip install openvino", (".onnx", ".xml", ".pb", ".tflite")),
     "onnxruntime": _Engine(
@@ -106,20 +106,20 @@ def open_backend(
 ) -> Backend:
     """Open a network on an engine.
 
-    model_file    its file; for "vsx" the prefix of a compiled network, `mod` of `mod.so`
+    model_file    the network's file; for "vsx" the prefix of a compiled one, `mod` of `mod.so`
     backend       a name of `ENGINES`; "auto" takes the first that is installed and can run the file
     input_format  what the network's input expects
-    device        in the engine's own words: "cpu", "GPU", "cuda:0", dies "0,1"
+    device        in the engine's own notation: "cpu", "GPU", "cuda:0", dies "0,1"
     precision     "auto" (the engine's choice, see `info`), "f32", "bf16" or "f16"
-    threads       bound on the engine's threads; None is the engine's choice, within what this
-                  process may use
-    streams       requests in flight at most; "vsx" takes as many as keep the card busy
-    engine_options  what only some engines understand, by name; the others leave it out. "vsx" has
-        vdsp_params  the JSON file of its preprocessing, None for the one beside the network
-        batch        pictures a run, which the other engines take as they come; None is 1
-        instances    copies of the network on each die, 1
-        hw_config    the hardware configuration that its runtime takes with a network, or None
-    weights       for "torch" only: makes the network of a file that holds weights alone
+    threads       limit of the engine's threads; None leaves it to the engine, within the cores
+                  this process may use
+    streams       maximum number of requests in flight; "vsx" uses as many as keep the card busy
+    engine_options  options of single engines by name; other engines ignore them. "vsx" has
+        vdsp_params  the JSON file of its preprocessing; None takes the one beside the network
+            batch        pictures per run (other engines take any number); None is 1
+            instances    copies of the network on each die (default 1)
+            hw_config    a hardware configuration for its runtime, or None
+        weights       for "torch" only: builds the network of a file that holds only weights
 
     Raises ValueError for an unknown name or a number out of range, ModelError if there is no such
     file, BackendError if the engine is not installed or refuses the file, device or precision.
@@ -167,9 +167,9 @@ def open_backend(
 
 
 def check_engine_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The same options, of which files are paths; see `open_backend`.
+    """Check the options and return them, with files as paths; see `open_backend`.
 
-    Raises TypeError or ValueError for what no engine takes.
+    Raises TypeError or ValueError for options that no engine has.
     """
     if options is not None and not isinstance(options, Mapping):
         raise TypeError(f"engine_options must be a mapping, not {type(options).__name__}")
@@ -195,9 +195,9 @@ def describe(
     device: str = "cpu",
     weights: WeightsReader | None = None,
 ) -> Graph:
-    """What a network says of itself. Raises as `open_backend` does.
+    """Inputs and outputs as stated in a network's file. Raises as `open_backend` does.
 
-    device   where a compiled network is loaded to be asked; files are read without one
+    device   where a compiled network is loaded for this; files are read without a device
     weights  as in `open_backend`
     """
 
@@ -212,7 +212,7 @@ def describe(
 
 
 def exists(model_file: Path) -> bool:
-    """Whether there is such a network: a file, or the prefix of a compiled one."""
+    """Whether the network exists, as a file or as the prefix of a compiled one."""
     compiled = any(engine.parts and engine.can_read(model_file) for engine in ENGINES.values())
     return compiled or model_file.is_file()
 

@@ -1,7 +1,7 @@
-"""ONNX Runtime: ONNX files on the CPU, or on whatever its installed build can reach.
+"""ONNX Runtime: ONNX files on the CPU, or on any device of the installed build.
 
-The input's conversion is written in front of the graph as ONNX nodes. The extended graph is kept
-in the user's cache, so that only the first process needs the `onnx` package's time.
+The conversion of the input is added in front of the graph as ONNX nodes. The extended graph is kept
+in the user's cache, so that only the first process spends time on the `onnx` package.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ def open_engine(
     """Open a file; see `backends.engines.open_backend`."""
     if precision not in ("auto", "f32"):
         raise BackendError(
-            f"onnxruntime computes floats as the file holds them, not in {precision}; take "
+            f"onnxruntime computes in the file's own precision, not in {precision}; use "
             "precision='f32' or another backend"
         )
     provider = _provider(device)
-    # Its own choice would pin threads to the cores.
+    # By default it would pin threads to the cores.
     threads = threads or own_cores()
     options = ort.SessionOptions()
     options.intra_op_num_threads = max(1, threads // streams)  # a run's
     options.inter_op_num_threads = 1
-    # Idle threads sleep instead of keeping the cores from the decoder.
+    # Idle threads sleep, so that the decoder gets the cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors only
     try:
@@ -64,7 +64,7 @@ def open_engine(
 
 
 def describe(file: Path) -> Graph:
-    """What the file says of itself; see `backends.engines.describe`."""
+    """Inputs and outputs as stated in the file; see `backends.engines.describe`."""
     graph = _load(file, weights=False).graph
     source = _picture_input(file, graph)
     return Graph(
@@ -99,7 +99,7 @@ class _OnnxRuntimeBackend(PooledBackend[Any]):
             },
             batch=batch if isinstance(batch, int) else None,
         )
-        # A session runs on any number of threads at once; its copies only count them.
+        # A session can run in any number of threads at once; the copies only limit their number.
         super().__init__([session] * streams, info)
 
     def _infer(self, request: Any, batch: npt.NDArray[np.uint8]) -> Outputs:
@@ -214,7 +214,7 @@ def _picture_input(file: Path, graph: Any) -> Any:
 def _wanted_shape(
     file: Path, shape: tuple[int | None, ...], input_format: InputFormat
 ) -> tuple[int | None, ...]:
-    """The input's shape with the sizes that the format says: any, or a fixed one."""
+    """The input's shape with the sizes of the format: dynamic or fixed."""
     if len(shape) != 4:
         raise BackendError(f"{file} takes {shape}, not pictures")
     nchw = input_format.layout == "NCHW"
@@ -233,7 +233,8 @@ def _height_width(shape: tuple[int | None, ...], layout: str) -> tuple[int | Non
 
 
 def _forget_sizes(graph: Any) -> None:
-    """Drop what the file says of sizes inside and at the end, which other inputs contradict."""
+    """Remove fixed sizes inside the graph and at its outputs, which do not hold for other
+    inputs."""
     del graph.value_info[:]
     for output in graph.output:
         for dimension in output.type.tensor_type.shape.dim:
@@ -241,7 +242,7 @@ def _forget_sizes(graph: Any) -> None:
 
 
 def _normalises(graph: Any, name: str) -> bool:
-    """Whether constant arithmetic, or a quantiser of pixel values, comes first."""
+    """Whether the graph starts with constant arithmetic or a quantiser of pixel values."""
     from onnx import numpy_helper
 
     constants = {constant.name: constant for constant in graph.initializer}

@@ -1,9 +1,9 @@
 """OpenVINO, the default engine: ONNX, its own IR, TensorFlow graphs and TFLite on any CPU.
 
-The input's conversion is built into the graph by OpenVINO's own preprocessing, at no cost. The
-graph keeps dynamic sizes: a new picture size costs some tens of milliseconds once, not a
-compilation. Compiled models are cached here rather than by OpenVINO, whose cache reads and hashes
-the whole model before it finds that it has it.
+OpenVINO's preprocessing adds the conversion of the input to the graph at no cost. The graph keeps
+dynamic sizes: a new picture size costs some tens of milliseconds once, not a compilation. Compiled
+models are cached by this package, because OpenVINO's own cache reads and hashes the whole model
+before it finds an entry.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ __all__ = ["describe", "open_engine"]
 
 
 def _import_openvino() -> Any:
-    """The engine without its model converter, which takes half of the import's time: 40 of 80 ms.
+    """Import the engine without its model converter, which takes half of the time: 40 of 80 ms.
 
-    `openvino` itself goes without it where it is not installed. Here its only function, which
-    somebody else in this process may want, imports it when it is called.
+    `openvino` itself copes with a missing converter. A stub replaces the converter's only function;
+    it imports the real one when other code in this process calls it.
     """
     converter = "openvino.tools.ovc"
     if "openvino" in sys.modules:
@@ -61,16 +61,16 @@ def _import_openvino() -> Any:
 
 ov = _import_openvino()
 
-# The bindings prepare themselves at the first array they see, and two threads that bring their
-# first at once wait for each other for ever: one for the lock of Python, one for the preparation.
-# So the first comes here: one thread imports a module.
+# The bindings initialise themselves with the first array they get. Two threads that pass their
+# first arrays at once deadlock: one waits for Python's lock, one for the initialisation. So the
+# first array is passed here, because only one thread imports a module.
 _ = ov.Tensor(np.zeros(1, np.uint8), shared_memory=True).data
 
-# What "auto" means on an x86 processor, the first line that fits. OpenVINO's own choice is bf16
-# wherever the processor knows the type, and it looks neither at how fast that is nor at
-# ONEDNN_MAX_CPU_ISA, which caps what oneDNN uses. Only tiles (AMX) multiply bf16 faster than f32;
-# without them the values are converted back and forth, or, below what a cap allows, by kernels
-# that are slow or give maps of no size.
+# The meaning of "auto" on an x86 processor: the first line that fits. OpenVINO chooses bf16 on
+# every processor that knows the type, regardless of speed and of ONEDNN_MAX_CPU_ISA, which caps
+# the instructions oneDNN uses. Only AMX tiles multiply bf16 faster than f32. Without them, values
+# are converted back and forth, or, under a cap, computed by kernels that are slow or return
+# empty maps.
 #
 # processor's flag   allowed by a cap of these, or none                        precision
 _AUTO = (
@@ -102,8 +102,8 @@ def open_engine(
         raise BackendError(
             f"openvino has no device {device!r}, only {', '.join(core.available_devices)}"
         ) from error
-    # One model with several streams gives wrong maps of INT8 networks on a CPU, in most of its
-    # compilations and not in others (OpenVINO 2026.4): each stream has a model of its own there.
+    # On a CPU, one model with several streams computes wrong maps for INT8 networks in most of its
+    # compilations (OpenVINO 2026.4). So each stream has its own model there.
     models = streams if device.startswith("CPU") else 1
     each = max(1, (threads or own_cores()) // models) if models > 1 else threads
     config = _config(device, capabilities, precision, each, streams // models)
@@ -117,7 +117,7 @@ def open_engine(
 
 
 def describe(file: Path) -> Graph:
-    """What the file says of itself; see `backends.engines.describe`."""
+    """Inputs and outputs as stated in the file; see `backends.engines.describe`."""
     try:
         model = ov.Core().read_model(file)
     except RuntimeError as error:
@@ -198,14 +198,14 @@ def _config(
         if _PRECISIONS[precision] not in capabilities:
             has = [name for name, capability in _PRECISIONS.items() if capability in capabilities]
             raise BackendError(
-                f"{device} has no {precision}, only {', '.join(has)}; precision='auto' takes "
-                "what is fastest"
+                f"{device} has no {precision}, only {', '.join(has)}; precision='auto' chooses "
+                "the fastest"
             )
         config["INFERENCE_PRECISION_HINT"] = precision
     if streams > 1:
         config["NUM_STREAMS"] = streams
     if device.startswith("CPU"):
-        # Pinning puts the single thread of every process on the same core.
+        # Pinning would put the single thread of every process on the same core.
         config["ENABLE_CPU_PINNING"] = False
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
@@ -213,7 +213,7 @@ def _config(
 
 
 def _auto(flags: frozenset[str], cap: str) -> str:
-    """The precision that is fastest, and right, by the processor's flags and oneDNN's cap alone."""
+    """The fastest precision that is correct, given the processor's flags and oneDNN's cap."""
     return next(
         precision
         for flag, caps, precision in _AUTO
@@ -229,7 +229,7 @@ def _compiled(
     capabilities: list[str],
     config: Mapping[str, Any],
 ) -> Any:
-    """The compiled model, from the user's cache if it is there."""
+    """The compiled model, from the user's cache if possible."""
     cache = user_cache() if "EXPORT_IMPORT" in capabilities else None
     if cache is None:
         return core.compile_model(_model(core, file, input_format), device, config)
@@ -282,10 +282,10 @@ def _model(core: Any, file: Path, input_format: InputFormat) -> Any:
 
 
 def _reshape(model: Any, file: Path, input_format: InputFormat) -> None:
-    """Give the input the sizes that the format says: any, or a fixed one."""
+    """Give the input the sizes of the format: dynamic or fixed."""
     shape = model.inputs[0].partial_shape
     if shape.rank.is_dynamic or len(shape) != 4:
-        raise BackendError(f"{file} takes {shape}, not pictures")
+        raise BackendError(f"{file} takes inputs of {shape}, which are not pictures")
     if input_format.size is None:
         batch, width, height = -1, -1, -1
     else:
@@ -305,7 +305,7 @@ def _reshape(model: Any, file: Path, input_format: InputFormat) -> None:
 
 
 def _normalises(source: Any) -> bool:
-    """Whether constant arithmetic, or a quantiser of pixel values, comes first."""
+    """Whether the graph starts with constant arithmetic or a quantiser of pixel values."""
     while True:
         consumers = [target.get_node() for target in source.get_target_inputs()]
         if len(consumers) != 1:
@@ -327,7 +327,7 @@ def _normalises(source: Any) -> bool:
 
 
 def _name(output: Any) -> str:
-    """The output's name in the file. IR has one, other formats may give several or none."""
+    """The output's name in the file. IR has one name; other formats may have several or none."""
     names = sorted(output.names)
     return names[0] if names else str(output.node.friendly_name)
 

@@ -1,4 +1,4 @@
-"""A backend of a few requests that take turns: what is alike in all engines."""
+"""The common part of all engines: a pool of requests that callers take in turn."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ T = TypeVar("T")
 class PooledBackend(ABC, Generic[Request]):
     """Runs batches on whichever of `info.streams` requests is free; see `Backend`.
 
-    A request is taken before work begins and given back when it is done, so no more than these
-    are ever in flight, and everyone else waits. Raises BackendError for a network of batches of a
-    fixed size.
+    A request is taken from the pool before the work and returned afterwards, so the number in
+    flight is limited; further callers wait. Raises BackendError for a network of batches of a fixed
+    size.
     """
 
     def __init__(self, requests: Sequence[Request], info: BackendInfo) -> None:
@@ -60,7 +60,7 @@ class PooledBackend(ABC, Generic[Request]):
         batch = self._checked(batch)
         request = self._take()
         future = self._workers.submit(lambda: then(self._outputs(request, batch)))
-        # Not in the work itself: a future that is cancelled before it starts gives back, too.
+        # Not in the work itself, so that a future cancelled before its start returns it, too.
         future.add_done_callback(lambda _: self._idle.put(request))
         return future
 

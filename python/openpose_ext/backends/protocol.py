@@ -1,8 +1,8 @@
-"""What every inference engine is, and what it says of itself.
+"""The protocol of all inference engines, and the descriptions they return.
 
-Every engine takes pictures as they are, (N, H, W, 3) uint8 BGR, and does the rest (layout, type,
-channel order, normalisation) inside its own graph, as the network's `InputFormat` says. One file
-an engine; only these files import one.
+Every engine takes raw pictures, (N, H, W, 3) uint8 BGR, and does the rest (layout, type, channel
+order, normalisation) inside its own graph, according to the network's `InputFormat`. Each engine
+has its own file, and only these files import engines.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ T = TypeVar("T")
 Outputs = dict[str, npt.NDArray[np.float32]]
 Shape = tuple[int | None, ...]
 
-# Of a file that holds weights alone: the names of its network's outputs, and the network, as the
-# engine calls it. Raises ModelError for a file that it does not know.
+# For a file that holds only weights: returns the names of the network's outputs, and the network
+# for the engine to call. Raises ModelError for an unknown file.
 WeightsReader = Callable[[Path], tuple[Sequence[str], Any]]
 
-# A quantiser that reaches this far at the input takes pixels, not numbers around 1.
+# If a quantiser at the input spans this range, it takes pixels and not values around 1.
 PIXEL_SPAN = 128.0
 
 
 @dataclass(frozen=True)
 class InputFormat:
-    """What a network's input expects of a picture.
+    """The input that a network expects.
 
     layout    "NCHW" or "NHWC"
     channels  "BGR" or "RGB"
     mean      in the order of `channels`; the network sees (pixel - mean) / divisor of pixels in
     divisor   0..255. 0 and 1 where the graph normalises itself
-    size      (width, height) of a network that takes no other; None takes any
+    size      (width, height) if the network takes only this size; None for any
 
     Raises ValueError for anything else.
     """
@@ -75,20 +75,20 @@ class InputFormat:
 
     @property
     def normalises(self) -> bool:
-        """Whether pixels are changed at all."""
+        """Whether the pixel values are changed."""
         return any(self.mean) or self.divisor != (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """What a network's file says of itself. None in a shape stands for any size.
+    """The inputs and outputs stated in a network's file. None in a shape stands for any size.
 
     input       shape of the picture input
     outputs     shape of each output, by name
     normalises  the input goes through constant arithmetic first, or through a quantiser that
                 spans pixel values: it takes pixels in 0..255
-    checked     the range of values stands in a file of the engine's own, which opening the network
-                compares with what is asked for
+    checked     the value range is stored in one of the engine's own files, which is compared with
+                the requested one when the network is opened
     joined      channels of the tensors that an output puts one after the other, by its name, where
                 the graph shows that
     """
@@ -102,18 +102,18 @@ class Graph:
 
 @dataclass(frozen=True)
 class BackendInfo:
-    """What was opened, and how it runs.
+    """Information on an opened network.
 
     engine      a name of `ENGINES`
     version     the engine's
     model       the network's file, or the prefix of a compiled one
-    device      as the engine calls it
-    precision   "f32", "bf16" or "f16": what float arithmetic runs in; integer layers stay integer
-    fixed_size  (width, height) the network insists on, or None
-    streams     requests in flight at most
-    threads     bound on the engine's threads, or None for the engine's own choice
+    device      by the engine's name for it
+    precision   "f32", "bf16" or "f16" of the float arithmetic; integer layers stay integer
+    fixed_size  (width, height) if the network takes only this size, or None
+    streams     maximum number of requests in flight
+    threads     limit of the engine's threads, or None if the engine chooses
     outputs     shape of each output, by name; None stands for any size
-    batch       the only batch size the graph takes, or None; others are run one by one
+    batch       the only batch size the graph takes, or None; other batches run picture by picture
     """
 
     engine: str
@@ -143,16 +143,17 @@ class Backend(Protocol):
         ...
 
     def submit(self, batch: npt.NDArray[np.uint8], then: Callable[[Outputs], T]) -> Future[T]:
-        """Run the batch elsewhere, hand the outputs to `then`, return the future of its result.
+        """Run the batch in the background, pass the outputs to `then`, return a future of its
+        result.
 
-        The outputs are the engine's own memory, valid until `then` returns: it must copy what is
-        to stay, and must not use this backend. The batch must not change before the future is
-        done. Waits as long as `streams` requests are in flight, so memory stays bounded.
+        The outputs are the engine's own memory and valid only until `then` returns, so `then` must
+        copy what it keeps. It must not use this backend. The batch must not be modified before the
+        future is done. Waits while `streams` requests are in flight, so memory stays bounded.
         """
         ...
 
     def close(self) -> None:
-        """Finish what is in flight and give everything back. Once is enough, twice is allowed."""
+        """Finish the requests in flight and release everything. May be called twice."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -161,6 +162,6 @@ class Backend(Protocol):
 
 
 def reason(error: BaseException) -> str:
-    """An engine's error on one line, cut to what one can read."""
+    """An engine's error message on one line, shortened."""
     text = " ".join(str(error).split())
     return text if len(text) <= 400 else f"...{text[-400:]}"

@@ -1,7 +1,7 @@
 """torch: the original networks' weights (.pth, .caffemodel) and TorchScript (.pt), CPU or CUDA.
 
-Slower than the other engines on a CPU; it is here for files that only torch reads, for CUDA, and
-to compare with.
+Slower than the other engines on a CPU. Used for files that only torch can read, for CUDA, and for
+comparison.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ Network = Callable[[torch.Tensor], Any]
 
 _TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
-# (width, height) of a picture to ask a network with; TorchScript does not say what it gives. Not
-# square, so that the rows and columns of maps can be told from their channels.
+# (width, height) of a picture for finding the output shapes, which TorchScript does not state. Not
+# square, so that rows, columns and channels of the maps can be told apart.
 _PROBE = (72, 64)
 
 
@@ -77,7 +77,7 @@ def open_engine(
 
 
 def describe(file: Path, *, weights: WeightsReader | None) -> Graph:
-    """What the file says of itself; see `backends.engines.describe`."""
+    """Inputs and outputs as stated in the file; see `backends.engines.describe`."""
     names, network = _load(file, weights)
     errors = []
     for layout, shape in (("NCHW", (None, 3, None, None)), ("NHWC", (None, None, None, 3))):
@@ -98,7 +98,7 @@ def load_script(file: Path) -> Any:
     Raises BackendError if torch cannot read the file.
     """
     with warnings.catch_warnings():
-        # TorchScript still is what others hand over; its successor reads none of it.
+        # TorchScript is still widely used, and its successor cannot read it.
         warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
         try:
             return torch.jit.load(file, map_location="cpu").eval()
@@ -113,7 +113,7 @@ class _TorchBackend(PooledBackend[Network]):
         self._device = device
         self._format = input_format
         self._type = _TYPES[info.precision]
-        # Of one run: runs that are in flight share them.
+        # Threads of one run; concurrent runs share them.
         self._threads = info.threads
         if info.streams > 1:
             self._threads = max(1, (info.threads or own_cores()) // info.streams)
@@ -122,7 +122,7 @@ class _TorchBackend(PooledBackend[Network]):
             for values in (input_format.mean, input_format.divisor)
         ]
         self._mean, self._divisor = constants
-        # A module runs on any number of threads at once; its copies only count them.
+        # A module can run in any number of threads at once; the copies only limit their number.
         super().__init__([network] * info.streams, info)
 
     def _infer(self, request: Network, batch: npt.NDArray[np.uint8]) -> Outputs:
@@ -138,7 +138,7 @@ class _TorchBackend(PooledBackend[Network]):
         return dict(zip(self.info.outputs, arrays, strict=True))
 
     def _input(self, batch: npt.NDArray[np.uint8]) -> torch.Tensor:
-        """What the network expects, of (N, H, W, 3) uint8 BGR."""
+        """Convert (N, H, W, 3) uint8 BGR to the input that the network expects."""
         # torch.tensor copies; from_numpy warns of pictures that must not be written to.
         pixels = torch.tensor(batch).to(self._device)
         if self._format.channels == "RGB":
@@ -152,11 +152,11 @@ class _TorchBackend(PooledBackend[Network]):
 
 
 def _load(file: Path, weights: WeightsReader | None) -> tuple[Sequence[str] | None, Any]:
-    """(names of the outputs, the network on the CPU); a script does not name them."""
+    """The names of the outputs and the network, on the CPU; scripts have no names."""
     if _is_script(file):
         return None, load_script(file)
     if weights is None:
-        raise BackendError(f"{file} holds weights alone, without the network they belong to")
+        raise BackendError(f"{file} holds only weights, without the network they belong to")
     try:
         return weights(file)
     except ModelError as error:
@@ -179,7 +179,8 @@ def _shapes(
     device: torch.device,
     kind: torch.dtype,
 ) -> dict[str, Shape]:
-    """Shape of each output, found by running a grey picture; outputs of a script are "0", "1"..."""
+    """The shape of each output, found by running a grey picture. A script's outputs are "0",
+    "1"..."""
     width, height = size
     shape = (1, 3, height, width) if layout == "NCHW" else (1, height, width, 3)
     try:
@@ -195,7 +196,7 @@ def _shapes(
 
 
 def _of_any_size(shape: Sequence[int], size: tuple[int, int]) -> Shape:
-    """The shape of an output without the sizes that follow the picture's (width, height)."""
+    """The shape of an output, with None for sizes that depend on the picture's (width, height)."""
     if len(shape) != 3:
         return tuple(shape)
     width, height = size
@@ -204,16 +205,16 @@ def _of_any_size(shape: Sequence[int], size: tuple[int, int]) -> Shape:
 
 
 def _listed(outputs: Any) -> list[torch.Tensor]:
-    """What a network gives, one or several, as a list."""
+    """The outputs of a network, one or several, as a list."""
     listed = [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
     if not all(isinstance(output, torch.Tensor) for output in listed):
-        raise BackendError("a network must give a tensor or several, not something nested")
+        raise BackendError("a network must return one or several tensors, not a nested structure")
     return listed
 
 
 @contextmanager
 def _at_most(threads: int | None) -> Iterator[None]:
-    """Bound torch's threads for work that is started from this thread."""
+    """Limit torch's threads for work that is started from this thread."""
     before = torch.get_num_threads()
     if threads is None or threads == before:
         yield

@@ -1,7 +1,7 @@
-"""The JSON that tells a Vastai card's signal processor how to make a network's input of a picture.
+"""The JSON file that tells a Vastai card how to preprocess pictures for a network.
 
-It has to say the same as the network's manifest: where they differ the maps get weak, and nothing
-raises. So the one is derived from the other, and a file of somebody else's is compared with it.
+It must agree with the network's manifest; if they differ, the maps get weak and nothing raises. So
+this file is derived from the manifest, and other people's files are compared with it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _OUTPUT_SIZES = ("OimageWidth", "OimageHeight")
 
 
 def beside(prefix: Path) -> Path:
-    """Where the parameters of a compiled network lie if they are not named."""
+    """The default file of the parameters, beside a compiled network."""
     return prefix.with_name(f"{prefix.name}.vdsp_params.json")
 
 
 def vdsp_params(input_format: InputFormat) -> dict[str, Any]:
-    """The parameters of a network: pictures come as RGB planes of its size.
+    """The parameters of a network that gets pictures as RGB planes of its own size.
 
-    Raises ValueError for a network of any size, of another layout than NCHW, or with a mean or
-    divisor for each channel: whether those are in the order before or after the swap of the
-    channels is documented nowhere.
+    Raises ValueError if the network takes any size, has another layout than NCHW, or has a mean or
+    divisor for each channel: no documentation tells whether their order is that before or after the
+    swap of channels.
     """
     if input_format.size is None:
         raise ValueError("a network for the card takes one size of pictures only")
@@ -53,17 +53,17 @@ def vdsp_params(input_format: InputFormat) -> dict[str, Any]:
             "Std": list(map(_number, divisor)),
             "NormaType": "MINUSMEAN_DIVSTD" if input_format.normalises else "EQUAL",
             "ColorCvtCode": {"BGR": "RGB2BGR", "RGB": "NO_CHANGE"}[input_format.channels],
-            # Pictures come in the network's size, so that no device's rounding matters.
+            # Pictures already have the network's size, so rounding on the device does not matter.
             "ResizeType": "BILINEAR_CV",
         },
     }
 
 
 def check_vdsp_params(file: Path, input_format: InputFormat) -> None:
-    """Raise BackendError, naming the key, if a file says other than `vdsp_params(input_format)`.
+    """Raise BackendError, naming the key, if a file contradicts `vdsp_params(input_format)`.
 
-    How sizes that agree are brought to each other does not matter, nor do a mean and a divisor
-    that are not used. The size of the input may be left out, as many of these files do.
+    The way of resizing does not matter if the sizes are equal, nor do an unused mean and divisor.
+    The input size may be missing, as in many of these files.
     """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -72,7 +72,7 @@ def check_vdsp_params(file: Path, input_format: InputFormat) -> None:
             f"the card's preprocessing {file} cannot be read: {error.strerror}"
         ) from error
     except ValueError as error:
-        raise BackendError(f"the card's preprocessing {file} is no JSON: {error}") from error
+        raise BackendError(f"the card's preprocessing {file} is not JSON: {error}") from error
     try:
         expected = vdsp_params(input_format)
     except ValueError as error:
@@ -80,7 +80,7 @@ def check_vdsp_params(file: Path, input_format: InputFormat) -> None:
     if isinstance(found, list) and len(found) == 1:
         found = found[0]
     if not isinstance(found, dict) or not isinstance(found.get("OpConfig"), dict):
-        raise BackendError(f"{file} must hold one operation with OpType and OpConfig")
+        raise BackendError(f"{file} must contain one operation with OpType and OpConfig")
     _compare(file, "OpType", found.get("OpType"), expected["OpType"])
     config = found["OpConfig"]
     for key, value in expected["OpConfig"].items():
@@ -98,5 +98,5 @@ def _compare(file: Path, key: str, found: Any, expected: Any) -> None:
 
 
 def _number(value: float) -> float:
-    """Whole numbers without a point, as the vendor's own files have them."""
+    """Write whole numbers without a decimal point, as the vendor's files do."""
     return int(value) if value.is_integer() else value

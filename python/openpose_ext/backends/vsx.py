@@ -1,18 +1,18 @@
 """Vastai's cards, through their runtime `vaststreamx`: networks that `vamc` has compiled.
 
-A network is a prefix (`mod` of `mod.so`, `mod.json`, `mod.params`) and a JSON file that says how
-the card makes its input of a picture; see `vdsp`. The runtime gives outputs in some order and
-without names. They are named here after their channels ("38", "19"), never after their place.
+A network consists of a prefix (`mod` of `mod.so`, `mod.json`, `mod.params`) and a JSON file with
+the card's preprocessing; see `vdsp`. The runtime returns outputs in some order and without names.
+They are named after their channels ("38", "19"), never after their position.
 
-No reference of the runtime is public: what follows from its vendor's example programs is used as
-they use it. What none of them shows is decided for the safe side, in one place each:
+The runtime has no public reference, so this code follows the vendor's example programs. For
+questions that no example answers, it chooses the safe way, each in one place:
 
-- `_select`: the device belongs to the thread, so every thread selects it first.
-- `_balance_mode`: the two modes of a stream are documented nowhere.
+- `_select`: the device is a setting of the thread, so every thread selects it first.
+- `_balance_mode`: the two modes of a stream are not documented.
 - `_Lane.ask`: an image may or may not copy its array.
-- `_Lane._images`: what becomes of a batch that is not full.
-- `_Lane.begin`: a stream is either asked synchronously or fed asynchronously for its whole life,
-  always by the same thread.
+- `_Lane._images`: the effect of an incomplete batch is unknown.
+- `_Lane.begin`: a stream is used either synchronously or asynchronously for its whole life, always
+by the same thread.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ Shape = tuple[int | None, ...]
 Batch = npt.NDArray[np.uint8]
 Answer = list[npt.NDArray[np.generic]]  # the outputs of one picture, in the runtime's order
 
-# Seconds after which an answer will not come any more. The slowest network that the vendor's pages
-# measure takes 0.1.
+# Seconds after which no result is expected any more. The slowest network on the vendor's pages
+# takes 0.1.
 TIMEOUT = 60.0
-# Seconds that a stream is given to end.
+# Seconds that a stream may take to end.
 _GRACE = 10.0
-# Runs in flight on a stream that is fed ahead: one runs, the next is ready.
+# Runs in flight on an asynchronous stream: one runs, the next is ready.
 _IN_FLIGHT = 2
 
 
@@ -69,8 +69,8 @@ def open_engine(
 ) -> Backend:
     """Open a prefix; see `backends.engines.open_backend`.
 
-    `threads` has nothing to bound: the card computes. Nor has `streams`: as many requests are in
-    flight as keep it busy.
+    `threads` and `streams` have no effect: the card computes, and as many requests are in flight as
+    keep it busy.
     """
     if precision not in ("auto", "f16"):
         raise BackendError(
@@ -96,7 +96,7 @@ def open_engine(
 
 
 def describe(file: Path, *, device: str) -> Graph:
-    """What the compiled network says of itself; see `backends.engines.describe`."""
+    """Inputs and outputs of the compiled network; see `backends.engines.describe`."""
     die = _dies(device)[0]
     _select(die)
     with _refusals(f"vsx cannot load {file} on die {die}"):
@@ -106,18 +106,18 @@ def describe(file: Path, *, device: str) -> Graph:
 
 
 class _VsxBackend(PooledBackend["_Lane"]):
-    """Takes turns with the streams of all dies.
+    """Uses the streams of all dies in turn.
 
-    Pictures that wait at the same time share a run of the network, whoever brought them. The first
-    call decides how the streams are used: after `run` they are asked synchronously, after `submit`
-    they are fed ahead, so that the card never waits. Either call works in both.
+    Pictures that wait at the same time share a run of the network, even from different callers. The
+    first call decides how the streams are used: synchronously after `run`, asynchronously and ahead
+    of time after `submit`, so that the card never waits. Both calls work in either mode.
     """
 
     def __init__(self, lanes: Sequence[_Lane], prefix: Path, device: str) -> None:
         self._lanes = lanes
         self._begin = Lock()
         self._begun = False
-        # Enough to put a run together while those before it are in the stream.
+        # Enough to prepare a run while the previous ones are in the stream.
         places = [*lanes] * ((_IN_FLIGHT + 1) * lanes[0].batch)
         self._room = _Room(len(places))
         info = BackendInfo(
@@ -183,7 +183,7 @@ class _VsxBackend(PooledBackend["_Lane"]):
 
 
 class _Room:
-    """Bounds the pictures in flight. A batch larger than all the room takes all of it."""
+    """Limits the pictures in flight. A batch larger than the limit takes all of it."""
 
     def __init__(self, pictures: int) -> None:
         self._all = self._free = pictures
@@ -203,9 +203,9 @@ class _Room:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """A picture that somebody waits for the answer to.
+    """A picture whose result somebody waits for.
 
-    image   what the runtime is given, made of `planes`: both are kept until the answer is there
+    image   the runtime's object for `planes`; both are kept until the result is there
     """
 
     image: Any
@@ -214,7 +214,7 @@ class _Asked:
 
 
 class _Lane:
-    """A network on a die, its stream, and the threads that feed it and read its answers.
+    """A network on a die, with its stream and the threads that feed it and read its results.
 
     Raises BackendError if the device, the network or its preprocessing is refused.
     """
@@ -260,9 +260,9 @@ class _Lane:
         self._fed: SimpleQueue[tuple[list[_Asked], list[Any]] | None] = SimpleQueue()
 
     def begin(self, *, asynchronous: bool) -> None:
-        """Decide how the stream is used, once and before it is."""
+        """Choose how the stream is used; called once, before its first use."""
         works = [self._feed, self._read] if asynchronous else [self._serve]
-        # Daemons: a driver that never answers must not keep the process from ending.
+        # Daemon threads, so that a driver that never answers does not keep the process alive.
         self._threads = [
             Thread(
                 target=self._threaded, args=[work], name=f"openpose_ext-vsx-{self.die}", daemon=True
@@ -273,12 +273,13 @@ class _Lane:
             thread.start()
 
     def ask(self, pictures: Batch) -> list[_Asked]:
-        """Have pictures (n, H, W, 3) uint8 BGR looked at, however many they are."""
+        """Queue any number of pictures (n, H, W, 3) uint8 BGR."""
         _select(self.die)
         with _refusals(f"vsx takes no picture for {self.name} on die {self.die}"):
             asked = []
             for picture in pictures:
-                # Contiguous and kept: an image may look at its array later, without its strides.
+                # Contiguous and kept, because an image may read its array later, ignoring its
+                # strides.
                 planes = np.ascontiguousarray(picture[:, :, ::-1].transpose(2, 0, 1))
                 asked.append(_Asked(self._image(planes), planes))
         with self._changed:
@@ -289,7 +290,7 @@ class _Lane:
         return asked
 
     def wait(self, asked: _Asked) -> Answer:
-        """The answer to a picture. Raises BackendError if there is none in time."""
+        """The result for a picture. Raises BackendError if it does not arrive in time."""
         try:
             return asked.answer.result(TIMEOUT)
         except TimeoutError:
@@ -300,12 +301,13 @@ class _Lane:
             raise self._failure from None
 
     def close(self) -> None:
-        """End the stream and its threads. Nothing may be on its way, unless it failed."""
+        """End the stream and its threads. No request may be in flight, unless the stream failed."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
         if self._failure is not None:
-            # Lets go who waits for the stream. It may refuse even this, and has said why already.
+            # Releases those who wait for the stream. If even this fails, the reason is known
+            # already.
             with suppress(Exception):
                 _select(self.die)
                 self._stream.close_input()
@@ -317,13 +319,13 @@ class _Lane:
         return vaststreamx.create_image(planes, rgb_planar, *self.size, self.die)
 
     def _next(self) -> list[_Asked]:
-        """Pictures for a run, waited for; none at the end."""
+        """Wait for the pictures of a run; none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._asked or self._ended)
             return [self._asked.popleft() for _ in range(min(self.batch, len(self._asked)))]
 
     def _images(self, asked: Sequence[_Asked]) -> list[Any]:
-        """A full batch: what the runtime makes of another is not known."""
+        """A full batch, because the effect of an incomplete one is unknown."""
         missing = self.batch - len(asked)
         fillers = [self._image(asked[-1].planes) for _ in range(missing)]
         return [one.image for one in asked] + fillers
@@ -336,12 +338,12 @@ class _Lane:
         work()  # which, after a failure, turns everybody away
 
     def _serve(self) -> None:
-        """The only thread of a stream that is asked synchronously."""
+        """The only thread of a synchronous stream."""
         while asked := self._next():
             self._answer(asked, partial(self._run_sync, asked))
 
     def _feed(self) -> None:
-        """One of the two threads of a stream that is fed asynchronously."""
+        """One of the two threads of an asynchronous stream."""
         while self._places.acquire() and (asked := self._next()):
             try:
                 if self._failure is not None:
@@ -359,7 +361,7 @@ class _Lane:
         self._fed.put(None)
 
     def _read(self) -> None:
-        """The other one. Results come in the order in which the stream was fed."""
+        """The other thread. Results arrive in the order of the inputs."""
         while (run := self._fed.get()) is not None:
             self._answer(run[0], self._result)
             self._places.release()
@@ -380,14 +382,14 @@ class _Lane:
             raise BackendError("the stream has ended") from error
 
     def _answer(self, asked: Sequence[_Asked], results: Callable[[], Any]) -> None:
-        """Hand a run's results to those who wait, or what went wrong."""
+        """Pass a run's results, or its error, to those who wait."""
         try:
             if self._failure is not None:
                 raise self._failure
             found = results()
             if len(found) != self.batch:
                 raise BackendError(f"{len(found)} results for {self.batch} pictures")
-            # Those of images that filled up the run come last, and are dropped.
+            # The results of images that only fill up the run come last and are dropped.
             answers = [[vaststreamx.as_numpy(t) for t in one] for one in found[: len(asked)]]
         except BaseException as error:  # whatever ends this thread, somebody waits
             self._fail(asked, error)
@@ -407,7 +409,7 @@ class _Lane:
 
 
 def _select(die: int) -> None:
-    """Make a die the calling thread's device. Raises BackendError if it cannot be."""
+    """Select a die as the calling thread's device. Raises BackendError if that fails."""
     code = vaststreamx.set_device(die)
     if code != 0:
         raise BackendError(
@@ -417,13 +419,14 @@ def _select(die: int) -> None:
 
 
 def _balance_mode(instances: int) -> Any:
-    """ONCE in the vendor's scripts of one stream, RUN in its profilers of several."""
+    """ONCE, as in the vendor's scripts with one stream, or RUN, as in its profilers with
+    several."""
     modes = vaststreamx.StreamBalanceMode
     return modes.ONCE if instances == 1 else modes.RUN
 
 
 def _dies(device: str) -> list[int]:
-    """Die numbers of "0" or "0,1"; "cpu", which is what no choice looks like, is the first."""
+    """The die numbers in "0" or "0,1"; the default "cpu" means the first die."""
     if device.lower() == "cpu":
         return [0]
     numbers = device.split(",")
@@ -443,7 +446,7 @@ def _shapes(prefix: Path, model: Any) -> tuple[tuple[int, int], dict[str, Shape]
         raise BackendError(f"{prefix} takes {inputs}, not one picture as NCHW")
     height, width = inputs[0][2:]
     if height % 2 or width % 2:
-        raise BackendError(f"{prefix} takes {width} x {height} pixels; the card wants even sizes")
+        raise BackendError(f"{prefix} takes {width} x {height} pixels; the card needs even sizes")
     named: dict[str, Shape] = {
         str(shape[1]): (None, *shape[1:]) for shape in outputs if len(shape) == 4
     }
@@ -464,7 +467,7 @@ def _version() -> str:
 
 @contextmanager
 def _refusals(what: str) -> Iterator[None]:
-    """Turn the runtime's errors, which have no base of their own, into BackendError."""
+    """Turn the runtime's errors, which have no common base class, into BackendError."""
     try:
         yield
     except BackendError:

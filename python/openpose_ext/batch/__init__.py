@@ -1,18 +1,18 @@
-"""Many pictures on many machines: `python -m openpose_ext.batch`, a job of Ray Data.
+"""`python -m openpose_ext.batch`: many pictures on many machines, with Ray Data.
 
-    inputs.py    what the inputs amount to, cut into units of work
-    worker.py    a unit: read, find people, write its shard
-    places.py    where shards go: a folder, or an object store
-    command.py   the job: what is claimed, spread over the cluster, counted
+    inputs.py    lists the inputs and cuts them into units of work
+        worker.py    processes a unit: reads it, finds people, writes its shard
+        places.py    stores shards in a folder or an object store
+        command.py   runs the job: claims the output, spreads the work, counts the results
 
 A unit is a few hundred pictures of one folder, or the frames of a video from one key frame to
 another. Its name is a digest of the job's options and of the names, sizes and times of its files;
-its shard is `shards/<name>.parquet`, with what was counted and what failed in the file's own
-metadata, and it appears by one rename, or one PUT. So the shards that exist are the manifest:
-whoever comes to a unit whose shard exists leaves it alone, be it another worker after one was
-killed, or the same command after its driver was. Who does a unit twice writes the same shard twice.
+its shard is `shards/<name>.parquet`, with counts and failures in the file's own metadata, and it
+appears by one rename or one PUT. So the existing shards record the progress: a unit whose shard
+exists is skipped, by another worker after one was killed, or by the same command after its driver
+was. Processing a unit twice writes the same shard twice.
 
-In pipelines of your own, `PoseActor` finds the people:
+In your own pipelines, `PoseActor` finds the people:
 
     import ray
     from openpose_ext.batch import PoseActor

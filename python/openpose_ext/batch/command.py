@@ -1,4 +1,4 @@
-"""The command: claim the output, spread the work over the cluster, count what comes back."""
+"""The command: claims the output, spreads the work over the cluster, counts the results."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ __all__ = ["main"]
 
 _FRAMES = 256  # of a shard: seconds of work, which is what a lost worker loses
 
-# Videos that are looked through for key frames at a time; that is reading, and little else.
+# Number of videos that are searched for key frames at a time; this mostly reads.
 _CUTTERS = 4
 
-# Times that a unit is tried again when its worker dies: a killed machine, not a deadly picture.
+# Retries of a unit whose worker died: enough for killed machines, limited for fatal pictures.
 _RETRIES = 4
 
-# Rows are small: Ray shall not reserve a third of the memory for them.
+# Rows are small, so Ray need not reserve a third of the memory for them.
 _OBJECT_STORE = 128 << 20
 
 _EXAMPLES = """\
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @dataclass
 class _Total:
-    """What has come back so far."""
+    """The results so far."""
 
     shards: set[str] = field(default_factory=set)
     failures: set[Failure] = field(default_factory=set)  # pieces of a video may tell the same
@@ -107,7 +107,8 @@ class _Total:
             self.ended = max(self.ended, outcome.ended)
 
     def summary(self) -> str:
-        """One line; the rate is from the first picture's beginning to the last one's end."""
+        """A summary line; the rate is measured from the start of the first picture to the end of
+        the last."""
         new = self.frames - self.done
         rate = new / (self.ended - self.begun) if new else 0.0
         before = f" ({self.done} done before)" if self.done else ""
@@ -206,7 +207,7 @@ def _job(args: argparse.Namespace) -> BatchRequest:
         raise UsageError(error) from error
     if body.lower() in ("none", "false", "0"):
         if not network.get("hand_detector"):
-            raise UsageError(f"--body {body} leaves nothing to look for without --hand_detector")
+            raise UsageError(f"--body {body}: a body network is needed without --hand_detector")
         body = "none"
     del network["threads"]  # no matter of the results
     try:
@@ -217,7 +218,7 @@ def _job(args: argparse.Namespace) -> BatchRequest:
         if not (is_address(name) or os.path.lexists(name) or glob.has_magic(name)):
             raise UsageError(f"nothing matches the input {name!r}")
     if args.worker_gpus and args.device == "cpu":
-        raise UsageError("--worker_gpus: say with --device what uses them, such as cuda:0")
+        raise UsageError("--worker_gpus needs --device, such as --device cuda:0")
     files = {"body": body, **{kind: network[kind] for kind in ("hand", "face", "foot")}}
     network |= {kind: _absolute(f) if f and os.path.isfile(f) else f for kind, f in files.items()}
     return BatchRequest(
@@ -232,12 +233,12 @@ def _job(args: argparse.Namespace) -> BatchRequest:
 
 
 def _absolute(name: str) -> str:
-    """The same for workers, which stand in other folders."""
+    """An absolute path, because workers run in other folders."""
     return name if is_address(name) else os.path.abspath(local_path(name))
 
 
 def _claim(output: Place, job: BatchRequest) -> None:
-    """Write down what is asked for. Raises UsageError where something else was."""
+    """Store the request in the output. Raises UsageError if another request is stored there."""
     claim = job.claim()
     before = output.get("job.json")
     if before is None:
@@ -251,7 +252,7 @@ def _claim(output: Place, job: BatchRequest) -> None:
 
 @contextmanager
 def _cluster(address: str, threads: int) -> Iterator[float]:
-    """Connect to a cluster, or make one of this machine; the number of its CPUs."""
+    """Connect to a cluster, or start one on this machine; return its number of CPUs."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -278,7 +279,7 @@ def _cluster(address: str, threads: int) -> Iterator[float]:
                 raise UsageError(f"--ray {address}: {error}") from error
     try:
         with warnings.catch_warnings():
-            # Ray's, of what comes in a later version, and of units being fewer than workers.
+            # Ray's warnings on future versions, and on fewer units than workers.
             warnings.simplefilter("ignore")
             yield ray.cluster_resources().get("CPU", 1)
     finally:
@@ -287,8 +288,8 @@ def _cluster(address: str, threads: int) -> Iterator[float]:
 
 
 def _outcomes(job: BatchRequest, workers: int, threads: int, gpus: float) -> Iterator[Outcome]:
-    """What becomes of the job's units, as they are done. Inputs are listed by a task, so that the
-    driver holds none of them."""
+    """The outcomes of the job's units, as they finish. A task lists the inputs, so that the driver
+    does not hold them in memory."""
     import ray
     from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
     from ray.exceptions import RayError
@@ -297,7 +298,7 @@ def _outcomes(job: BatchRequest, workers: int, threads: int, gpus: float) -> Ite
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    # A unit a block: each goes to a worker as soon as it is known, and is done again alone.
+    # One unit per block, so that each is processed as soon as it is known, and retried alone.
     context.target_max_block_size = 1
 
     def listed(batch: dict[str, Any]) -> Iterator[dict[str, list[bytes]]]:
@@ -309,7 +310,7 @@ def _outcomes(job: BatchRequest, workers: int, threads: int, gpus: float) -> Ite
         for part in cut(unit, job.frames):
             yield {"unit": [pickle.dumps(part)]}
 
-    # The workers have all the CPUs; listing and cutting waits for files.
+    # The workers use all CPUs; listing and cutting mostly wait for files.
     outcomes = (
         ray.data.from_items([job.output])  # one row; nobody looks at it
         .map_batches(listed, compute=TaskPoolStrategy(size=1), num_cpus=0)
@@ -328,7 +329,7 @@ def _outcomes(job: BatchRequest, workers: int, threads: int, gpus: float) -> Ite
         for row in outcomes.iter_rows():
             yield pickle.loads(row["outcome"])
     except RayError as error:
-        raise BackendError(f"the workers do not hold out: {error}") from error
+        raise BackendError(f"the workers keep failing: {error}") from error
 
 
 class _Actor:
@@ -342,7 +343,7 @@ class _Actor:
 
 
 def _finish(output: Place, total: _Total) -> None:
-    """Write what failed, and remove the shards of inputs that are no longer what they were."""
+    """Write the failures, and remove the shards of inputs that have changed."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""What the inputs amount to, cut into units of work, a little at a time."""
+"""Lists the inputs and cuts them into units of work, incrementally."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["BatchRequest", "Failure", "Item", "Unit", "cut", "units"]
 
 
 class Failure(NamedTuple):
-    """An input that cannot be read, or a part of it, and why."""
+    """An input, or a part of it, that cannot be read, with the reason."""
 
     source: str
     reason: str
@@ -34,12 +34,12 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """What is asked for: everything that results depend on, and where they go.
+    """A request: everything that the results depend on, and the place of the results.
 
     inputs   files, folders, patterns, lists and addresses
     output   folder or address of the shards
-    network  what `PoseEstimator` is made with
-    frames   pictures of a shard at most, and frames of a video at least
+    network  arguments for `PoseEstimator`
+    frames   maximum number of pictures in a shard, and minimum number of frames of a video
     json     folder or address of OpenPose's JSON, or None
     detect_every  whole frames of a video are looked at each of this number, from the shard's first
     keep_filled  whether the parts that the decoder filled in are written, too
@@ -54,7 +54,7 @@ class BatchRequest:
     keep_filled: bool = False
 
     def claim(self) -> bytes:
-        """What is written down of it, for whoever comes to the same output."""
+        """The text that is stored in the output for later commands."""
         asked = {
             "inputs": self.inputs,
             "network": self.network,
@@ -70,9 +70,9 @@ class BatchRequest:
 class Item:
     """A file.
 
-    name     as it can be opened
-    stamp    its size and when it was changed
-    outputs  what its results are called, without their ends
+    name     path or address
+    stamp    its size and time of change
+    outputs  name of its results, without suffixes
     """
 
     name: str
@@ -82,13 +82,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Unit:
-    """What one worker does at a time.
+    """The work that a worker does at a time.
 
     items     pictures, or one video
-    is_video  which of them
-    start     the video's key frame to begin at, None for its beginning
-    last      its last frame, None for its end
-    failure   why there is nothing to do, None as a rule
+    is_video  whether it is a video
+    start     the key frame of the video to start at, None for its beginning
+    last      the last frame of the video, None for its end
+    failure   reason why there is nothing to do, usually None
     """
 
     items: tuple[Item, ...] = ()
@@ -98,7 +98,7 @@ class Unit:
     failure: Failure | None = None
 
     def shard(self, job: BatchRequest) -> str:
-        """The name of its shard: the same whenever the same is to be done."""
+        """The name of its shard, which is the same for the same work."""
         said = repr((job.network, job.json, job.detect_every, job.keep_filled, self))
         return f"shards/{hashlib.blake2b(said.encode(), digest_size=12).hexdigest()}.parquet"
 
@@ -106,8 +106,8 @@ class Unit:
 def units(job: BatchRequest) -> Iterator[Unit]:
     """The units of a job, videos whole, while its inputs are listed.
 
-    Pictures of one unit come from one folder, so that new ones in another do not change it. Each
-    file comes once, whatever names it.
+    The pictures of a unit come from one folder, so that new pictures in other folders do not change
+    it. Each file occurs once, even if several inputs name it.
     """
     names = _Names()
     seen: set[int] = set()
@@ -137,7 +137,7 @@ def units(job: BatchRequest) -> Iterator[Unit]:
 
 
 def cut(unit: Unit, frames: int) -> Iterator[Unit]:
-    """A video's unit from key frame to key frame, each with so many frames at least."""
+    """Cut the unit of a video at key frames, into units with a minimum number of frames."""
     if not unit.is_video:
         yield unit
         return
@@ -269,8 +269,8 @@ def _status(system: Any, path: str) -> dict[str, Any] | None:
 
 
 class _Names:
-    """What results are called, as in `outputs.files.output_names`, but one after the other: the
-    first of those that would share a name has it."""
+    """The names of results, as in `run.names.output_names`, but incrementally: the first of several
+    files with the same name gets it."""
 
     def __init__(self) -> None:
         self._taken: set[int] = set()
@@ -288,7 +288,7 @@ class _Names:
 
 
 def _is_known(digest: int, known: set[int]) -> bool:
-    """Whether a number was given before; now it was."""
+    """Whether a number occurred before; records it."""
     before = digest in known
     known.add(digest)
     return before

@@ -1,7 +1,7 @@
 """Folders on disk, and those of any file system that fsspec knows (s3://, gs://, hdfs://, ...).
 
-An address's credentials and end point are the file system's own matter: environment variables
-(AWS_..., FSSPEC_S3_...) or fsspec's configuration, the same on every machine.
+The file system gets an address's credentials and end point by itself: from environment variables
+(AWS_..., FSSPEC_S3_...) or fsspec's configuration, which must be the same on every machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Place", "open_address", "read", "resolved"]
 
 
 def resolved(address: str) -> tuple[Any, str]:
-    """The file system of an address, and the path there. Raises ValueError for one unknown."""
+    """The file system of an address, and the path in it. Raises ValueError if it is unknown."""
     import fsspec
 
     try:
@@ -32,7 +32,7 @@ def resolved(address: str) -> tuple[Any, str]:
 
 
 def read(name: str) -> bytes:
-    """The content of a file or address. Raises SourceError, with the reason, if it has none."""
+    """The content of a file or address. Raises SourceError with the reason if it cannot be read."""
     with _failing(name, SourceError):
         if not is_address(name):
             return Path(name).read_bytes()
@@ -42,7 +42,7 @@ def read(name: str) -> bytes:
 
 
 def open_address(address: str) -> IO[bytes]:
-    """A file that is read in pieces. Raises SourceError, with the reason, if that fails."""
+    """Open a file for reading in pieces. Raises SourceError with the reason if that fails."""
     with _failing(address, SourceError):
         system, path = resolved(address)
         file: IO[bytes] = system.open(path, "rb")
@@ -62,7 +62,7 @@ class Place:
             self._system, self._path = resolved(self.name)
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file, in the place of one of that name."""
+        """Write a file, replacing an existing one."""
         if not self._remote:
             write_whole(Path(self.name, name), data)
             return
@@ -71,7 +71,7 @@ class Place:
             self._system.pipe_file(self._of(name), data)
 
     def get(self, name: str) -> bytes | None:
-        """A file's content, None if there is none."""
+        """The content of a file, or None if it does not exist."""
         with _failing(f"{self.name}/{name}", OutputError):
             try:
                 if not self._remote:
@@ -82,7 +82,7 @@ class Place:
                 return None
 
     def names(self, folder: str) -> list[str]:
-        """The names of a folder's files; none if there is no folder."""
+        """The names of the files in a folder; empty if the folder does not exist."""
         with _failing(f"{self.name}/{folder}", OutputError):
             try:
                 if not self._remote:
@@ -106,7 +106,7 @@ class Place:
 
 @contextmanager
 def _failing(what: str, kind: type[Exception]) -> Iterator[None]:
-    """Turn whatever a file system raises (each has errors of its own) into one of ours."""
+    """Turn the errors of a file system, which are different for each, into this package's."""
     try:
         yield
     except (FileNotFoundError, kind) as error:

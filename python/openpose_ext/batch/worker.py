@@ -1,4 +1,4 @@
-"""What runs in Ray's actors: an estimator each, opened when its first picture comes."""
+"""The code of Ray's actors; each opens its estimator when the first picture arrives."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from openpose_ext.types.poses import Poses
 
 __all__ = ["Outcome", "PoseActor", "Shards"]
 
-# Files on their way from an object store, which answers late but many at once.
+# Parallel reads from an object store, which is slow to answer but serves many at once.
 _READERS = 8
 
-# What a picture can make of the code that looks at it.
+# The errors that a picture may cause.
 _BAD_PICTURE = (SourceError, ValueError, MemoryError, cv2.error)
 
 _METADATA = b"openpose_ext"
@@ -42,18 +42,18 @@ _METADATA = b"openpose_ext"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a unit.
+    """The outcome of a unit.
 
-    shard    its name; empty where there was nothing to write
-    inputs   files; a video counts where it begins
-    frames   that people were looked for in
-    people   found
-    errors   what could not be read
-    done     whether its shard was there before
-    begun    when work began, and
-    ended    ended, in seconds since 1970
-    cpu      seconds of cores
-    fatal    why the whole job has to end, with the name of the error, or None
+    shard    its name; empty if there was nothing to write
+    inputs   number of files; a video counts with its first unit
+    frames   number of processed frames
+    people   number of people found
+    errors   inputs that could not be read
+    done     whether its shard existed before
+    begun    start of the work, and
+    ended    its end, in seconds since 1970
+    cpu      CPU seconds
+    fatal    the reason for ending the whole job, with the name of the error, or None
     """
 
     shard: str = ""
@@ -71,10 +71,10 @@ class Outcome:
 class Shards:
     """Turns units into shards.
 
-    job      what is asked for
-    threads  cores it may use
+    job      the request
+    threads  number of cores it may use
 
-    An actor of Ray Data, or called as it is; one at a time.
+    Used as an actor of Ray Data, or called directly; one call at a time.
     """
 
     def __init__(self, job: BatchRequest, threads: int = 1) -> None:
@@ -86,7 +86,7 @@ class Shards:
         self._json = None if job.json is None else Place(job.json)
 
     def __call__(self, unit: Unit) -> Outcome:
-        """Do a unit, unless it was done. What ends the job is told in the outcome."""
+        """Process a unit unless it is done. An error that ends the job is part of the outcome."""
         if unit.failure is not None:
             return Outcome(inputs=1, errors=(unit.failure,))
         shard = unit.shard(self._job)
@@ -130,7 +130,7 @@ class Shards:
         }
         metadata = {_METADATA: json.dumps(told).encode()}
         buffer = io.BytesIO()
-        # All at once: a frame's rows by themselves would take a twentieth of its time.
+        # All at once, because converting each frame's rows alone takes a twentieth of its time.
         shard_rows = table([rows(*one) for one in found])
         pq.write_table(shard_rows.replace_schema_metadata(metadata), buffer)
         self._output.put(shard, buffer.getvalue())
@@ -146,7 +146,7 @@ class Shards:
     def _looked_at(
         self, unit: Unit, errors: list[Failure]
     ) -> Generator[tuple[Frame, Poses], None, None]:
-        """The frames of a unit with their people; JSON is written on the way."""
+        """The frames of a unit with their people; also writes the JSON."""
         work = self._video(unit, errors) if unit.is_video else self._pictures(unit)
         try:
             for found in work:
@@ -210,12 +210,12 @@ class Shards:
 class PoseActor:
     """Finds people in the batches of a pipeline: a class for `ray.data.Dataset.map_batches`.
 
-    network  what `PoseEstimator` is made with; `threads` are the actor's CPUs if not given
+    network  arguments for `PoseEstimator`; `threads` defaults to the actor's CPUs
 
-    A batch has pictures in the column "image" (RGB, as `ray.data.read_images` gives them), whole
-    files in "bytes" (as `ray.data.read_binary_files` does), or names of files in "path". What it
-    returns are the rows of `outputs.tables`, a row a part; `source` is from the column "path" where
-    there is one. Frames are 0, or those of a column "frame", `time` those of a column "time".
+    A batch has pictures in the column "image" (RGB, from `ray.data.read_images`), whole files in
+    "bytes" (from `ray.data.read_binary_files`), or names of files in "path". The result has the
+    rows of `outputs.tables`, one per part. `source` comes from the column "path" if it exists,
+    `frame` from a column "frame" (else 0), and `time` from a column "time".
 
     Raises SourceError for a picture that cannot be read.
     """
@@ -234,7 +234,7 @@ class PoseActor:
 
 
 def _frames(batch: Mapping[str, Any]) -> Iterator[Frame]:
-    """The pictures of a batch, whatever the column they are in."""
+    """The pictures of a batch, from any of these columns."""
     kind = next((name for name in ("image", "bytes", "path") if name in batch), None)
     if kind is None:
         raise ValueError(f'a batch needs a column "image", "bytes" or "path", not {list(batch)}')

@@ -1,4 +1,4 @@
-"""How commands end: exit codes and last words."""
+"""How commands end: exit codes and error messages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Exit(IntEnum):
 def exit_code(command: Callable[[], int]) -> int:
     """Run a command and turn what it raises into an exit code, with the reason on stderr.
 
-    SIGTERM and SIGHUP end it as Ctrl-C does: what is begun is finished.
+    SIGTERM and SIGHUP end it like Ctrl-C: open files are finished.
     """
     _mend_streams()
     usual = warnings.formatwarning
@@ -57,7 +57,7 @@ def exit_code(command: Callable[[], int]) -> int:
     except OutputError as error:
         return ended(Exit.OUTPUT, error)
     except OSError as error:
-        # What concerns a file names it, or is an OutputError by now.
+        # An error about a file names it, or is already an OutputError.
         if error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EBADF):
             return _without_stdout(error)
         return _internal()
@@ -68,7 +68,7 @@ def exit_code(command: Callable[[], int]) -> int:
 
 
 class Ended(KeyboardInterrupt):
-    """A signal asks the command to end, as Ctrl-C does."""
+    """A signal asked the command to end, like Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -77,10 +77,10 @@ class Ended(KeyboardInterrupt):
 
 @contextmanager
 def _ending_signals() -> Iterator[None]:
-    """Raise `Ended` where SIGTERM or SIGHUP comes, if nobody has decided what they do.
+    """Raise `Ended` on SIGTERM or SIGHUP, unless the program has handlers of its own.
 
-    The same signal again ends what finishing is going on, and keeps what is whole. Another one,
-    such as the SIGHUP that follows a SIGTERM where a terminal is closed, asks for nothing new.
+    A second signal of the same kind interrupts the finishing and keeps complete files. A signal of
+    the other kind, such as the SIGHUP that follows a SIGTERM when a terminal is closed, is ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -106,7 +106,7 @@ def _ending_signals() -> Iterator[None]:
 
 
 def ended(code: int, reason: object) -> int:
-    """Say on stderr why a command ends; returns the code."""
+    """Print the reason on stderr; return the exit code."""
     with suppress(OSError):
         print(f"openpose-ext: {reason}", file=sys.stderr)
     return code
@@ -119,7 +119,7 @@ def _internal() -> int:
 
 
 def _mend_streams() -> None:
-    """Make stdout and stderr such that nothing that is printed ends the run."""
+    """Make stdout and stderr robust, so that printing never ends the run."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed, as by `2>&-`
@@ -129,8 +129,8 @@ def _mend_streams() -> None:
 
 
 def _without_stdout(error: OSError) -> int:
-    """The code where nobody reads what is printed, or it cannot be written."""
-    # What is left in its buffer would raise once more when the interpreter ends.
+    """The exit code if stdout is closed or cannot be written."""
+    # The rest of its buffer would raise again when the interpreter exits.
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
@@ -145,7 +145,7 @@ def _worded(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    """A warning as one line, as errors are; a programmer's with the place it comes from."""
+    """Format a warning on one line, like errors; programmers' warnings include their origin."""
     of_users = issubclass(category, UserWarning)
     where = "" if of_users else f"{filename}:{lineno}: {category.__name__}: "
     return f"openpose-ext: {where}{message}\n"

@@ -66,7 +66,7 @@ def infer_parser() -> argparse.ArgumentParser:
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
-    """What is read."""
+    """Flags for the inputs."""
     add = parser.add_argument
     add(
         "inputs",
@@ -89,7 +89,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_frames(parser: argparse.ArgumentParser) -> None:
-    """Which frames are read, and how they are turned."""
+    """Flags for the selection and orientation of frames."""
     group = parser.add_argument_group(
         "frames", "Applies to each video; all pictures together count as one sequence."
     )
@@ -126,7 +126,7 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_people(parser: argparse.ArgumentParser) -> None:
-    """What connects the people of one frame with those of the next."""
+    """Flags for tracking and smoothing."""
     group = parser.add_argument_group("people across frames")
     add = group.add_argument
     add(
@@ -157,7 +157,7 @@ def _add_people(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
-    """Which networks run, and on which sizes of the picture."""
+    """Flags for the networks and their input sizes."""
     group = parser.add_argument_group("network")
     add_network_flags(group)
     add = group.add_argument
@@ -185,7 +185,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_places(group: argparse._ArgumentGroup) -> None:
-    """Which kinds of results are written, and where."""
+    """Flags for the kinds of results and their places."""
     add = group.add_argument
     add(
         "-o",
@@ -226,7 +226,7 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_formats(group: argparse._ArgumentGroup) -> None:
-    """What the written files look like."""
+    """Flags for the format of the results."""
     add = group.add_argument
     add(
         "--write_images_format",
@@ -305,7 +305,7 @@ def _add_formats(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_drawing(group: argparse._ArgumentGroup) -> None:
-    """Who is kept and drawn, and which inputs are skipped."""
+    """Flags for the selection of people, for drawing, and for skipping inputs."""
     add = group.add_argument
     add(
         "--number_people_max",

@@ -1,7 +1,6 @@
-"""OpenPose's flags and what becomes of each here, and the flags that commands share.
+"""The flags for networks that several commands share.
 
-A person who comes from OpenPose types what they are used to: every flag of it is an option of
-ours, is mapped to one, changes nothing here, or is refused with a sentence that says why.
+OpenPose's own flags are in `openpose_flags`.
 """
 
 from __future__ import annotations
@@ -33,17 +32,17 @@ DEFAULT_BODY = "lite"
 _CLOSER = ("hand", "face", "foot")
 
 
-# Flags that `PoseEstimator` takes as they are. Not body and height, which have other names too.
+# Flags that `PoseEstimator` takes unchanged. Body and height are missing: they have aliases.
 _NETWORK_FLAGS = (
     "backend", "device", "precision", "threads", "normalise", "fit", "scales", "mirror", "refine",
     "mode", "raw_scores",
 )  # fmt: skip
-# Those of them without a value.
+# The flags without a value.
 NETWORK_BOOLEANS = ("mirror", "raw_scores", "whole")
 
 
 def add_network_flags(group: argparse._ArgumentGroup) -> None:
-    """Add the flags that say which network runs, and how; `--body`, `--height` default to None."""
+    """Add the flags for the body network; `--body` and `--height` default to None."""
     add = group.add_argument
     add("--body", metavar="NAME|FILE", help=f"Body network (default {DEFAULT_BODY})")
     add(
@@ -159,12 +158,12 @@ def refuse_detect_every(group: argparse._ArgumentGroup) -> None:
 
 
 def network_flags(args: argparse.Namespace) -> dict[str, Any]:
-    """What those flags ask of `PoseEstimator`, without body and height."""
+    """The arguments for `PoseEstimator` from these flags, except body and height."""
     return {name: getattr(args, name) for name in _NETWORK_FLAGS}
 
 
 def add_closer_flags(group: argparse._ArgumentGroup) -> None:
-    """Add the flags that say which networks look closer, at hands, faces and feet, and how."""
+    """Add the flags for the networks of hands, faces and feet."""
     add = group.add_argument
     for kind, what in (
         ("hand", "Also find hands"),
@@ -211,7 +210,7 @@ def add_closer_flags(group: argparse._ArgumentGroup) -> None:
 
 
 def closer_flags(args: argparse.Namespace) -> dict[str, Any]:
-    """What those flags ask of `PoseEstimator`. Raises ValueError for squares without a side."""
+    """The arguments for `PoseEstimator` from these flags. Raises ValueError for empty squares."""
     chosen: dict[str, Any] = {kind: _network(kind, getattr(args, kind)) for kind in _CLOSER}
     if args.whole:
         for kind, network in chosen.items():
@@ -225,14 +224,14 @@ def closer_flags(args: argparse.Namespace) -> dict[str, Any]:
     if not 0 <= span < 2:
         raise ValueError(f"--hand_scale_range must lie in 0 to 2, not {span}")
     if number > 1 and chosen["hand"] is not None:
-        # OpenPose scales the square; in a larger one the hand looks smaller.
+        # OpenPose scales the square; in a larger square the hand looks smaller.
         sides = (1 - span / 2 + span * index / (number - 1) for index in range(number))
         chosen["hand_scales"] = tuple(1 / side for side in sides)
     return chosen
 
 
 def _network(kind: str, given: str | None) -> str | None:
-    """The name or file that a flag's value stands for; None where it is not given."""
+    """The name or file for a flag's value; None if the flag is not given."""
     if given is None:
         return None
     if given.lower() in TRUE:

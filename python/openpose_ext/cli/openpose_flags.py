@@ -1,7 +1,7 @@
-"""OpenPose's flags and what becomes of each here.
+"""OpenPose's flags and how each is handled here.
 
-A person who comes from OpenPose types what they are used to: every flag of it is an option of
-ours, is mapped to one, changes nothing here, or is refused with a sentence that says why.
+Users of OpenPose can keep their command lines: each of its flags is an option here, is mapped to
+one, has no effect, or is refused with a reason.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["OPENPOSE_FLAGS", "OpenPoseFlag", "Treatment", "add_openpose_flags"]
 
 
 class Treatment(Enum):
-    """What becomes of one of OpenPose's flags."""
+    """How one of OpenPose's flags is handled."""
 
     OPTION = "an option of `infer`, of the same name or mapped to others"
     NEUTRAL = "accepted; changes nothing here"
@@ -27,9 +27,9 @@ class OpenPoseFlag:
 
     name       without the dashes
     default    OpenPose's own; `false` for flags without a value
-    treatment  what becomes of it
-    note       what it is mapped to, why it changes nothing, or why it is refused
-    harmless   further values that ask for nothing
+    treatment  how it is handled
+    note       what it is mapped to, why it has no effect, or why it is refused
+    harmless   further values that have no effect
     """
 
     name: str
@@ -40,21 +40,21 @@ class OpenPoseFlag:
 
     @property
     def is_boolean(self) -> bool:
-        """Whether it stands without a value."""
+        """Whether the flag has no value."""
         return self.default == "false"
 
     def asks_for_nothing(self, value: str | bool) -> bool:
-        """Whether a value given is OpenPose's default, or as good as."""
+        """Whether a value has no effect: OpenPose's default or an equivalent."""
         return any(_same(str(value), other) for other in (self.default, *self.harmless))
 
 
-_FACES = "faces are looked for around eyes and nose"
+_FACES = "faces are always found around eyes and nose"
 
 
-_LENS = "lenses are not corrected"
+_LENS = "lens correction is not supported"
 
 
-_OPAQUE = "skeletons are drawn without transparency"
+_OPAQUE = "transparency is not supported"
 
 
 _WINDOW = "there is no window; --display opens a page in the browser"
@@ -82,12 +82,12 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("frame_rotate", "0", _OPTION, "the same"),
     OpenPoseFlag("frame_undistort", "false", _REFUSED, _LENS),
     OpenPoseFlag("camera_parameter_path", "models/cameraParameters/flir/", _NEUTRAL, _LENS),
-    OpenPoseFlag("frames_repeat", "false", _REFUSED, "a video is read once"),
+    OpenPoseFlag("frames_repeat", "false", _REFUSED, "repeating a video is not supported"),
     OpenPoseFlag(
         "process_real_time",
         "false",
         _REFUSED,
-        "files are read as fast as they can be; cameras drop frames by themselves",
+        "files are read as fast as possible; cameras drop frames automatically",
     ),
     OpenPoseFlag("3d_views", "-1", _REFUSED, "views are not combined"),
     # General
@@ -95,16 +95,15 @@ OPENPOSE_FLAGS = (
         "model_folder",
         "models/",
         _REFUSED,
-        "a network is given by name or as a file with --body; names are looked up in "
-        "$OPENPOSE_EXT_MODELS",
+        "choose a network by name or file with --body; names are searched in $OPENPOSE_EXT_MODELS",
     ),
     OpenPoseFlag("output_resolution", "-1x-1", _REFUSED, "pictures are written in their own size"),
     OpenPoseFlag("num_gpu", "-1", _REFUSED, _DEVICE, ("0",)),
     OpenPoseFlag("num_gpu_start", "0", _REFUSED, _DEVICE),
     OpenPoseFlag("keypoint_scale", "0", _OPTION, "the same, 0 to 4"),
     OpenPoseFlag("number_people_max", "-1", _OPTION, "the same"),
-    OpenPoseFlag("maximize_positives", "false", _REFUSED, "thresholds cannot be set here yet"),
-    OpenPoseFlag("fps_max", "-1", _NEUTRAL, "frames are taken as fast as they can be looked at"),
+    OpenPoseFlag("maximize_positives", "false", _REFUSED, "thresholds cannot be set yet"),
+    OpenPoseFlag("fps_max", "-1", _NEUTRAL, "frames are processed as fast as possible"),
     OpenPoseFlag("logging_level", "3", _NEUTRAL, "only errors and the summary are printed"),
     OpenPoseFlag("disable_multi_thread", "false", _NEUTRAL, "see --threads"),
     # Body
@@ -124,14 +123,14 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("hand", "0", _OPTION, "--hand NAME or FILE; 1 is the default network"),
     OpenPoseFlag("hand_detector", "0", _OPTION, "anything but 0 looks in the whole picture, too"),
     OpenPoseFlag(
-        "hand_net_resolution", "368x368", _NEUTRAL, "hand networks have sizes of their own"
+        "hand_net_resolution", "368x368", _NEUTRAL, "hand networks have fixed input sizes"
     ),
     OpenPoseFlag("hand_scale_number", "1", _OPTION, "the same"),
     OpenPoseFlag("hand_scale_range", "0.4", _OPTION, "the same"),
     OpenPoseFlag("face", "false", _OPTION, "--face NAME or FILE; alone the default network"),
     OpenPoseFlag("face_detector", "0", _NEUTRAL, _FACES),
     OpenPoseFlag(
-        "face_net_resolution", "368x368", _NEUTRAL, "face networks have sizes of their own"
+        "face_net_resolution", "368x368", _NEUTRAL, "face networks have fixed input sizes"
     ),
     # Extra
     OpenPoseFlag("3d", "false", _REFUSED, "views are not combined"),
@@ -150,14 +149,14 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("part_to_show", "0", _REFUSED, "heat maps are not drawn"),
     OpenPoseFlag("display", "-1", _OPTION, "1, 2 and 3 open a page in the browser"),
     OpenPoseFlag("fullscreen", "false", _REFUSED, _WINDOW),
-    OpenPoseFlag("no_gui_verbose", "false", _NEUTRAL, "nothing is written on the pictures"),
-    OpenPoseFlag("cli_verbose", "-1", _NEUTRAL, "a terminal gets a progress bar"),
+    OpenPoseFlag("no_gui_verbose", "false", _NEUTRAL, "no text is drawn on the pictures"),
+    OpenPoseFlag("cli_verbose", "-1", _NEUTRAL, "a progress bar is shown in terminals"),
     # Output
     OpenPoseFlag("write_images", "", _OPTION, "the same"),
     OpenPoseFlag("write_images_format", "png", _OPTION, "the same"),
     OpenPoseFlag("write_video", "", _OPTION, "the same; H.264"),
     OpenPoseFlag("write_video_fps", "-1", _OPTION, "the same"),
-    OpenPoseFlag("write_video_with_audio", "false", _NEUTRAL, "a file's sound always comes along"),
+    OpenPoseFlag("write_video_with_audio", "false", _NEUTRAL, "the sound of a file is always kept"),
     OpenPoseFlag("write_json", "", _OPTION, "the same"),
     OpenPoseFlag("write_coco_json", "", _OPTION, "the same"),
     OpenPoseFlag(
@@ -180,7 +179,7 @@ OPENPOSE_FLAGS = (
 
 
 def add_openpose_flags(parser: argparse.ArgumentParser) -> None:
-    """Make the parser know the flags that are not options of its own, without help."""
+    """Add OpenPose's other flags to the parser, hidden from the help."""
     for flag in OPENPOSE_FLAGS:
         if flag.treatment is Treatment.OPTION:
             continue

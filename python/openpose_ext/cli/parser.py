@@ -1,4 +1,4 @@
-"""Command lines, read as OpenPose's users write them."""
+"""Parsing of command lines, including OpenPose's notation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CLOSER = ("hand", "face", "foot")  # flags that may stand alone, before an inpu
 def command_parser(
     command: str, usage: str, description: str, epilog: str, *, add_help: bool = True
 ) -> argparse.ArgumentParser:
-    """The head that all commands share: `python -m openpose_ext.COMMAND USAGE`."""
+    """The common part of all parsers: `python -m openpose_ext.COMMAND USAGE`."""
     return argparse.ArgumentParser(
         prog=f"python -m openpose_ext.{command}",
         usage=f"%(prog)s {usage}",
@@ -37,17 +37,17 @@ def command_parser(
 def parse(
     parser: argparse.ArgumentParser, argv: Sequence[str], booleans: Collection[str]
 ) -> argparse.Namespace:
-    """Parse a command line as OpenPose's users write it.
+    """Parse a command line, accepting OpenPose's notation.
 
-    Words of a flag may be joined by `_` or `-`; OpenPose's forms of booleans (`--face=false`,
-    `--noface`) and values that begin with a minus (`--net_resolution -1x368`) are understood;
-    inputs and flags come in any order.
+    Flags may be written with `_` or `-`. OpenPose's booleans (`--face=false`, `--noface`) and
+    values that begin with a minus (`--net_resolution -1x368`) are understood. Inputs and flags may
+    come in any order.
 
-    parser    its options are written with `_`; it may have had `add_openpose_flags`
+    parser    with options written with `_`, and perhaps with `add_openpose_flags`
     booleans  the parser's own options without a value
 
-    Raises SystemExit(2), after a sentence on stderr, for an unknown flag (the nearest is
-    suggested), one that is refused, and a word where no input is expected.
+    Raises SystemExit(2), after a message on stderr, for an unknown flag (with the nearest one
+    suggested), a refused flag, or an unexpected word.
     """
     foreign = {
         flag.name
@@ -71,7 +71,7 @@ def parse(
 
 
 def _normalised(argv: Sequence[str], booleans: Collection[str]) -> list[str]:
-    """The command line in argparse's terms: booleans stand alone or are left out."""
+    """Convert the command line to argparse's notation: booleans without a value."""
     words = list(argv)
     normal: list[str] = []
     while words:
@@ -111,12 +111,13 @@ def _normalised(argv: Sequence[str], booleans: Collection[str]) -> list[str]:
 
 
 def _names_a_height(word: str) -> bool:
-    """Whether a word after `--refine` is its value, and not an input."""
+    """Whether the word after `--refine` is its value rather than an input."""
     return word.lower() in (*TRUE, *FALSE) or word.isdecimal()
 
 
 def _is_network(kind: str, word: str) -> bool:
-    """Whether a word after `--hand` is its value, and not an input: OpenPose's flag has none."""
+    """Whether the word after `--hand` is its value rather than an input; OpenPose's flag has no
+    value."""
     if word.lower() in (*TRUE, *FALSE, "none", *NETWORKS[kind]):
         return True
     suffix = os.path.splitext(word)[1].lower()

@@ -50,7 +50,7 @@ def perf_parser() -> argparse.ArgumentParser:
     _add_load(parser)
     _add_files(parser)
 
-    # What belongs to vamp's own runtimes: see `perf`, which refuses or ignores them.
+    # Flags for vamp's own runtimes, which `perf` refuses or ignores.
     for name in ("hwconfig", "freqlist", "cache_input"):
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     parser.add_argument("-g", "--graph", help=argparse.SUPPRESS)
@@ -60,7 +60,7 @@ def perf_parser() -> argparse.ArgumentParser:
 
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
-    """Which network runs on which device, and what it takes."""
+    """Flags for the network, its device and its input."""
     add = parser.add_argument_group("network").add_argument
     add(
         "-m",
@@ -130,7 +130,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_load(parser: argparse.ArgumentParser) -> None:
-    """How many requests come, and how many at a time."""
+    """Flags for the number and rate of requests."""
     add = parser.add_argument_group("load").add_argument
     add(
         "-i",
@@ -188,7 +188,7 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
-    """Inputs and outputs in files, and the report."""
+    """Flags for input and output files, and for the report."""
     add = parser.add_argument_group("files").add_argument
     add(
         "--datalist",

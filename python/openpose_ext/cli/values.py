@@ -1,4 +1,4 @@
-"""Values of flags that are read alike."""
+"""Types of flag values that several commands share."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 
 __all__ = ["FALSE", "TRUE", "positive"]
 
-# OpenPose's users write booleans in all these ways.
+# The ways in which OpenPose's users write booleans.
 TRUE = ("true", "1", "t", "yes", "y")
 FALSE = ("false", "0", "f", "no", "n")
 
 
 def positive(text: str) -> int:
-    """A whole number above 0, as the type of a flag."""
+    """Flag type: a whole number above 0."""
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)

@@ -1,4 +1,4 @@
-"""Values of vamp's flags. What is not known of vamp is decided here: both ends of a range count."""
+"""Types of the values of vamp's flags. Both ends of a range count; vamp's own rule is unknown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["count", "devices", "instances", "percentiles", "rate", "seconds", "s
 
 
 def _range(text: str) -> tuple[int, ...] | None:
-    """Numbers of "2" or "0:3"; None for anything else. Whether vamp counts the 3 is not known."""
+    """The numbers of "2" or "0:3", including the 3; None for anything else."""
     match = re.fullmatch(r"(\d+)(?::(\d+))?", text)
     if match is None:
         return None
@@ -21,7 +21,7 @@ def _range(text: str) -> tuple[int, ...] | None:
 
 
 def _numbers(text: str) -> list[Any] | None:
-    """What "[0,2]" or "0,2" lists; None for anything else."""
+    """The numbers of "[0,2]" or "0,2"; None for anything else."""
     try:
         values = json.loads(text if text.startswith("[") else f"[{text}]")
     except ValueError:
@@ -34,14 +34,16 @@ def devices(text: str) -> tuple[int | str, ...]:
     if dies is None:
         return (text,)
     if not all(type(die) is int and die >= 0 for die in dies) or len({*dies}) < len(dies):
-        raise argparse.ArgumentTypeError(f"{text!r} is not dies such as 0, 0:3 or [0,2]")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of dies such as 0, 0:3 or [0,2]")
     return tuple(dies)
 
 
 def instances(text: str) -> tuple[int, ...]:
     numbers = _range(text)
     if numbers is None or 0 in numbers:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 2, or a range as 1:4")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number such as 2 or a range such as 1:4"
+        )
     return numbers
 
 
@@ -66,7 +68,9 @@ def percentiles(text: str) -> tuple[float, ...]:
     if values is None or not all(
         type(value) in (int, float) and 0 <= value <= 100 for value in values
     ):
-        raise argparse.ArgumentTypeError(f"{text!r} is not percentiles such as [50,90,95,99]")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of percentiles such as [50,90,95,99]"
+        )
     return tuple(values)
 
 
@@ -89,5 +93,5 @@ def seconds(text: str) -> float:
 def rate(text: str) -> float:
     rate = seconds(text)
     if rate == 0:
-        raise argparse.ArgumentTypeError("no requests a second are no load")
+        raise argparse.ArgumentTypeError("the number of requests per second must be above 0")
     return rate

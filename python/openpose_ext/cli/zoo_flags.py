@@ -1,8 +1,8 @@
-"""Flags for a Vastai card, among them all of VastModelZoo's `openpose_vsx.py`, for `infer`.
+"""The flags of `infer` for a Vastai card, including all flags of VastModelZoo's `openpose_vsx.py`.
 
-Whoever runs that script puts `python -m openpose_ext.infer` in its place and keeps the flags. They
-mean what they mean there: people are found by the script's rules (`--mode zoo`) and drawn pictures
-have the names of the inputs. Only `--batch` does more: it is heeded.
+To replace that script, run `python -m openpose_ext.infer` with the same flags. They have the same
+meaning: people are found by the script's rules (`--mode zoo`) and drawn pictures have the names of
+the inputs. Only `--batch` differs: here it has an effect.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from openpose_ext.types.scores import FILLED_SCORE, HAND_THRESHOLD
 
 __all__ = ["add_zoo_flags", "card_options", "translate_zoo_flags"]
 
-# What is another flag's name, and that flag as `args` has it.
+# Aliases of other flags, with the name of that flag in `args`.
 _SAME = {
     "body_prefix_path": "body",
     "hand_prefix_path": "hand",
@@ -26,7 +26,7 @@ _SAME = {
 
 
 def add_zoo_flags(parser: argparse.ArgumentParser) -> None:
-    """Make the parser know them."""
+    """Add these flags to the parser."""
     group = parser.add_argument_group(
         "on a Vastai card", "The flags of VastModelZoo's openpose_vsx.py."
     )
@@ -69,19 +69,19 @@ def translate_zoo_flags(args: argparse.Namespace, parser: argparse.ArgumentParse
         args.hand_render_threshold = FILLED_SCORE if args.mode == "zoo" else HAND_THRESHOLD
     if args.body_prefix_path or args.hand_prefix_path:
         if args.backend not in ("auto", "vsx"):
-            raise UsageError(f"--backend {args.backend} runs no networks compiled for a card")
+            raise UsageError(f"--backend {args.backend} cannot run networks compiled for a card")
         args.backend = "vsx"
     for flag, option in _SAME.items():
         value = getattr(args, flag)
         if value is None:
             continue
         if getattr(args, option) != parser.get_default(option):
-            raise UsageError(f"--{flag} and --{option} say the same; give one of them")
+            raise UsageError(f"--{flag} and --{option} mean the same; give only one")
         setattr(args, option, value)
 
 
 def card_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What they ask of `PoseEstimator` besides."""
+    """Further arguments for `PoseEstimator` from these flags."""
     return {
         "engine_options": {
             "batch": args.batch,

@@ -1,4 +1,4 @@
-"""pytorch-openpose's functions, with its shapes and its rules, on our engines and C++ decoder.
+"""Drop-in replacement of pytorch-openpose: its shapes and rules, on our engines and C++ decoder.
 
     from openpose_ext.compat.pytorch_openpose import Body, Hand
     from openpose_ext.compat import pytorch_openpose as util
@@ -8,11 +8,11 @@
     for x, y, side, is_left in util.handDetect(candidate, subset, picture):
         peaks = Hand("hand_pose_model.pth")(picture[y : y + side, x : x + side])
 
-What is kept: the preprocessing to the byte, the scales, both enlargements of the maps, the cut of
-the heat at 0, the decoders and their quirks. What is not: pictures that made the original fail, or
-take float values for 0..255, are refused with a reason; drawing leaves the canvas as it is and
-keeps its size; of more than 1,024 peaks of a part the strongest are kept. `PoseEstimator` is
-faster and finds more; this is for programs that need the same results.
+The same as the original: preprocessing (to the byte), scales, both enlargements of the maps,
+clipping of the heat maps at 0, the decoders and their quirks. Different: pictures that the original
+failed on, or float pictures, are refused with a reason; drawing does not modify the canvas and
+keeps its size; only the strongest 1,024 peaks of a part are kept. `PoseEstimator` is faster and
+finds more people; this module is for programs that need the same results.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 N = TypeVar("N", BodyNetwork, HandNetwork)
 
-# Multiples of 368 rows that the network sees a picture or a crop at.
+# Heights of the network input for a picture or a crop, as multiples of 368.
 BODY_SCALE = 0.5
 HAND_SCALES = (0.5, 1.0, 1.5, 2.0)
 
@@ -55,7 +55,7 @@ _POINTS = len(HAND_21.parts)
 
 
 class _Seed(Generic[N]):
-    """A network that sees pictures as the seed's do. Thread-safe; close it, or use it in `with`."""
+    """A network with the original's preprocessing. Thread-safe; close it, or use it in `with`."""
 
     _kind: type[N]
 
@@ -80,7 +80,7 @@ class _Seed(Generic[N]):
             raise ModelError(f"{file} {refusal}")
 
     def _refusal(self) -> str | None:
-        """Why the seed's rules cannot be followed with this network, or None."""
+        """The reason why this network cannot follow the original's rules, or None."""
         if self._network.fixed_size is None:
             return None
         width, height = self._network.fixed_size
@@ -96,7 +96,7 @@ class _Seed(Generic[N]):
         return info
 
     def close(self) -> None:
-        """Give the network back."""
+        """Release the network."""
         self._network.close()
 
     def __enter__(self) -> Self:
@@ -106,7 +106,7 @@ class _Seed(Generic[N]):
         self.close()
 
     def _seen_at(self, picture: Picture, scale: float) -> tuple[npt.NDArray[np.uint8], Geometry]:
-        """The network's input (1, h, w, 3) at a scale, and how it lies in the picture."""
+        """The network's input (1, h, w, 3) at a scale, and its geometry."""
         stride = self._network.stride
         preprocess = Preprocessing(height=round(scale * HEIGHT), stride=stride, resize="seed")
         image, geometry = preprocess(picture)
@@ -114,7 +114,7 @@ class _Seed(Generic[N]):
             height, width = picture.shape[:2]
             raise ValueError(
                 f"the picture is too narrow: {width} x {height} becomes {geometry.content[0]} x "
-                f"{geometry.content[1]} pixels for the network, and it takes more than {stride}"
+                f"{geometry.content[1]} pixels for the network, and it needs more than {stride}"
             )
         return image[None], geometry
 
@@ -124,14 +124,14 @@ class Body(_Seed[BodyNetwork]):
 
     path       body_pose_model.pth (converted once, beside it or in the user's cache; needs the
                extra "torch"), or any body network of COCO's 18 parts that takes every size
-    precision  "f32" for the seed's own numbers; "auto", "bf16", "f16": faster, maps a bit off
+    precision  "f32" for the original's numbers; "auto", "bf16", "f16" are faster and less exact
     backend, device, threads  as of `PoseEstimator`
 
-    Heat below 0 is cut before the maps are enlarged, whatever the file: the ReLU that the seed has
-    behind its last layer by mistake. `PoseEstimator` has none.
+    Heat maps are clipped at 0 before they are enlarged, for every file: the original has a ReLU
+    after its last layer by mistake. `PoseEstimator` does not do this.
 
-    Raises ModelError if the file is none, no body network of COCO_18, or of one input size;
-    BackendError if an engine or torch is missing.
+    Raises ModelError if the file is missing, is not a body network of COCO_18, or takes a single
+    input size; BackendError if an engine or torch is missing.
     """
 
     _kind = BodyNetwork
@@ -150,13 +150,13 @@ class Body(_Seed[BodyNetwork]):
             candidate  (P, 4) float64: x, y in whole pixels, score, id; of shape (0,) if P = 0
             subset     (N, 20) float64: ids of a person's 18 parts or -1, total score, count
 
-        Raises TypeError or ValueError for what is no picture, is gray or has four channels, or is
-        at most 8 pixels wide once it is 184 high; BackendError if the engine fails.
+        Raises TypeError or ValueError if the picture is invalid, is grey, has four channels, or is
+        at most 8 pixels wide when resized to a height of 184; BackendError if the engine fails.
         """
         image, geometry = self._seen_at(as_picture(oriImg), BODY_SCALE)
         heat, paf = self._network.run(image)
-        # In double or not: the decoder widens every value that it reads, and the mean over one
-        # scale is that scale.
+        # Double precision makes no difference here: the decoder widens every value it reads, and
+        # the mean over one scale is that scale.
         return decode_reference(
             full_size(np.maximum(heat[0], 0), geometry), full_size(paf[0], geometry)
         )
@@ -168,8 +168,8 @@ class Hand(_Seed[HandNetwork]):
     path       hand_pose_model.pth, or any hand network of 22 maps that takes every size; the rest
                as of `Body`
 
-    Raises ModelError if the file is none, no such network, or of one input size; BackendError if
-    an engine or torch is missing.
+    Raises ModelError if the file is missing, is not such a network, or takes a single input size;
+    BackendError if an engine or torch is missing.
     """
 
     _kind = HandNetwork
@@ -182,7 +182,7 @@ class Hand(_Seed[HandNetwork]):
     def __call__(self, oriImg: PictureLike) -> Ints:  # noqa: N803, its name
         """The points of the hand in a crop.
 
-        oriImg  (H, W, 3) uint8 BGR: the square around one hand; not mirrored, whichever hand
+        oriImg  (H, W, 3) uint8 BGR: the square around one hand; left hands are not mirrored
 
         Returns (21, 2) int64: x, y in whole pixels of the crop, 0, 0 for a missing point. Raises
         as `Body` does; a crop must not be much higher than wide.
@@ -193,7 +193,8 @@ class Hand(_Seed[HandNetwork]):
             image, geometry = self._seen_at(crop, scale)
             answer = self._network.run(image)
             assert isinstance(answer, CropMaps)
-            # All channels at once, the background too: OpenCV may round others otherwise.
+            # All channels at once, including the background, because OpenCV's rounding may depend
+            # on it.
             mean += full_size(answer.heat[0], geometry)[:_POINTS] / np.float32(len(HAND_SCALES))
         return decode_hand_reference(mean)[:, :2].astype(np.int64)
 
@@ -203,15 +204,15 @@ def handDetect(  # noqa: N802, its name
     subset: npt.ArrayLike,
     oriImg: PictureLike,  # noqa: N803
 ) -> list[list[Any]]:
-    """The squares in which people's hands are looked for, as `Body` found the people.
+    """The squares in which to look for hands, for people found by `Body`.
 
-    candidate, subset  as `Body` gives them
-    oriImg             the picture; only its size counts
+    candidate, subset  as returned by `Body`
+    oriImg             the picture; only its size is used
 
-    Returns [x, y, side, is_left] for each hand: whole pixels of the picture, and a bool. Person by
-    person, the left hand first; none without shoulder, elbow and wrist, or below 20 pixels. A
-    square that leaves the picture is shifted right and down, or made smaller, until it does not.
-    Raises ValueError if the arrays are not of that form; TypeError or ValueError for no picture.
+    Returns [x, y, side, is_left] for each hand: whole pixels of the picture, and a bool. Ordered by
+    person, the left hand first. A hand needs shoulder, elbow and wrist, and at least 20 pixels. A
+    square that reaches outside the picture is shifted right and down, or made smaller. Raises
+    ValueError if the arrays have another form; TypeError or ValueError if the picture is invalid.
     """
     height, width = as_picture(oriImg).shape[:2]
     return [
@@ -225,7 +226,7 @@ def handDetect(  # noqa: N802, its name
 
 
 def draw_bodypose(canvas: Picture, candidate: npt.ArrayLike, subset: npt.ArrayLike) -> Picture:
-    """A copy of the canvas with the people on it, in the seed's colours (red and blue exchanged).
+    """Draw people on a copy of the canvas, in the original's colours (red and blue exchanged).
 
     canvas             (H, W, 3) uint8 BGR; not changed, unlike the original's
     candidate, subset  as `Body` gives them
@@ -239,10 +240,10 @@ def draw_bodypose(canvas: Picture, candidate: npt.ArrayLike, subset: npt.ArrayLi
 def draw_handpose(
     canvas: Picture, all_hand_peaks: Iterable[npt.ArrayLike], show_number: bool = False
 ) -> Picture:
-    """A copy of the canvas with hands on it, in the colours of the seed's OpenCV variant.
+    """Draw hands on a copy of the canvas, in the colours of the original's OpenCV variant.
 
-    canvas          (H, W, 3) uint8 BGR; not changed. The result has its size, unlike the
-                    original's, which is that of a figure
+    canvas          (H, W, 3) uint8 BGR; not changed. The result has its size, while the
+                    original's has that of a figure
     all_hand_peaks  (21, 2) each: x, y in the canvas; points at 0, 0 are missing, and not drawn
     show_number     write each point's number beside it
 
@@ -250,7 +251,7 @@ def draw_handpose(
     """
     canvas = as_picture(canvas)
     peaks = [_peaks(one) for one in all_hand_peaks]
-    # In pairs, since a person has two hands; the last may have one.
+    # In pairs, because a person has two hands; the last pair may have one hand.
     hands = np.zeros((-(-len(peaks) // 2), 2, _POINTS, 3), np.float32)
     for place, points in zip(hands.reshape(-1, _POINTS, 3), peaks, strict=False):
         place[:] = points
@@ -271,7 +272,7 @@ def draw_handpose(
 
 
 def _people(candidate: npt.ArrayLike, subset: npt.ArrayLike) -> Doubles:
-    """(N, 18, 3): x, y, and 1 where the person has the part; else 0, 0, 0."""
+    """(N, 18, 3): x, y, and 1 for parts of the person; else 0, 0, 0."""
     peaks, rows = np.asarray(candidate, np.float64), np.asarray(subset, np.float64)
     if peaks.size == 0:
         peaks = np.zeros((0, 4))
@@ -303,7 +304,7 @@ def _present(points: npt.NDArray[np.float32]) -> Iterator[tuple[int, tuple[int, 
 
 
 def _drawn(canvas: Picture, people: Doubles, hands: npt.NDArray[np.float32] | None) -> Picture:
-    """The canvas with these people in the seed's style; points of score 0 are not there."""
+    """The canvas with these people in the original's style; points of score 0 are missing."""
     poses = Poses(
         people.astype(np.float32),
         np.ones(len(people), np.float32),

@@ -1,4 +1,4 @@
-"""COCO's key point results, as numbers: what an evaluation of COCO reads."""
+"""COCO keypoint results as plain records, as COCO's evaluation reads them."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def encode(
     hands: Floats | None = None,
     faces: Floats | None = None,
 ) -> list[dict[str, Any]]:
-    """One result a person: `image_id`, `category_id` 1, `keypoints` 17 * (x, y, v), `score`.
+    """One result per person: `image_id`, `category_id` 1, `keypoints` 17 * (x, y, v), `score`.
 
     keypoints  (P, K, 3): x, y in pixels of the picture and score; missing parts score 0
     scores     (P,)
     parts      K names
-    hands      (P, 2, 21, 3), the left hand first, or None where none were looked for
+    hands      (P, 2, 21, 3), the left hand first, or None if hands were not looked for
     faces      (P, 70, 3), likewise
 
-    Found parts, filled ones among them, have v = 1, missing ones are 0, 0, 0. Coordinates are
-    pixels with pixel centres at integers, to a hundredth. A person with none of the 17 parts is
-    left out. Keys of COCO-WholeBody stand beside: of a skeleton with feet `foot_kpts` 6 * (x, y,
-    score); where hands or faces were looked for that, too, `face_kpts` 68 * (x, y, score), and
-    `lefthand_kpts` and `righthand_kpts` 21 * (x, y, score), zeros for what is missing.
+    Parts that were found or filled have v = 1; missing parts are 0, 0, 0. Coordinates are in
+    pixels, with pixel centres at integers, rounded to 0.01. A person with none of the 17 parts is
+    left out. Keys of COCO-WholeBody are added: `foot_kpts` 6 * (x, y, score) for a skeleton with
+    feet or if hands or faces were looked for; and in the latter case `face_kpts` 68 * (x, y, score)
+    and `lefthand_kpts` and `righthand_kpts` 21 * (x, y, score), with zeros for missing points.
 
     Raises ValueError if the skeleton lacks one of the 17 parts.
     """
@@ -80,7 +80,8 @@ def encode(
 def _whole_body(
     body: Floats, names: list[str], hands: Floats | None, face: Floats | None
 ) -> dict[str, list[float]]:
-    """What COCO-WholeBody has beside the body: feet, and with hands or a face all of it."""
+    """The keys that COCO-WholeBody adds to the body: feet, and with hands or a face all others,
+    too."""
     closer = hands is not None or face is not None
     if not closer and not {*FOOT_PARTS} & {*names}:
         return {}
@@ -100,7 +101,7 @@ def _whole_body(
 
 
 def _flat(points: npt.NDArray[np.floating]) -> list[float]:
-    """x, y to a hundredth of a pixel and the score to a thousandth, point after point."""
+    """A flat list of x and y, rounded to 0.01 pixel, and the score, rounded to 0.001."""
     rounded = points.astype(np.float64)
     rounded[:, :2] = rounded[:, :2].round(2)
     rounded[:, 2] = rounded[:, 2].round(3)

@@ -1,9 +1,9 @@
 """The JSON of ControlNet's and ComfyUI's pose editors (`POSE_KEYPOINT`).
 
 A frame is an object: `people`, `canvas_height` and `canvas_width`; several are a list. People are
-COCO_18, x, y, 1.0 a point in pixels of the canvas, and 0, 0, 0 where one is missing: its readers
-take every confidence below 1 for a missing point, so a score has no place. The hand's and face's
-lists are null where there is none. The schema is `schemas/controlnet.json`.
+COCO_18: x, y, 1.0 per point in pixels of the canvas, and 0, 0, 0 for a missing point. Its readers
+treat every confidence below 1 as a missing point, so scores cannot be stored. The lists of hands
+and face are null if there are none. The schema is `schemas/controlnet.json`.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ def encode(
 
     keypoints       (P, 18, 3), COCO_18: x, y in pixels of the canvas, and score
     size            (width, height) of the canvas
-    threshold       parts that score above it are found
-    hand_threshold  the same of the points of hands
-    face_threshold  the same of the points of faces
+    threshold       parts that score above this are written
+    hand_threshold  the same for hand points
+    face_threshold  the same for face points
     hands           (P, 2, 21, 3), the left hand first, or None
     faces           (P, 70, 3), or None
 
-    People without a point found are left out. Raises ValueError if the size is not positive.
+    People without any point are left out. Raises ValueError if the size is not positive.
     """
     width, height = size
     if width < 1 or height < 1:
-        raise ValueError("the size of the picture is not known, which is the canvas of this format")
+        raise ValueError("the picture size is unknown, but this format needs it for the canvas")
     people = []
     for person in range(len(keypoints)):
         pair = (None, None) if hands is None else hands[person]

@@ -1,7 +1,7 @@
-"""Heat maps and fields as OpenPose's `--write_heatmaps` lays them out.
+"""Heat maps and fields in the layout of OpenPose's `--write_heatmaps`.
 
-The maps asked for stand in this order: parts, background, fields (PAFs, by channel). They are as
-large as the network's input. What their numbers mean is OpenPose's `--heatmaps_scale`:
+The requested maps come in this order: parts, background, fields (PAFs, by channel). They have the
+size of the network's input. OpenPose's `--heatmaps_scale` sets the range of their values:
 
 | scale       | parts, background          | fields                             |
 | ----------- | -------------------------- | ---------------------------------- |
@@ -35,15 +35,15 @@ def heatmaps(
     scale: int = 2,
     stride: int = 8,
 ) -> Floats:
-    """The maps asked for, in OpenPose's order, size and units: (C, h * stride, w * stride) float32.
+    """The requested maps in OpenPose's order, size and units: (C, h * stride, w * stride) float32.
 
-    heat    (K or K + 1, h, w) float32, as networks give them; the last of K + 1 is the background
+    heat    (K or K + 1, h, w) float32, the network's output; the last of K + 1 is the background
     paf     (2 L, h, w) float32, in the order of the network's channels
-    stride  network pixels a map cell; the maps are enlarged by it, cubically, before they are
-            scaled, as OpenPose does. 1 keeps them as they are.
+    stride  network pixels per map cell; as in OpenPose, the maps are enlarged by this factor, with
+            cubic interpolation, before their values are scaled. 1 keeps the size.
 
-    Raises ValueError if no map is asked for, the scale is unknown, the channels do not fit the
-    skeleton, or the background is asked for and `heat` has none.
+    Raises ValueError if no map is requested, the scale is unknown, the channels do not fit the
+    skeleton, or the background is requested but `heat` has none.
     """
     if scale not in HEATMAP_SCALES:
         raise ValueError(f"heatmaps_scale must be 0 to 3, not {scale}")
@@ -54,14 +54,14 @@ def heatmaps(
             f"{count} (+ background) and {topology.paf_count}"
         )
     if background and len(heat) == count:
-        raise ValueError("the network gives no background map")
+        raise ValueError("the network has no background map")
     chosen = [
         *([_in_units(_enlarged(heat[:count], stride), scale, 0.0)] if parts else []),
         *([_in_units(_enlarged(heat[count:], stride), scale, 0.0)] if background else []),
         *([_in_units(_enlarged(paf, stride), scale, -1.0)] if pafs else []),
     ]
     if not chosen:
-        raise ValueError("no maps are asked for: parts, background or fields")
+        raise ValueError("no maps are requested; choose parts, background or fields")
     return np.concatenate(chosen)
 
 
@@ -74,7 +74,7 @@ def _enlarged(maps: Floats, stride: int) -> Floats:
 
 
 def _in_units(maps: Floats, scale: int, least: float) -> Floats:
-    """Maps of numbers from `least` to 1 in the units of the scale; beyond is cut off."""
+    """Convert maps from the range `least` to 1 to the units of the scale; clip values outside."""
     if scale == 3:
         return maps
     cut = np.clip(maps, least, 1.0)
@@ -82,6 +82,6 @@ def _in_units(maps: Floats, scale: int, least: float) -> Floats:
         return cut if least < 0 else 2 * cut - 1
     if scale == 1:
         return 0.5 * cut + 0.5 if least < 0 else cut
-    # The fields' factor is OpenPose's, though it passes 255.
+    # The factor of the fields is OpenPose's, although the result exceeds 255.
     wide = 128.5 * cut + 128.5 if least < 0 else 255 * cut
     return np.asarray(np.floor(wide + 0.5), np.float32)  # half up

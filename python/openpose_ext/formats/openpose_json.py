@@ -1,4 +1,4 @@
-"""OpenPose's JSON, version 1.3: what `--write_json` writes, and what other tools read.
+"""OpenPose's JSON, version 1.3, as `--write_json` writes it and other tools read it.
 
 A file is one line without spaces. Numbers have six significant digits and no trailing zeros, as
 OpenPose prints them. Source: OpenPose's output documentation.
@@ -31,7 +31,7 @@ _NO_ID = -1
 # Pixels of a picture that people are drawn on: 800 MB. A file may come from a stranger.
 LARGEST = 1 << 28
 
-# The number of parts tells the skeleton; files do not name it.
+# Files do not name the skeleton, so the number of parts identifies it.
 _KNOWN = (len(COCO_18.parts), len(BODY_25.parts))
 
 
@@ -48,19 +48,19 @@ def encode(
 
     keypoints   (P, K, 3): x, y in pixels of the picture and score; missing parts are 0, 0, 0
     parts       K names
-    hands       (P, 2, 21, 3), the left hand first, or None where none were looked for
-    faces       (P, 70, 3), likewise. Readers tell groups apart by what is there, so with hands or
-                faces all groups of both are, zeros for what is missing; without either they are
-                empty
+    hands       (P, 2, 21, 3), the left hand first, or None if hands were not looked for
+    faces       (P, 70, 3), likewise. If hands or faces were looked for, the lists of both are
+                written, with zeros for missing points, because readers count on that; otherwise
+                they are empty
     ids         (P,), or None: every `person_id` is -1
-    candidates  what `part_candidates` is to hold, if anything: by part, all peaks that were found,
-                in anyone or not, (n, 3) x, y, score. Names that the skeleton lacks are left out,
-                names that are lacking are empty.
+    candidates  contents of `part_candidates`, if wanted: for each part, all peaks, assigned to a
+                person or not, (n, 3) x, y, score. Names unknown to the skeleton are left out;
+                parts without an entry are empty.
 
-    Numbers are rounded to six significant digits, and whole ones are ints. The format has no place
-    for person scores, picture size and skeleton's name.
+    Numbers are rounded to six significant digits; whole numbers become ints. The format cannot
+    store person scores, the picture size or the skeleton's name.
 
-    Raises ValueError if a coordinate or score is not finite: JSON has no word for it.
+    Raises ValueError if a coordinate or score is not finite, which JSON cannot express.
     """
     people = []
     if hands is not None or faces is not None:
@@ -90,12 +90,12 @@ def encode(
 class Decoded(NamedTuple):
     """The people of a file, in its order.
 
-    keypoints  (P, K, 3): x, y, score; K is 18, 25, that of a skeleton of one's own, or 0 where
+    keypoints  (P, K, 3): x, y, score; K is 18, 25, the number of a custom skeleton, or 0 if
                nobody has a body
-    hands      (P, 2, 21, 3), or None if there are no such lists, or only of zeros beside a face
+    hands      (P, 2, 21, 3), or None if there are no such lists, or only zeros beside a face
     faces      (P, 70, 3), or None if nobody has a face
-    ids        (P,), -1 for who has none, or None if nobody has one
-    canvas     (width, height) of the picture, or None: OpenPose's own files do not tell it
+    ids        (P,), -1 for people without an id, or None if nobody has one
+    canvas     (width, height) of the picture, or None; OpenPose's own files do not store it
     """
 
     keypoints: Floats
@@ -106,12 +106,12 @@ class Decoded(NamedTuple):
 
 
 def decode(content: object, *, parts: int = _KNOWN[0]) -> Decoded:
-    """People of OpenPose's JSON, as `json.loads` gives it.
+    """Decode the people of OpenPose's JSON, as `json.loads` returns it.
 
-    parts  how many a skeleton of one's own has, which is read besides COCO_18 and BODY_25
+    parts  number of parts of a custom skeleton, accepted besides COCO_18 and BODY_25
 
-    Versions 1.0 to 1.3 are read, the key names of still older files, and the dialect of
-    ControlNet's editors. Faces of 68 points have no pupils. 3-D points and candidates are not kept.
+    Reads versions 1.0 to 1.3, the key names of older files, and the dialect of ControlNet's
+    editors. Faces of 68 points have no pupils. 3-D points and candidates are ignored.
 
     Raises ValueError, with the reason, for anything else.
     """
@@ -119,7 +119,7 @@ def decode(content: object, *, parts: int = _KNOWN[0]) -> Decoded:
         (content,) = content  # ControlNet's: a list of frames
     people = content.get("people") if isinstance(content, dict) else None
     if not isinstance(people, list) or not all(isinstance(p, dict) for p in people):
-        raise ValueError("it has no list `people` of objects")
+        raise ValueError("it needs a list `people` of objects")
     assert isinstance(content, dict)
     canvas = _canvas(content)
     bodies = [_points(person, _BODY, canvas) for person in people]
@@ -144,7 +144,7 @@ def decode(content: object, *, parts: int = _KNOWN[0]) -> Decoded:
 
 
 def _canvas(content: Mapping[str, Any]) -> tuple[int, int] | None:
-    """(width, height) that ControlNet's files tell, None if they do not."""
+    """(width, height) as stored in ControlNet's files, or None."""
     told = content.get("canvas_width"), content.get("canvas_height")
     if told == (None, None):
         return None
@@ -158,7 +158,7 @@ def _canvas(content: Mapping[str, Any]) -> tuple[int, int] | None:
 def _flat(points: npt.NDArray[np.float32]) -> list[float]:
     """x, y, score, x, ... to six significant digits; whole numbers as int, written without .0"""
     if not np.isfinite(points).all():
-        raise ValueError("key points must be finite to be written as JSON")
+        raise ValueError("keypoints must be finite to be written as JSON")
     rounded = [float(f"{value:.6g}") for value in points.ravel().tolist()]
     return [int(value) if value.is_integer() else value for value in rounded]
 
@@ -168,8 +168,8 @@ def _points(
 ) -> npt.NDArray[np.float32]:
     """(n, 3) of one group; n = 0 if it is absent, null or empty. Missing points are 0, 0, 0.
 
-    On a canvas, a group of which no point passes 1 is in shares of the sides, as its readers have
-    it.
+    With a canvas, a group whose coordinates are all at most 1 is relative to the canvas size, as
+    ControlNet's readers interpret it.
     """
     # Before version 1.0 the keys had no `_2d`.
     listed = person.get(key, person.get(key.removesuffix("_2d"))) or []
@@ -187,7 +187,7 @@ def _points(
 
 
 def _part_count(counts: set[int], own: int) -> int:
-    """How many parts everybody has; 0 where nobody has a body."""
+    """The number of parts of each person; 0 if nobody has a body."""
     if not counts:
         return 0
     if len(counts) > 1 or not counts <= {*_KNOWN, own}:
@@ -200,19 +200,19 @@ def _part_count(counts: set[int], own: int) -> int:
 
 
 def _stacked(groups: Iterable[npt.NDArray[np.float32]], parts: int) -> npt.NDArray[np.float32]:
-    """(n, parts, 3), empty groups as missing."""
+    """(n, parts, 3); empty groups become missing parts."""
     missing = np.zeros((parts, 3), np.float32)
     filled = [group if len(group) else missing for group in groups]
     return np.stack(filled) if filled else np.zeros((0, parts, 3), np.float32)
 
 
 def _is_any(groups: Iterable[npt.NDArray[np.float32]]) -> bool:
-    """Whether any point is there."""
+    """Whether at least one point is present."""
     return any(group.any() for group in groups)
 
 
 def _as_70(face: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """A face of 68 points with missing pupils; others as they are."""
+    """Add missing pupils to a face of 68 points; return other faces unchanged."""
     if len(face) != len(FACE_68.parts):
         return face
     return np.concatenate([face, np.zeros((2, 3), np.float32)])

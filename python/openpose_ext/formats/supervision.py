@@ -1,4 +1,4 @@
-"""People as roboflow's supervision takes them."""
+"""Conversion to the `KeyPoints` of roboflow's supervision."""
 
 from __future__ import annotations
 

@@ -1,19 +1,19 @@
-"""People as tidy tables: a row a part, the same columns in CSV, Parquet and pandas.
+"""People as tidy tables: one row per part, the same columns in CSV, Parquet and pandas.
 
 | column   | type    |                                                                  |
 | -------- | ------- | ---------------------------------------------------------------- |
 | source   | text    | path or address of the picture or video                          |
-| frame    | int64   | number in the source, 0 first                                    |
+| frame    | int64   | number in the source, starting at 0                              |
 | time     | float64 | seconds since the start of the source; missing for a picture     |
-| person   | int64   | number in the frame, 0 first and best                            |
-| id       | int64   | who it is across frames; missing where nobody was followed       |
+| person   | int64   | number in the frame, starting at 0, best first                   |
+| id       | int64   | the person's id across frames; missing without identification    |
 | kind     | text    | body, left_hand, right_hand or face                              |
 | part     | text    | such as RWrist; see `Topology.parts`                             |
 | x, y     | float32 | pixels of the picture                                            |
 | score    | float32 | above 0.05 if seen, up to 0.05 if filled                         |
 
-Rows are ordered by frame, person, kind and part. A part that was not found has no row, so that no
-mean is taken over zeros.
+Rows are ordered by frame, person, kind and part. A missing part has no row, so averages do not
+include zeros.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def columns(
     faces      (P, 70, 3), or None
     ids        (P,), or None
 
-    Text is an array of objects, and so is what is missing: of None. Bytes of a path that are no
-    text are replaced.
+    Text columns are arrays of objects; a column of missing values is an array of None. Bytes of a
+    path that are not valid text are replaced.
     """
     points = keypoints
     kinds = KINDS[:1] * len(parts)

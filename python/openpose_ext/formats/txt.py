@@ -49,17 +49,17 @@ def encode(
     hands: Floats | None = None,
     faces: Floats | None = None,
 ) -> str:
-    """The text of people, as this module's head describes it. Ids have no place in it.
+    """Encode people in the format described above. Ids cannot be stored.
 
     keypoints  (P, K, 3): x, y in the picture, and score
     scores     (P,)
-    filled     (P, K): parts that were filled, not seen; three decimals keep them apart
-    topology   the skeleton, of which the text has the name
+    filled     (P, K): parts that were filled, not seen; three decimals keep both apart
+    topology   the skeleton, whose name is written
     size       (width, height) of the picture
     hands      (P, 2, 21, 3), the left hand first, or None
     faces      (P, 70, 3), or None
 
-    Raises ValueError for a skeleton of one's own whose name cannot be told in the text.
+    Raises ValueError if the name of a custom skeleton cannot be written.
     """
     width, height = size
     _check_name(topology)
@@ -89,9 +89,9 @@ class Decoded(NamedTuple):
 
 
 def decode(text: str, topology: Topology | None = None) -> Decoded:
-    """The people of a text that `encode` made, to its three decimals.
+    """Decode a text made by `encode`, which has three decimals.
 
-    topology  a skeleton of one's own that the text may name besides COCO_18 and BODY_25
+    topology  a custom skeleton that the text may name besides COCO_18 and BODY_25
 
     Raises ValueError, with the line and the reason, for anything else.
     """
@@ -117,7 +117,7 @@ def decode(text: str, topology: Topology | None = None) -> Decoded:
             raise ValueError(f"line {number} begins with {kind!r}")
         expected = _FOLLOWING[kind]
     if hands and len(hands) != 2 * len(bodies):
-        raise ValueError("some people lack the lines of their hands")
+        raise ValueError("some people have no lines for their hands")
     if faces and len(faces) != len(bodies):
         raise ValueError("some people lack the line of their face")
     return Decoded(
@@ -151,7 +151,8 @@ def _lines(
 def _class_kept(
     scores: npt.NDArray[np.float64], filled: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    """Scores that three decimals do not carry across the borders of missing, filled and seen."""
+    """Adjust scores so that rounding to three decimals keeps missing, filled and seen parts
+    apart."""
     low = np.where(filled, _STEP, FILLED_SCORE + _STEP)
     high = np.where(filled, FILLED_SCORE, np.inf)
     return np.where(scores > 0, np.clip(scores, low, high), 0.0)
@@ -165,11 +166,9 @@ def _line(kind: str, score: float, points: npt.NDArray[np.floating]) -> str:
 def _check_name(topology: Topology) -> None:
     name, known = topology.name, _TOPOLOGIES.get(topology.name)
     if known is not None and known.parts != topology.parts:
-        raise ValueError(
-            f"a skeleton of other parts is called {name!r}, as the package's own: rename it"
-        )
+        raise ValueError(f"the package has another skeleton named {name!r}; rename yours")
     if name.split() != [name]:
-        raise ValueError(f"the name of a skeleton must be one word to be written, not {name!r}")
+        raise ValueError(f"the skeleton's name must be a single word to be written, not {name!r}")
 
 
 def _header(line: str, known: Mapping[str, Topology]) -> tuple[Topology, tuple[int, int]]:

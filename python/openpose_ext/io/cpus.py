@@ -1,6 +1,6 @@
-"""The processors that this process may use: how many, and of what kind.
+"""The processors that this process may use: their number and their features.
 
-Everything that counts threads, or chooses by the processor, asks here.
+Everything that counts threads or depends on the processor uses this module.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ __all__ = ["cpu_flags", "limited", "own_cores"]
 
 
 def own_cores() -> int:
-    """The cores this process may use: those it may run on (affinity), as far as its container's
-    share of time lasts (`docker run --cpus 1.5` is two), at least one."""
+    """The number of cores this process may use: its CPU affinity, limited by its container's quota
+    (`docker run --cpus 1.5` counts as two); at least one."""
     quota = _quota(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else _all_cores()
     return max(1, min(cores, math.ceil(quota)) if quota else cores)
 
 
 def limited() -> bool:
-    """Whether that is fewer than the machine has; engines that count for themselves do not know."""
+    """Whether the process may use fewer cores than the machine has, which engines do not know."""
     return own_cores() < _all_cores()
 
 
@@ -33,8 +33,7 @@ def _all_cores() -> int:
 
 
 def _quota(mounted: Path, groups: Path) -> float | None:
-    """The cores' worth of time that a process may use, the smallest of its control groups'; None
-    for all.
+    """The CPU quota in cores, the smallest of the process's control groups; None if unlimited.
 
     mounted  where the control groups are
     groups   the process's own: a line "0::/path" (version 2), or "4:cpu,cpuacct:/path" (1)
@@ -54,7 +53,7 @@ def _quota(mounted: Path, groups: Path) -> float | None:
 
 
 def _quota_of(group: Path) -> list[float]:
-    """What one control group allows, in cores; nothing where it does not say."""
+    """The quota of one control group, in cores; nothing if it sets none."""
     with suppress(OSError, ValueError):
         allowed, period = (group / "cpu.max").read_text().split()
         return [int(allowed) / int(period)] if allowed != "max" else []
@@ -68,7 +67,7 @@ def _quota_of(group: Path) -> list[float]:
 
 @cache
 def cpu_flags() -> frozenset[str]:
-    """What an x86 processor can, in Linux's words such as "avx2"; empty where nothing tells."""
+    """The features of an x86 processor by Linux's names, such as "avx2"; empty if unknown."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return frozenset()
     with suppress(OSError):

@@ -1,9 +1,9 @@
-"""The files that vamp, of Vastai's tools, runs networks on and writes.
+"""The input and output files of vamp, Vastai's measuring tool.
 
 - an input is an npz with `input_0`: a picture as (3, H, W) uint8 RGB
-- a datalist has the path of one input a line; the order counts
-- outputs are `output_000000.npz`, ..., in the order of the datalist, with `output_0`, ...: what the
-  network gives, in its own order, each with a leading 1
+- a datalist has the path of one input per line; the order counts
+- outputs are `output_000000.npz`, ..., in the order of the datalist, with `output_0`, ...: the
+network's outputs in its own order, each with a leading 1
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ __all__ = [
 
 
 def read_datalist(path: str | os.PathLike[str]) -> list[Path]:
-    """The inputs that a datalist names. ValueError, naming it, if it cannot be read or is empty."""
+    """The inputs listed in a datalist. Raises ValueError if it cannot be read or is empty."""
     try:
         lines = Path(path).read_bytes().splitlines()
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from error
     inputs = [Path(os.fsdecode(line.strip())) for line in lines if line.strip()]
     if not inputs:
-        raise ValueError(f"{path} names no inputs")
+        raise ValueError(f"{path} lists no inputs")
     return inputs
 
 
@@ -69,12 +69,12 @@ def write_input(path: Path, picture: Picture) -> None:
 
 
 def output_file(folder: Path, index: int) -> Path:
-    """Where the outputs of a datalist's input go; the first is 0."""
+    """The file for the outputs of the input with this number, counted from 0."""
     return folder / f"output_{index:06d}.npz"
 
 
 def read_outputs(path: str | os.PathLike[str]) -> list[npt.NDArray[Any]]:
-    """What a network gave for one input, in its order.
+    """The outputs of a network for one input, in its order.
 
     Raises SourceError, naming the file, if it cannot be read or holds anything else.
     """
@@ -86,14 +86,14 @@ def read_outputs(path: str | os.PathLike[str]) -> list[npt.NDArray[Any]]:
 
 
 def write_outputs(path: Path, outputs: Sequence[npt.NDArray[Any]]) -> None:
-    """Write what a network gave for one input, each with its leading 1."""
+    """Write the outputs of a network for one input, each with its leading 1."""
     _write_arrays(path, "output_", outputs)
 
 
 def _arrays(path: str | os.PathLike[str], prefix: str) -> list[npt.NDArray[Any]]:
     """The arrays <prefix>0, <prefix>1, ... of an npz; at least one."""
     try:
-        # Opened here: NumPy leaves a file open that is no zip archive.
+        # Opened here because NumPy leaves a file open that is not a zip archive.
         with open(path, "rb") as stream, np.load(stream) as archive:
             names = {*archive.files}
             count = next(k for k in range(len(names) + 1) if f"{prefix}{k}" not in names)
@@ -101,16 +101,16 @@ def _arrays(path: str | os.PathLike[str], prefix: str) -> list[npt.NDArray[Any]]
                 raise ValueError(f"it holds {', '.join(sorted(names)) or 'nothing'}")
             arrays = [archive[f"{prefix}{k}"] for k in range(count)]
             if not all(isinstance(array, np.ndarray) for array in arrays):
-                raise ValueError("they are no arrays")
+                raise ValueError("they are not arrays")
             return arrays
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from error
-    # What zipfile has no code for is not implemented, says it, or encrypted (RuntimeError).
+    # zipfile raises NotImplementedError for unknown methods, RuntimeError for encrypted entries.
     except (
         *(ValueError, TypeError, KeyError, EOFError, MemoryError),
         *(RuntimeError, BadZipFile, zlib.error, struct.error, SyntaxError, tokenize.TokenError),
     ) as error:
-        raise SourceError(f"{path} is no npz of {prefix}0, ...: {error}") from error
+        raise SourceError(f"{path} is not an npz with {prefix}0, ...: {error}") from error
 
 
 def _write_arrays(path: Path, prefix: str, arrays: Sequence[npt.NDArray[Any]]) -> None:

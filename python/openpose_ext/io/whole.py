@@ -97,8 +97,8 @@ def write_whole(path: str | os.PathLike[str], *pieces: bytes) -> None:
     """
     file = PartFile(path)
     try:
-        with file.failing(), file.part.open("wb") as stream:
-            stream.writelines(pieces)
+        with file.failing():
+            file.part.write_bytes(b"".join(pieces))
         file.appear()
     except BaseException:
         file.discard()

@@ -1,1 +1,1 @@
-"""Networks: where they are found, what they mean, and how their maps are had."""
+"""Networks: finding their files, describing inputs and outputs, and running them."""

@@ -1,7 +1,7 @@
-"""The name of a network -> its file.
+"""Finds the file of a network by its name.
 
-Nothing is downloaded here: where a network is missing, the error says how to fetch it, and which
-file to put where.
+Nothing is downloaded here. If a network is missing, the error tells how to fetch it, and which file
+to put where.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def find_model(
 
 
 def model_folders() -> list[Path]:
-    """Where networks are looked for, first to last."""
+    """The folders that are searched for networks, in order."""
     chosen = os.environ.get(ENVIRONMENT, "").split(os.pathsep)
     return [
         *(Path(folder).expanduser() for folder in chosen if folder),
@@ -127,7 +127,7 @@ def model_folders() -> list[Path]:
 
 
 def fetched_folder() -> Path:
-    """Where `python -m openpose_ext.weights fetch` puts networks, in the user's cache."""
+    """The folder in the user's cache for networks from `python -m openpose_ext.weights fetch`."""
     return user_folder() / "models"
 
 

@@ -1,8 +1,8 @@
-"""What a network's file means: the input it expects, and what each of its outputs is.
+"""Manifests: which input a network expects, and the meaning of each of its outputs.
 
-A wrong guess here fails silently: with the wrong range or channel order the maps get weak, and
+A wrong guess fails silently: with the wrong value range or channel order the maps get weak, and
 nothing raises. So it is written down, in `<file>.toml` beside the network or in this package's
-registry by the file's hash; only what neither says is read from the graph itself.
+registry under the file's hash. Only if both are missing is the graph itself examined.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ ROLES = (
     "handedness",
 )
 
-# Hashes that a file may be known by, and how many hexadecimal digits they have.
+# The hash algorithms for files, and their number of hexadecimal digits.
 HASHES: Mapping[str, int] = {"sha256": 64, "sha384": 96, "md5": 32}
 
 # x / 256 - 0.5, which the original networks expect: (x - 128) / 256.
@@ -83,26 +83,27 @@ _INPUT_KEYS = ("layout", "channels", "mean", "divisor")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a network's file means.
+    """The description of a network's file.
 
     kind           one of `KINDS`: what the network looks for
     topology       a name of `TOPOLOGIES`
     outputs        role of each output that is used, by the output's name: see `ROLES`
     input          layout, channel order, range and fixed size of the input
     output_layout  "NCHW" or "NHWC"
-    stride         network pixels a map cell
+    stride         network pixels per map cell
     licence        of the weights
-    crop           side of the square that a hand, face or foot is brought to, pixels, for a
-                   network that takes any size but knows them in one; None where that is not so
-    min_score      hands, faces or feet of a lower score are taken for none; None takes the default
-                   of the kind
+    crop           side of the square, in pixels, to which a hand, face or foot is resized, for a
+                   network that takes any size but was trained with one; None for other networks
+    min_score      hands, faces or feet with a lower score are ignored; None takes the default of
+                   the kind
     numbers        of a landmark: 2 for x, y, 3 with z, 5 with the logits of its visibility and
                    presence, too; None tells 2 and 3 apart by the output's size
     origin         x and y that landmarks have at the centre of the input's first pixel: 0.5 where
                    they count from its edge
-    points         which landmarks are the topology's parts, each part one of them or the middle of
-                   several; None where they are in the topology's order
-    calibration    what a body network's scores of parts are worth; None where nobody measured it
+    points         which landmarks are the topology's parts; each part is one landmark or the mean
+                   of several; None if they are in the topology's order
+    calibration    curve from a body network's part scores to the share of right parts; None if it
+                   was not measured
 
     Raises ValueError for anything else.
     """
@@ -133,7 +134,7 @@ class Manifest:
                     f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
                 )
         if not isinstance(self.licence, str):
-            raise ValueError(f"licence must be a text, not {self.licence!r}")
+            raise ValueError(f"licence must be a string, not {self.licence!r}")
         if not isinstance(self.stride, int) or self.stride < 1:
             raise ValueError(f"stride must be a whole number of pixels, not {self.stride!r}")
         if self.crop is not None and (
@@ -173,9 +174,9 @@ class Registered:
     name      of the network it belongs to, as `openpose_ext.weights` takes it, or None
     size      bytes, or None
     urls      where it is offered, http or https, the official address first
-    parts     registered files it is of no use without
-    terms     where the licence is to be read, if it has to be accepted, or None
-    manifest  what it means, or None for a file that no engine here reads as it is
+    parts     registered files that it needs
+    terms     address of the licence if it has to be accepted, or None
+    manifest  its description, or None for a file that no engine reads directly
 
     Raises ValueError for anything else.
     """
@@ -210,7 +211,7 @@ class Registered:
 
 
 def manifest_file(model_file: Path) -> Path:
-    """Where a network's manifest lies: beside it, `<file>.toml`."""
+    """The manifest file of a network: `<file>.toml` beside it."""
     return model_file.with_name(f"{model_file.name}.toml")
 
 
@@ -247,7 +248,7 @@ def read_manifest(
 
 
 def _manifest_of(model_file: Path, backend: str, device: str) -> tuple[Manifest, bool]:
-    """The manifest, and whether anything says the range of values."""
+    """The manifest, and whether the value range is known."""
     beside = manifest_file(model_file)
     if beside.is_file():
         return _parsed_file(beside), True
@@ -279,7 +280,7 @@ def write_manifest(manifest: Manifest, model_file: Path) -> Path:
 
 @cache
 def registry(file: Path = _REGISTRY) -> tuple[Registered, ...]:
-    """Every file that this package knows, or another registry of the same form.
+    """All files known to this package, or those of another registry in the same format.
 
     Raises ModelError if it cannot be read or is broken.
     """
@@ -296,7 +297,7 @@ def registry(file: Path = _REGISTRY) -> tuple[Registered, ...]:
 
 
 def sniff(graph: Graph) -> Manifest:
-    """What a graph can only be, by the channels of its outputs and its first operations.
+    """Deduce the manifest of a graph from its output channels and its first operations.
 
     One that does not normalise its input is taken to expect x / 256 - 0.5.
     Raises ValueError, saying what was found, if it can be nothing, or if nothing says which of the

@@ -1,4 +1,4 @@
-"""A network as pictures in and maps or points out: here alone the manifest is applied."""
+"""Networks with pictures as input and maps or points as output; applies the manifest."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class CropPoints(NamedTuple):
 
 
 class _Network:
-    """An engine, and a manifest that says what goes in and comes out."""
+    """An engine together with the manifest that describes its input and outputs."""
 
     kind: ClassVar[str]
     names: ClassVar[Mapping[str, tuple[str, ...]]]
-    # The sets of roles that will do, the first that is there being used.
+    # The sets of roles that suffice; the first complete one is used.
     families: ClassVar[tuple[tuple[str, ...], ...]]
     extras: ClassVar[tuple[str, ...]] = ()  # used where they are there
 
@@ -180,13 +180,13 @@ class _Network:
         return maps
 
     def _channels(self, role: str) -> int | None:
-        """How many channels the topology asks of an output; None for what are no maps."""
+        """The number of channels the topology requires of an output; None if it is not a map."""
         heat, paf = len(self.topology.parts) + 1, self.topology.paf_count
         both = heat + paf
         return {"heat": heat, "paf": paf, "heat+paf": both, "paf+heat": both}.get(role)
 
     def _outputs_by_role(self) -> dict[str, str]:
-        """The outputs that are used, checked against what the file has."""
+        """The outputs that are used, after checking that the file has them."""
         info, manifest = self._backend.info, self._manifest
         by_role = {role: name for name, role in manifest.outputs.items()}
         roles = next((r for r in self.families if {*r} <= {*by_role}), None)

@@ -1,1 +1,1 @@
-"""What results are written as, a module a format."""
+"""Writers of results, one module per format."""

@@ -1,9 +1,9 @@
-"""COCO key point results, as COCO's evaluation reads them.
+"""COCO keypoint results, as COCO's evaluation reads them.
 
-A file of results is a list of objects, one a person; see `formats.coco`. It knows pictures by
-number alone, so a file `<stem>_images.json` stands beside it: `{"images": [{"id", "file_name",
-"width", "height"}, ...]}`, as in COCO's annotations; frames of a video have `frame` and `time`,
-too. The schemas are `schemas/coco_results.json` and `schemas/coco_images.json`.
+A file of results is a list of objects, one per person; see `formats.coco`. It identifies pictures
+only by numbers, so a second file `<stem>_images.json` lists them: `{"images": [{"id", "file_name",
+"width", "height"}, ...]}`, as in COCO's annotations; frames of a video also have `frame` and
+`time`. The schemas are `schemas/coco_results.json` and `schemas/coco_images.json`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _LARGEST_ID = 2**53  # whole numbers up to here are the same in every reader of 
 class ImageIds:
     """Gives pictures their ids.
 
-    A picture's id is the last number in its name, as in OpenPose (COCO's own pictures are called
-    by their ids), and a video frame's its number. Where a name has no number, or two would share
-    an id, it is one above all ids before it.
+    The id of a picture is the last number in its name, as in OpenPose (COCO's own pictures are
+    named by their ids). The id of a video frame is its number. If a name has no number, or the id
+    is already used, it is one above all ids so far.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class CocoWriter(FrameWriter):
 
     @staticmethod
     def sources_in(path: Path) -> set[str]:
-        """The sources of its pictures and frames, by the list beside it."""
+        """The sources of its pictures and frames, from the list beside it."""
         images = json.loads(_images_beside(path).read_bytes())["images"]
         return {image["file_name"] for image in images}
 
@@ -105,11 +105,11 @@ class CocoWriter(FrameWriter):
 
 
 def _images_beside(results: Path) -> Path:
-    """The list of the pictures of a file of results."""
+    """The file with the list of pictures, for a file of results."""
     return results.with_name(f"{results.stem}_images.json")
 
 
 def append_entry(file: IO[bytes], entry: dict[str, Any], *, first: bool) -> None:
-    """Another entry of a list, on a line of its own."""
+    """Append an entry to a list, on its own line."""
     file.write(b"\n" if first else b",\n")
     file.write(json.dumps(entry, separators=(",", ":")).encode())

@@ -28,12 +28,12 @@ def to_controlnet(
 ) -> dict[str, Any]:
     """The people as the object of one frame.
 
-    threshold       parts that score above it are found; the default leaves out filled ones, as
+    threshold       parts that score above this are written; the default leaves out filled ones, as
                     `draw` does
-    hand_threshold  the same of the points of hands
-    face_threshold  the same of the points of faces
+    hand_threshold  the same for hand points
+    face_threshold  the same for face points
 
-    Raises ValueError if the size of the picture is not known.
+    Raises ValueError if the picture size is unknown.
     """
     return encode(
         poses.as_topology(COCO_18).keypoints,

@@ -1,10 +1,10 @@
-"""Skeletons drawn over pictures, in three styles.
+"""Drawing of skeletons on pictures, in three styles.
 
-openpose    the rules of OpenPose's CPU renderer. Colours stand in the topology; a limb has the
-            colour of its second part. Lines and discs are as thick as the person is large. Unlike
-            the original's, they are smoothed and lie on sub-pixels.
-seed        what pytorch-openpose draws: parts, then limbs as translucent ellipses
-controlnet  what ControlNet's annotators draw, on black, for networks that were trained on it
+openpose    the rules of OpenPose's CPU renderer. The topology has the colours; a limb has the
+            colour of its second part. The thickness of lines and discs follows the person's size.
+            Unlike the original's, they are anti-aliased and placed with sub-pixel precision.
+seed        as pytorch-openpose draws: parts, then limbs as translucent ellipses
+controlnet  as ControlNet's annotators draw, on black, for networks that were trained on that
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Colour = tuple[int, int, int]
 STYLES = ("openpose", "controlnet", "seed")
 
 
-# Thickness of a person who fills the picture, as a share of sqrt(width * height).
+# Line thickness for a person who fills the picture, relative to sqrt(width * height).
 _BODY_SHARE = 1 / 75
 _HAND_SHARE = 1 / 50
 _FACE_SHARE = 1 / 75
@@ -42,13 +42,13 @@ _FULL_DISCS = 0.05  # people smaller than this share of the picture get smaller 
 _SUBPIXEL_BITS = 4  # cv2 takes coordinates in sixteenths of a pixel
 _FARTHEST = 2.0**24  # pixels; sixteenths of it still fit cv2's 32 bits
 
-# Of the other two styles, in pixels whatever the picture's size.
+# For the other two styles, in pixels, independent of the picture's size.
 _STICK = 4  # half the width of a limb, and the radius of a part
 _FINGER = 2  # thickness of a finger
 _FACE_DISC = 3  # radius of a face's point
 _LIMB_LIGHT = 0.6  # brightness, or opacity, of limbs
 
-# Red to pink in 18 steps: of part k, and of limb k.
+# Red to pink in 18 steps: the colours of part k and limb k.
 _RAMP: tuple[Colour, ...] = (
     (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0),
     (0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255),
@@ -72,16 +72,16 @@ def draw(
     hand_threshold: float = HAND_THRESHOLD,
     face_threshold: float = FACE_THRESHOLD,
 ) -> Picture:
-    """A copy of the picture with the people drawn on it, in their order.
+    """Draw people on a copy of the picture, in their order.
 
     picture    (H, W, 3) uint8 BGR, as `cv2.imread` gives it, not changed; or a path or a PIL image
     poses      in the picture's frame
-    style      one of `STYLES`. "controlnet" takes only the picture's size; it is BGR as all
-               pictures here. "seed" exchanges red and blue, as the original does. Both draw
-               COCO_18, whatever the skeleton, in lines of one thickness.
-    threshold  parts that score above it are drawn; the default leaves out filled ones
-    hand_threshold  the same of the points of hands
-    face_threshold  the same of the points of faces; "seed", whose original knows none, draws none
+    style      one of `STYLES`. "controlnet" uses only the picture's size; its result is BGR, too.
+               "seed" exchanges red and blue, as the original does. Both convert every skeleton
+               to COCO_18 and draw lines of constant thickness.
+    threshold  parts that score above this are drawn; the default leaves out filled ones
+    hand_threshold  the same for hand points
+    face_threshold  the same for face points; "seed" draws no faces, like its original
 
     Raises ValueError if the picture has another form or the style is unknown, TypeError for what
     is no picture, SourceError for a file that cannot be read.
@@ -89,7 +89,7 @@ def draw(
     if style not in STYLES:
         raise ValueError(f"style must be one of {', '.join(STYLES)}, not {style!r}")
     if picture is None:
-        raise ValueError("there is no picture: cv2.imread gives None for a file it cannot read")
+        raise ValueError("picture is None: cv2.imread returns that for a file it cannot read")
     if not isinstance(picture, np.ndarray):
         picture = as_picture(picture)
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
@@ -112,7 +112,7 @@ def draw(
 
 
 def _hands(poses: Poses, person: int) -> Iterator[Points]:
-    """Left and right hand of a person, where hands were looked for."""
+    """The left and the right hand of a person, if hands were looked for."""
     if poses.hands is not None:
         yield from poses.hands[person]
 
@@ -146,7 +146,7 @@ def _draw_skeleton(
 
 
 def _fixed_point(pixels: float) -> int:
-    """A coordinate for cv2; what lies absurdly far out is kept from overflowing."""
+    """Convert a coordinate for cv2; clip extreme values so that they do not overflow."""
     return round(min(max(pixels, -_FARTHEST), _FARTHEST) * (1 << _SUBPIXEL_BITS))
 
 
@@ -174,9 +174,9 @@ def _controlnet(
 
 
 def _seed(canvas: Picture, poses: Poses, threshold: float, hand_threshold: float) -> Picture:
-    """Every limb is blended over all before it, so what lies below several limbs fades."""
+    """Draw in style "seed": every limb is blended over the previous ones, which fade."""
     people = poses.as_topology(COCO_18)
-    # Part by part and limb by limb, not person by person.
+    # Ordered by part and limb, not by person.
     discs = [disc for points in people.keypoints for disc in _seen(points, threshold)]
     for part, centre in sorted(discs, key=lambda disc: disc[0]):
         cv2.circle(canvas, centre, _STICK, _RAMP[part], cv2.FILLED)
@@ -198,7 +198,7 @@ def _seen(points: Points, threshold: float) -> Iterator[tuple[int, tuple[int, in
 
 
 def _ellipses(points: Points, threshold: float) -> Iterator[tuple[int, npt.NDArray[np.int32]]]:
-    """The outlines of the limbs whose parts are seen, without the redundant ones."""
+    """The outlines of limbs whose parts are seen, except redundant limbs."""
     for limb, (a, b) in enumerate(COCO_18.limbs):
         if limb in COCO_18.redundant or not points[[a, b], 2].min() > threshold:
             continue
@@ -223,5 +223,5 @@ def _draw_fingers(
 
 
 def _pixel(value: float) -> int:
-    """A whole coordinate, cut off as the originals do; none that overflows in cv2."""
+    """Truncate a coordinate to a whole number, as the originals do, without overflow in cv2."""
     return int(min(max(value, -_FARTHEST), _FARTHEST))

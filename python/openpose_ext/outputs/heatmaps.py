@@ -1,7 +1,7 @@
-"""Heat maps and fields as files; `formats.heatmaps` says what is in them.
+"""Heat maps and fields as files; see `formats.heatmaps` for their content.
 
-The suffix chooses the format. Pictures (`.png`, `.jpg`) are 8-bit gray, the maps side by side;
-they want scale 2. `.float` is OpenPose's own, little-endian float32: the number of dimensions 3,
+The suffix chooses the format. Pictures (`.png`, `.jpg`) are 8-bit grey with the maps side by side;
+they need scale 2. `.float` is OpenPose's own, little-endian float32: the number of dimensions 3,
 the dimensions C, h, w, and the numbers. `.npy` is NumPy's, (C, h, w) float32.
 """
 
@@ -23,8 +23,8 @@ __all__ = ["write_heatmaps"]
 def write_heatmaps(path: str | os.PathLike[str], maps: Floats) -> None:
     """Write (C, h, w) maps in the format of the suffix.
 
-    Raises ValueError if the suffix names no format, OutputError if the file cannot be written,
-    or the format cannot hold as many maps side by side.
+    Raises ValueError for an unknown suffix, OutputError if the file cannot be written or the format
+    cannot hold that many maps side by side.
     """
     suffix = Path(path).suffix[1:].lower()
     if suffix == "npy":

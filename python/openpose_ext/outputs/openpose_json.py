@@ -1,4 +1,4 @@
-"""OpenPose's JSON, version 1.3, a file a frame: `--write_json`. See `formats.openpose_json`."""
+"""OpenPose's JSON, version 1.3, one file per frame: `--write_json`. See `formats.openpose_json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables as Parquet; `formats.tables` has the columns."""
+"""Tables as Parquet; see `formats.tables` for the columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from openpose_ext.types.poses import Poses
 
 __all__ = ["ParquetWriter", "schema", "table"]
 
-# What is held until it is written as a group of rows: some MB.
+# Rows held in memory until they are written as a group: some MB.
 _ROWS = 1 << 16
 _FRAMES = 1000
 
@@ -37,9 +37,9 @@ def schema() -> Any:
 
 
 def table(frames: Sequence[Mapping[str, npt.NDArray[Any]]]) -> Any:
-    """Frames, each as `tables.columns` gives it, as one pyarrow.Table of this schema.
+    """Combine frames, each from `tables.columns`, to one pyarrow.Table of this schema.
 
-    Many at once: converting each by itself takes several times as long.
+    Converting many frames at once is several times as fast as one by one.
     """
     import pyarrow as pa
 
@@ -51,9 +51,9 @@ def table(frames: Sequence[Mapping[str, npt.NDArray[Any]]]) -> Any:
 
 
 class ParquetWriter(FrameWriter):
-    """Writes a row a part, in groups of rows, so that memory stays bounded.
+    """Writes one row per part, in groups of rows, so that memory stays bounded.
 
-    Raises OutputError if pyarrow is not installed, with the extra that brings it.
+    Raises OutputError, naming the extra to install, if pyarrow is missing.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -70,7 +70,7 @@ class ParquetWriter(FrameWriter):
 
     @staticmethod
     def sources_in(path: Path) -> set[str]:
-        """The sources of its rows: one in which nobody was found has none."""
+        """The sources of its rows; a source without people has no row."""
         import pyarrow.parquet as pq
 
         return {*pq.read_table(path, columns=["source"])["source"].unique().to_pylist()}

@@ -21,10 +21,10 @@ def can_write(suffix: str) -> bool:
 
 
 def write_picture(path: str | os.PathLike[str], picture: npt.NDArray[np.uint8]) -> None:
-    """Write an (H, W, 3) uint8 BGR or (H, W) gray picture in the format of the suffix.
+    """Write an (H, W, 3) uint8 BGR or (H, W) grey picture in the format of the suffix.
 
-    Raises OutputError if the format cannot hold it (a JPEG's sides end at 65535 pixels, WebP's at
-    16383) or the file cannot be written.
+    Raises OutputError if the picture is too large for the format (sides up to 65535 pixels in JPEG,
+    16383 in WebP) or the file cannot be written.
     """
     path = Path(path)
     height, width = picture.shape[:2]
@@ -35,5 +35,5 @@ def write_picture(path: str | os.PathLike[str], picture: npt.NDArray[np.uint8]) 
             f"{path}: {width} x {height} pixels cannot be written as {path.suffix[1:]}: {error.err}"
         ) from error
     if not done:
-        raise OutputError(f"{path}: {width} x {height} pixels do not fit a {path.suffix[1:]}")
+        raise OutputError(f"{path}: {width} x {height} pixels are too many for {path.suffix[1:]}")
     write_whole(path, data.tobytes())

@@ -1,6 +1,6 @@
-"""OpenPose's `--keypoint_scale`: key points in other units than pixels of the picture.
+"""OpenPose's `--keypoint_scale`: keypoints in other units than picture pixels.
 
-Source: OpenPose's flags; what stands here of 0 to 4 is what they do there to points that are found.
+Source: OpenPose's flags; 0 to 4 have the same effect here on points that are found.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ KEYPOINT_SCALES = {
 
 
 def scaled(poses: Poses, scale: int, geometry: Geometry | None = None) -> Poses:
-    """The same people with all their points in the units of `KEYPOINT_SCALES`.
+    """Convert all points of the people to a unit of `KEYPOINT_SCALES`.
 
-    geometry  how the picture lies in the network's input; only scale 1 needs it
+    geometry  maps the picture to the network's input; only scale 1 needs it
 
-    What comes back is for writers of files: `size` is still the picture's. Raises ValueError for
-    another scale, or if the size of the picture or the geometry is needed and not known.
+    The result is for writers of files; its `size` is still the picture's. Raises ValueError for an
+    unknown scale, or if the picture size or the geometry is needed but unknown.
     """
     if scale in (0, 2):
         return poses
@@ -48,11 +48,10 @@ def scaled_points(
     scale: int,
     geometry: Geometry | None = None,
 ) -> npt.NDArray[np.float32]:
-    """The same of (..., 3) points x, y, score in a picture of (width, height); a copy.
+    """Convert (..., 3) points x, y, score in a picture of (width, height); returns a copy.
 
-    Points that score 0 are missing and stay 0, 0, 0: in scale 4 that is the picture's centre, so
-    readers have to look at the score. A picture that is one pixel wide has all its points at the
-    first pixel.
+    Missing points (score 0) stay 0, 0, 0. In scale 4 this is the picture's centre, so readers must
+    check the score. In a picture that is one pixel wide, all points are at the first pixel.
     """
     if scale not in KEYPOINT_SCALES:
         raise ValueError(f"keypoint_scale must be 0 to 4, not {scale}")

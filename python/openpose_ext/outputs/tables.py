@@ -1,4 +1,4 @@
-"""A frame's people as rows of a table; `formats.tables` has the columns."""
+"""The people of a frame as rows of a table; see `formats.tables` for the columns."""
 
 from __future__ import annotations
 

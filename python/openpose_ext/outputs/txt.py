@@ -1,4 +1,4 @@
-"""People as lines of text, a file a frame; see `formats.txt`."""
+"""People as lines of text, one file per frame; see `formats.txt`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["write_txt"]
 def write_txt(path: str | os.PathLike[str], poses: Poses) -> None:
     """Write the people as text.
 
-    Raises OutputError if it cannot be written, or the name of a skeleton of one's own could not be
+    Raises OutputError if it cannot be written, or if the name of a custom skeleton could not be
     read back.
     """
     try:

@@ -1,4 +1,4 @@
-"""Hands cut out of pictures, for those who take the ranges of a network's numbers from them."""
+"""Crops of hands from pictures, for the calibration of hand networks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MOST_PEOPLE = 4  # the best of a picture
 
 
 def hand_crops(pictures: Iterable[Picture], size: int) -> Iterator[Picture]:
-    """What a hand network is shown of the people in the pictures, (size, size, 3) each.
+    """The crops that a hand network gets for the people in the pictures, (size, size, 3) each.
 
-    Hands are where the arms of the embedded body network's people end, left ones mirrored. Parts
-    that it did not see but filled in do not count, nor do more people than `MOST_PEOPLE`, so that
-    a crowd is not all there is.
+    Hands are taken at the ends of arms found by the embedded body network; left hands are mirrored.
+    Filled parts are ignored, and only `MOST_PEOPLE` people of a picture are used, so that crowds do
+    not dominate.
     """
     with PoseEstimator("lite") as estimator:
         for picture in pictures:

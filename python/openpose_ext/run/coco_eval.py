@@ -1,4 +1,4 @@
-"""COCO's evaluation of key points."""
+"""COCO's keypoint evaluation."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ __all__ = [
 Result = Mapping[str, Any]
 
 
-# COCO scores the best 20 people of a picture; more are not looked at.
+# COCO scores only the best 20 people of a picture.
 MAX_DETECTIONS = 20
 
 
-# COCO's names of its parts, in its order; an annotation file may say its own.
+# COCO's names of its parts, in its order; an annotation file may define its own.
 _COCO_NAMES = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
     "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
@@ -46,17 +46,17 @@ _COCO_NAMES = (
 )  # fmt: skip
 
 
-# How far off each of `FOOT_PARTS` may be, as COCO says it of its parts. Source: COCO-WholeBody.
+# Tolerance of each of `FOOT_PARTS`, like COCO's sigmas. Source: COCO-WholeBody.
 _FOOT_SIGMAS = (0.068, 0.066, 0.066, 0.092, 0.094, 0.094)
 
 
-# No picture is larger: numbers beyond it, and those that are not finite, are errors.
+# No picture is larger. Larger or non-finite numbers are errors.
 _LARGEST = 1e12
 
 
 @dataclass(frozen=True)
 class Scores:
-    """COCO's ten numbers, 0 to 1; NaN where no person of that size is annotated.
+    """COCO's ten scores, 0 to 1; NaN if no person of that size is annotated.
 
     ap, ar   average precision and recall, mean over OKS 0.50, 0.55, ... 0.95
     50, 75   at OKS 0.50 and 0.75
@@ -78,9 +78,9 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """The people of a set of pictures, as COCO's key point annotations give them.
+    """The annotated people of a set of pictures, from COCO's keypoint annotations.
 
-    pictures  `id` (a number), `file_name`, and `width` and `height` where they are known
+    pictures  `id` (a number), `file_name`, and `width` and `height` if known
     people    `image_id`, `keypoints` (17 * x, y, visibility), `num_keypoints`, `area`, `bbox`,
               `iscrowd`, and in COCO-WholeBody `foot_kpts` (6 * x, y, visibility)
     category  the id of the category "person"
@@ -94,7 +94,7 @@ class Annotations:
     def read(cls, path: str | os.PathLike[str]) -> Annotations:
         """Read a file such as `person_keypoints_val2017.json`.
 
-        Raises ValueError, naming the file, what is wrong in it and where.
+        Raises ValueError with the file and the place and reason of the fault.
         """
         try:
             content = json.loads(Path(path).read_bytes())
@@ -108,7 +108,7 @@ class Annotations:
             raise ValueError(f"{path}: {error}") from error
 
     def only(self, pictures: Iterable[int]) -> Annotations:
-        """The same for some of the pictures, given by their ids."""
+        """The annotations of some pictures only, given by their ids."""
         kept = set(pictures)
         return replace(
             self,
@@ -140,20 +140,20 @@ class Annotations:
             if entry.get("category_id") == category
         )
         if not any(person["num_keypoints"] for person in people):
-            raise ValueError("no person has key points: there is nothing to score")
+            raise ValueError("no person has keypoints: there is nothing to score")
         return cls(pictures, people, category)
 
 
 class Evaluation:
-    """Results matched with annotations, picture by picture, and scored.
+    """Matches results with annotations, picture by picture, and scores them.
 
-    results      COCO key point results of any origin: `image_id`, `category_id`, `keypoints`
+    results      COCO keypoint results from any program: `image_id`, `category_id`, `keypoints`
                  (17 * x, y, anything) and `score`
-    annotations  of all pictures that were looked at; those without results count as such
-    sigmas       how far off each key point may be, if these are not COCO's 17
+    annotations  of all processed pictures; pictures without results count, too
+    sigmas       tolerance of each keypoint, if they are not COCO's 17
 
-    Raises ValueError for no pictures, and for results of other pictures or of another form;
-    BackendError if pycocotools is not installed.
+    Raises ValueError if there are no pictures, or if a result belongs to another picture or is
+    malformed; BackendError if pycocotools is not installed.
     """
 
     def __init__(
@@ -173,8 +173,8 @@ class Evaluation:
             truth.dataset = {
                 "images": list(annotations.pictures),
                 "categories": [{"id": annotations.category, "name": "person"}],
-                # Copies, for pycocotools adds to them; ids from 1, for it takes a match with the
-                # annotation of id 0 for none.
+                # Copies, because pycocotools modifies them. Ids start at 1, because it treats a
+                # match with the annotation of id 0 as no match.
                 "annotations": [
                     {**person, "id": k, "category_id": annotations.category}
                     for k, person in enumerate(annotations.people, start=1)
@@ -193,7 +193,7 @@ class Evaluation:
 
     @classmethod
     def of_feet(cls, results: Sequence[Result], annotations: Annotations) -> Evaluation | None:
-        """The same of COCO-WholeBody's `foot_kpts` alone; None if nobody is annotated with any.
+        """The annotations of COCO-WholeBody's `foot_kpts` only; None if there are none.
 
         People without feet count neither for nor against a result, nor do results without feet.
         """
@@ -209,7 +209,7 @@ class Evaluation:
         return cls(found, replace(annotations, people=people), sigmas=_FOOT_SIGMAS)
 
     def scores(self) -> Scores:
-        """COCO's ten numbers."""
+        """COCO's ten scores."""
         with redirect_stdout(io.StringIO()):
             self._coco.accumulate()
             self._coco.summarize()
@@ -218,12 +218,12 @@ class Evaluation:
     def ap_of(self, pictures: npt.ArrayLike) -> float:
         """AP of a sample of the pictures; NaN if nobody is annotated in it.
 
-        pictures  as many indices as there are pictures, of these by ascending id; an index may
-                  occur several times, and its picture then counts as often
+        pictures  indices into the pictures sorted by id, as many as there are pictures; a repeated
+                  index counts its picture repeatedly
         """
         coco = self._coco
-        # What `evaluate` found in each picture is all that `accumulate` looks at: another list
-        # of it is another set of pictures. It begins with those of people of all sizes.
+        # `accumulate` uses only the per-picture results of `evaluate`, so another list of them is
+        # another set of pictures. The list begins with the results for people of all sizes.
         everybody = copy.copy(coco.params)
         everybody.areaRng = coco.params.areaRng[:1]
         sample = copy.copy(coco)
@@ -237,24 +237,24 @@ class Evaluation:
         return float(counted.mean()) if counted.size else np.nan
 
     def bootstrap(self, samples: int, *, seed: int = 0) -> npt.NDArray[np.float64]:
-        """AP of random samples of the pictures, each drawn with replacement and as large as all.
+        """AP of bootstrap samples of the pictures (drawn with replacement, of the same size).
 
-        The n-th samples of two evaluations of the same pictures, with the same seed, are the
-        same: their difference tells whether one is better, with much less noise than each has.
+        With the same seed, the n-th samples of two evaluations of the same pictures are the same.
+        So their difference tells which one is better with much less noise than each value has.
         """
         draws = np.random.default_rng(seed).integers(self._pictures, size=(samples, self._pictures))
         return np.array([self.ap_of(draw) for draw in draws], np.float64)
 
 
 def evaluate(results: Sequence[Result], annotations: Annotations) -> Scores:
-    """COCO's ten numbers of key point results; see `Evaluation`."""
+    """COCO's ten scores of keypoint results; see `Evaluation`."""
     return Evaluation(results, annotations).scores()
 
 
 def percentile_interval(values: npt.ArrayLike, share: float = 0.95) -> tuple[float, float]:
-    """The interval that holds a share of bootstrapped values, cut equally at both ends.
+    """The central interval that contains the given share of bootstrapped values.
 
-    Values that are not numbers (samples without people) are left out; NaN if nothing stays.
+    NaN values (samples without people) are left out; returns NaN if none is left.
     """
     numbers = np.asarray(values, np.float64)
     numbers = numbers[np.isfinite(numbers)]
@@ -265,19 +265,19 @@ def percentile_interval(values: npt.ArrayLike, share: float = 0.95) -> tuple[flo
 
 
 def coco_results(poses: Poses, image_id: int, category: int = 1) -> list[dict[str, Any]]:
-    """The results of a picture that COCO counts: its best people, with all 17 parts."""
+    """The results of a picture that COCO scores: its best people, with all 17 parts."""
     people = poses.to_coco(image_id)[:MAX_DETECTIONS]
     return [{**person, "category_id": category} for person in people]
 
 
 def seen_only(poses: Poses) -> Poses:
-    """The same people with the filled parts missing."""
+    """The same people without the filled parts."""
     keypoints = np.where(poses.filled[..., None], np.float32(0), poses.keypoints)
     return replace(poses, keypoints=keypoints, filled=np.zeros_like(poses.filled))
 
 
 def _pycocotools() -> tuple[Any, Any]:
-    """Its classes COCO and COCOeval."""
+    """The classes COCO and COCOeval."""
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -310,7 +310,7 @@ def _person_category(categories: list[dict[str, Any]]) -> int:
         raise ValueError(f'the id of the category "person" is {person.get("id")!r}, not a number')
     parts = person.get("keypoints", list(_COCO_NAMES))
     if parts != list(_COCO_NAMES):
-        raise ValueError(f"its key points are {parts}; COCO's 17 can be scored, in COCO's order")
+        raise ValueError(f"its keypoints are {parts}; only COCO's 17 in its order can be scored")
     return int(person["id"])
 
 

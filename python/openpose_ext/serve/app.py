@@ -1,13 +1,13 @@
 """The addresses of the server.
 
     POST /api/people?name=FILE           the body is a picture or a video; lines of JSON come back
-         [&pictures=1]                   (see `lines`), with pictures in them if they are asked for
+         [&pictures=1]                   (see `lines`), with pictures if requested
     GET  /api/people/KEY/KIND            a result: images, video, json, jsonl or csv
-    GET  /api                            what is taken, and which networks look
+        GET  /api                            accepted files, and the networks in use
     GET  /                               the page
 
-What is refused is answered with a status and `{"error": "a sentence"}`. Whoever goes away while an
-upload is waiting or worked on, gives it up.
+A refused request gets a status and `{"error": "a sentence"}`. A visitor who disconnects while an
+upload is waiting or being processed cancels it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _MEDIA = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 def uploads_app(jobs: Jobs, about: dict[str, object], names: tuple[str, ...] = ()) -> Starlette:
     """The app of `serve`.
 
-    about  what visitors may know of the networks
+    about  public information on the networks
     names  of this server, see `Guard`
     """
     api = _Api(jobs, about)
@@ -138,7 +138,7 @@ class _Api:
 
 
 class _Lines(StreamingResponse):
-    """How far an upload is, until it is done; it is given up if the visitor leaves before."""
+    """The progress of an upload until it is done; the upload is cancelled if the visitor leaves."""
 
     def __init__(self, jobs: Jobs, job: Job, *, pictures: bool) -> None:
         super().__init__(told(job.latest, pictures=pictures), media_type=MEDIA_TYPE)

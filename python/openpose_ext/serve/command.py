@@ -1,4 +1,4 @@
-"""The command: its flags, the server's beginning and its end."""
+"""The command: its flags, and start and end of the server."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _serve(argv: Sequence[str]) -> int:
     from openpose_ext.serve.jobs import Jobs
     from openpose_ext.serve.listen import address_of, listening, web_server
 
-    # OpenCV's own words on damaged files; the reason is ours to give.
+    # Silence OpenCV's messages on damaged files; this package reports the reason.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     with ExitStack() as opened:
         listener = opened.enter_context(listening(args.host, args.port))
@@ -88,7 +88,10 @@ def _serve(argv: Sequence[str]) -> int:
         server = web_server(app, ending=jobs.give_all_up)
         print(f"serving at {address_of(listener, args.host)} (Ctrl-C ends it)", flush=True)
         if args.host not in _LOCAL:
-            print("openpose-ext: whoever reaches this machine can use it", file=sys.stderr)
+            print(
+                "openpose-ext: everybody who can reach this machine can use the server",
+                file=sys.stderr,
+            )
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         server.run(sockets=[listener])
     return Exit.DONE
@@ -163,7 +166,7 @@ def _estimator(args: argparse.Namespace) -> PoseEstimator:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
     return int(text)
 
 

@@ -1,13 +1,12 @@
-"""Who may ask, and what a browser may do with the answers.
+"""Which requests are allowed, and what a browser may do with the answers.
 
-The server believes whoever reaches it, and every page that the visitor has open can make the
-visitor's browser reach it. So, for each request:
+The server has no login, and every page open in a visitor's browser can send requests to it. So, for
+each request:
 
-- its `Host` is an address in numbers, or one of our names. A name of somebody else's that was made
-  to point here (DNS rebinding) is none.
-- if the browser says that it comes from another place (`Origin`, `Sec-Fetch-Site`), it is refused;
-  only the page itself may be linked to from anywhere.
-- the answer may not be framed, guessed at or read by others, and loads nothing from elsewhere.
+- its `Host` must be a numeric address or one of our names, not a foreign name that was made to
+point here (DNS rebinding). - it is refused if the browser reports another origin (`Origin`,
+`Sec-Fetch-Site`); only the page itself may be linked from anywhere. - the answer may not be framed,
+sniffed or read by other sites, and loads nothing from elsewhere.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _HEADERS = {
 
 
 class Guard:
-    """Stands before an app, as this module's head says.
+    """Applies these rules in front of an app.
 
     names  of this server, besides localhost and the machine's own
     """
@@ -65,7 +64,7 @@ class Guard:
             await refusal(scope, receive, send_guarded)
 
     def _refusal(self, headers: Headers) -> str | None:
-        """Why a request is refused, or None."""
+        """The reason why a request is refused, or None."""
         host = headers.get("host", "")
         if not self._is_ours(host):
             return f"This server is not called {host!r}; use the address that it printed."

@@ -1,4 +1,4 @@
-"""Results that visitors may fetch, for a while."""
+"""Results that visitors can fetch for a limited time."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class _Result:
 
 
 class Kept:
-    """The results of uploads, each under a key that nobody guesses.
+    """The results of uploads, each under a key that cannot be guessed.
 
-    seconds  that they are kept
-    most     bytes of all together; the oldest go first
+    seconds  how long they are kept
+    most     limit in bytes of all together; the oldest are removed first
 
     May be used from any thread.
     """
@@ -37,9 +37,9 @@ class Kept:
         self._lock = Lock()
 
     def add(self, folder: Path, files: Mapping[str, tuple[Path, str]]) -> str:
-        """Keep a folder, which is ours from now on; the key of its files.
+        """Keep a folder, which belongs to this object from now on; return the key of its files.
 
-        files  by kind: where it lies, and what it is called when it is fetched
+        files  by kind: the file, and its name for downloads
         """
         key = secrets.token_urlsafe(16)
         result = _Result(folder, files, monotonic() + self._seconds, size_of(folder))
@@ -49,7 +49,7 @@ class Kept:
         return key
 
     def file(self, key: str, kind: str) -> tuple[Path, str] | None:
-        """A file and its name, or None where there is none, or none any more."""
+        """A file and its name, or None if it does not exist or has expired."""
         with self._lock:
             result = self._results.get(key)
         if result is None or result.until <= monotonic():
@@ -57,7 +57,7 @@ class Kept:
         return result.files.get(kind)
 
     def sweep(self) -> None:
-        """Remove what is too old or, from the oldest on, too much."""
+        """Remove results that are too old, and the oldest ones while all exceed the limit."""
         now = monotonic()
         with self._lock:
             total = sum(result.size for result in self._results.values())
@@ -69,5 +69,5 @@ class Kept:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder, while nobody renames one."""
+    """The size in bytes of all files below a folder, while nobody renames one."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,4 +1,4 @@
-"""The newest of many things, handed from the thread that makes them to whoever looks."""
+"""Passes the newest value from a producing thread to viewers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 class Latest(Generic[T]):
-    """Keeps the newest value only: who is too slow misses some, and holds nobody up.
+    """Keeps only the newest value: slow viewers miss some values and delay nobody.
 
-    looked_at  set when somebody begins to look
+    looked_at  set when the first viewer starts
 
     `put` and `end` may be called from any thread, and never wait.
     """
@@ -30,14 +30,14 @@ class Latest(Generic[T]):
         self._viewers: set[_Viewer] = set()
 
     def put(self, value: T) -> None:
-        """Show a value in place of the one before."""
+        """Replace the value."""
         with self._lock:
             self._value = value
             self._number += 1
             self._wake()
 
     def end(self) -> None:
-        """Let viewers go when they have seen the newest value."""
+        """End the viewers' iteration after the newest value."""
         with self._lock:
             self._ended = True
             self._wake()

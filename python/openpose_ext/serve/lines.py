@@ -1,11 +1,11 @@
-"""What a visitor is told while frames are looked at: a line of JSON at a time (NDJSON).
+"""The progress messages to a visitor: one line of JSON each (NDJSON).
 
     {"state":"waiting","ahead":2}
     {"state":"working","frames":17,"count":250,"frame":{...},"picture":"/9j/4AAQ..."}
     {"state":"done","frames":250,"count":250,"frame":{...},"files":{"video":"..."},"problems":[]}
     {"state":"failed","error":"..."}
 
-Each line says all that is known, so that those that come too fast can be left out. `frame` is the
+Each line contains the complete state, so lines that come too fast can be skipped. `frame` is the
 newest frame as in `outputs.json_lines`; `picture` is the drawn frame, reduced, a JPEG in base64.
 """
 
@@ -42,7 +42,7 @@ _QUALITY = 80
 
 @dataclass(frozen=True)
 class Shown:
-    """A frame, who was found in it if that is told, and the drawing."""
+    """A frame, its people if they are sent, and the drawing."""
 
     frame: Frame
     poses: Poses | None
@@ -51,15 +51,15 @@ class Shown:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an upload, or a run of `infer`, has come.
+    """The progress of an upload or of a run of `infer`.
 
-    ahead     uploads that come before this one
-    frames    looked at so far
-    count     how many there are, as far as can be told
+    ahead     uploads before this one
+    frames    processed so far
+    count     expected number of frames, if known
     shown     the newest frame
     files     addresses of the results, by kind
-    problems  what went wrong without ending it
-    error     why it failed
+    problems  errors that did not end it
+    error     reason of a failure
     """
 
     state: State
@@ -72,7 +72,7 @@ class Progress:
     error: str = ""
 
     def line(self, *, pictures: bool) -> bytes:
-        """This as a line; see the module's head."""
+        """The progress as a line in the format above."""
         content: dict[str, object] = {"state": self.state}
         if self.state == "waiting":
             content["ahead"] = self.ahead

@@ -19,7 +19,7 @@ _MOST_CONNECTIONS = 200
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 is any free one. Raises UsageError if that cannot be."""
+    """Open a listening socket; port 0 takes any free port. Raises UsageError if that fails."""
     try:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(place[:2], family=family)
@@ -31,7 +31,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket, host: str) -> str:
-    """What to type into a browser on this machine."""
+    """The address for a browser on this machine."""
     if host in ("", "0.0.0.0", "::"):
         host = "127.0.0.1"
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}/"
@@ -40,7 +40,7 @@ def address_of(listener: socket.socket, host: str) -> str:
 def web_server(app: ASGIApp, ending: Callable[[], None] = lambda: None) -> uvicorn.Server:
     """A server for an app; `run(sockets=[listener])` it.
 
-    ending  called when the server is to end, before it waits for the answers under way
+    ending  called when the server ends, before it waits for unfinished answers
     """
     config = uvicorn.Config(
         app,
@@ -69,7 +69,7 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
-    """Serve beside what the `with` block does."""
+    """Serve in the background while the `with` block runs."""
     server = web_server(app)
     thread = Thread(target=server.run, args=([listener],), name="openpose_ext-serve", daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""The page of `infer --display`: what is drawn, as it is drawn."""
+"""The page of `infer --display`, which shows frames as they are drawn."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _PATIENCE = 5.0  # seconds that a browser has to come, where a run is over befor
 
 @contextmanager
 def preview() -> Iterator[Callable[[Frame, Picture | None], None]]:
-    """Serve the page while the `with` block runs; it gets what shows a frame, drawn.
+    """Serve the page while the `with` block runs; yields a function that shows a drawn frame.
 
-    Whatever nobody looks at in time is not shown: a slow browser does not hold up the run.
+    A slow browser skips frames and does not delay the run.
     """
     latest: Latest[Progress] = Latest()
     frames = 0
@@ -45,7 +45,7 @@ def preview() -> Iterator[Callable[[Frame, Picture | None], None]]:
         if drawn is not None:
             latest.put(Progress("working", frames=frames, shown=Shown(frame, None, drawn)))
 
-    # Others who use this machine reach its ports, too; they do not know the key.
+    # Other users of this machine can reach its ports, but they do not know the key.
     key = secrets.token_urlsafe(16)
     listener = listening(_HOST, 0)
     with serving(live_app(latest, key), listener):
@@ -76,7 +76,7 @@ def live_app(latest: Latest[Progress], key: str) -> Starlette:
 
 
 def _has_screen() -> bool:
-    """Whether a browser would open beside the terminal, and not in it."""
+    """Whether a browser would open in a window of its own instead of in the terminal."""
     return sys.platform in ("darwin", "win32") or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
     )

@@ -1,4 +1,4 @@
-"""A file comes in, and is looked into: what it is, is what decoders make of it."""
+"""Receives a file and checks it; the decoders decide what kind of file it is."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server takes, and how long it keeps what comes of it.
+    """Limits of a server.
 
     upload    bytes of an upload
     pixels    of a picture, or of a frame of a video
-    patience  seconds that an upload may take to come in
-    at_once   uploads that are worked on at the same time
-    uploads   that are there together: coming in, waiting, and worked on
-    results   bytes of an upload's results, and of all that are kept
-    keep      seconds that results are kept
+    patience  seconds for receiving an upload
+    at_once   uploads that are processed at the same time
+    uploads   total of uploads being received, waiting and being processed
+    results   bytes of an upload's results, and of all kept results
+    keep      seconds for which results are kept
     """
 
     upload: int = 200_000_000
@@ -82,13 +82,13 @@ async def received(request: Request, file: Path, limits: Limits) -> None:
 
 
 def checked(path: Path, limits: Limits) -> None:
-    """Decode the beginning of a file. Raises HTTPException, which says why, if that cannot be."""
+    """Decode the beginning of a file. Raises HTTPException with the reason if that fails."""
     try:
         with open_container(str(path), most_pixels=limits.pixels) as container:
             decoder = video_stream(container, str(path)).codec_context
             width, height = decoder.width, decoder.height
         if not 0 < width * height <= limits.pixels:
-            # Decoders do not tell a size that they refuse.
+            # Decoders do not report a size that they refuse.
             found = f"has {width} x {height} pixels" if width else "is too large, or damaged"
             raise HTTPException(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -100,7 +100,7 @@ def checked(path: Path, limits: Limits) -> None:
     except SourceError as error:
         raise HTTPException(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"This is no picture or video that can be read: {reason(path, error)}.",
+            f"This is not a readable picture or video: {reason(path, error)}.",
         ) from error
 
 
@@ -115,7 +115,7 @@ def opened(path: Path, limits: Limits) -> Source:
 
 
 def reason(path: Path, error: Exception) -> str:
-    """What an error says, without our path of the file."""
+    """The message of an error, without the server's path of the file."""
     return str(error).removeprefix(f"{path}: ")
 
 

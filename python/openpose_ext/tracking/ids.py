@@ -1,13 +1,13 @@
-"""Who is who from frame to frame: people get ids that stay.
+"""Identification: gives people ids that stay the same from frame to frame.
 
-Each person followed moves with a velocity that changes little (a Kalman filter: the velocity is a
-random walk) and keeps a posture that changes a little. Each frame, all people found are given to
-all people followed at once, so that the whole is most probable; who is left over is new.
+Each tracked person moves with a slowly changing velocity (a Kalman filter whose velocity is a
+random walk) and a slowly changing posture. In each frame, the people found are assigned to the
+tracked people jointly, so that the total likelihood is highest. Unassigned people are new.
 
-Lengths are in sizes of the person, so that neither the picture's resolution nor the distance to
-the camera matters. Nothing is random: the same frames give the same ids.
+Lengths are relative to the person's size, so neither the picture's resolution nor the distance to
+the camera matters. The result is deterministic: the same frames give the same ids.
 
-Source: key point distance as in COCO's object key point similarity; motion and global assignment
+Source: keypoint distance as in COCO's object keypoint similarity; motion and global assignment
 as in Bewley et al., "Simple Online and Realtime Tracking".
 """
 
@@ -30,9 +30,9 @@ __all__ = ["Clock", "Rows", "Tracker", "body_sizes", "finite"]
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
-# Of each part: the standard deviation of where it is said to be, in sizes, as COCO's annotators
-# say it (the ankles' for the feet); how far it may move against the body in a second, in sizes, for
-# arms and legs swing; and where people who stand have it, in heights across and above the ground.
+# For each part: the standard deviation of its position, in sizes, from COCO's annotators (feet use
+# the ankles'); how far it may move relative to the body in a second, in sizes, because arms and
+# legs swing; and its position in a standing person, in body heights across and above the ground.
 _PARTS = {
     "Nose": (0.026, 0.1, 0.0, 0.93), "Neck": (0.079, 0.1, 0.0, 0.83),
     "Eye": (0.025, 0.1, 0.02, 0.95), "Ear": (0.035, 0.1, 0.04, 0.94),
@@ -45,7 +45,7 @@ _PARTS = {
 }  # fmt: skip
 _OTHER_PART = (0.089, 0.5, 0.0, 0.5)
 
-# A size is the root of the area that COCO's people cover, as a share of their height.
+# A size is the square root of the area of COCO's people, relative to their height.
 _SIZE_OF_HEIGHT = 0.45
 _LEAST_HEIGHT = 0.1  # of which the parts seen tell the whole; a foot or a face may lean
 _LEAST_SIZE = 0.005  # of the picture's longer side: a single point has no extent
@@ -56,17 +56,18 @@ _AGILITY = 4.0  # sizes^2 / s^3: the velocity's random walk; a second unseen blu
 
 _SHAKE = 0.05  # sizes: cameras are held by hand, and all parts may err alike
 
-# The price of a pair is -log of the likelihood of its distance, in sizes, and up to `_POSTURE` for
-# another posture. The likelihood is Student's with so many degrees of freedom: surprises happen.
+# The price of a pair is -log of the likelihood of its distance, in sizes, plus up to `_POSTURE` for
+# another posture. The likelihood is Student's t with this many degrees of freedom, which tolerates
+# outliers.
 _POSTURE = 4.0
 _TAIL = 4.0
-# Networks see people double at times. A fragment costs up to so much more than the whole, and who
-# was first seen less than about so many seconds ago costs more than who was there before.
+# Networks sometimes see a person twice. A fragment costs up to this much more than the whole
+# person, and somebody first seen less than about this many seconds ago costs more than others.
 _FRAGMENT = 3.0
 _NEWCOMER = 1.0
 _SETTLED = 0.3
-# Pairs that cost more do not belong together. A person just seen may be half a size from where
-# they were expected, one hidden for a second three sizes.
+# Pairs that cost more are never assigned. A person just seen may be half a size off the expected
+# position, a person hidden for a second three sizes.
 _DEAREST = 5.5
 _IMPOSSIBLE = 1e6
 
@@ -74,7 +75,7 @@ _LEAVING = 0.3  # seconds; who is expected outside the picture that long is gone
 
 
 class Clock:
-    """The times of frames that follow one another.
+    """The times of consecutive frames.
 
     rate  frames a second, where frames come without times
 
@@ -89,7 +90,7 @@ class Clock:
         self._started = False
 
     def tick(self, time: float | None) -> float:
-        """Go to the next frame; return the seconds since the last, 0 for the first.
+        """Go to the next frame; return the seconds since the previous one, 0 for the first.
 
         time  None is one frame later
 
@@ -105,7 +106,7 @@ class Clock:
 
 
 def finite(poses: Poses) -> Poses:
-    """The same people; points that are not numbers, as other programs' files have them, missing."""
+    """The same people, with points that are not finite (as in other programs' files) missing."""
     keypoints = _finite(poses.keypoints)
     return replace(
         poses,
@@ -123,10 +124,10 @@ def _finite(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def body_sizes(poses: Poses) -> Floats:
-    """The size of each person, the unit of length of tracking and smoothing: (P,) in pixels.
+    """The size of each person, (P,) in pixels: the unit of length of tracking and smoothing.
 
-    As large as the parts that are seen tell: the longer side of their box against that of the same
-    parts of people who stand.
+    Estimated from the seen parts: the longer side of their box, relative to that of the same parts
+    of a standing person.
     """
     seen = poses.keypoints[..., 2:] > 0
     sides = _longer_sides(poses.keypoints[..., :2].astype(np.float64), seen)
@@ -162,13 +163,14 @@ class _Parts:
         return cls(table[:, 0], table[:, 1], table[:, 2:])
 
     def variance(self, unseen: Floats) -> Floats:
-        """(T, K), size^2: against the body, `unseen` (T,) seconds after they were seen."""
+        """(T, K), size^2: the variance of parts relative to the body, `unseen` (T,) seconds
+        later."""
         variance: Floats = (2 * self.sigma) ** 2
         return variance + (np.minimum(unseen, 1)[:, None] * self.sway) ** 2
 
 
 class Rows:
-    """A dataclass of arrays with a row a person: some can be chosen, and others added."""
+    """A dataclass of arrays with one row per person; supports indexing and concatenation."""
 
     def __getitem__(self, index: Indices | npt.NDArray[np.bool_]) -> Self:
         return type(self)(*(value[index] for value in vars(self).values()))
@@ -180,7 +182,7 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class _Detections(Rows):
-    """D people of one frame.
+    """The D people found in one frame.
 
     xy      (D, K, 2) pixels
     weight  (D, K): the scores of the parts, 0 for missing ones
@@ -199,13 +201,13 @@ class _Detections(Rows):
 
 @dataclass(frozen=True, eq=False)
 class _People(Rows):
-    """T people who are followed, as they are known at one moment.
+    """The state of T tracked people at one moment.
 
     ids       (T,) int64
     centre    (T, 2) pixels and velocity (T, 2) pixels a second: the state of the Kalman filter
     variance  (T, 3), size^2: of place, place with velocity, velocity; alike for x and y
-    offsets   (T, K, 2) pixels: where the parts were last seen, from the centre
-    known     (T, K) bool: parts that were ever seen
+    offsets   (T, K, 2) pixels: last seen positions of the parts, relative to the centre
+    known     (T, K) bool: parts that have ever been seen
     size      (T,) pixels
     unseen    (T,) seconds since the person was seen
     age       (T,) seconds since the person was first seen
@@ -223,7 +225,7 @@ class _People(Rows):
 
     @classmethod
     def new(cls, ids: npt.NDArray[np.int64], found: _Detections) -> _People:
-        """People as they are first found, at rest as far as is known."""
+        """New people, assumed to be at rest."""
         people, known = len(ids), found.weight > 0
         centre = (found.xy * known[..., None]).sum(axis=1)
         centre /= np.maximum(known.sum(axis=1), 1)[:, None]
@@ -240,7 +242,7 @@ class _People(Rows):
         )
 
     def after(self, seconds: float) -> _People:
-        """The same people that much later, unseen since."""
+        """The same people after a time without being seen."""
         place, both, speed = self.variance.T
         variance = (
             place + 2 * seconds * both + seconds**2 * speed + _AGILITY * seconds**3 / 3,
@@ -256,7 +258,7 @@ class _People(Rows):
         )
 
     def seen_as(self, found: _Detections, shift: Floats, blur: Floats) -> _People:
-        """The same people, each found `shift` (T, 2) from where they were expected (`_Pairs`)."""
+        """The same people, each found at `shift` (T, 2) from the expected position (`_Pairs`)."""
         place, both, speed = self.variance.T
         gain, gain_speed = place / (place + blur), both / (place + blur)
         variance = (place * (1 - gain), both * (1 - gain), speed - gain_speed * both)
@@ -274,7 +276,7 @@ class _People(Rows):
         )
 
     def shown(self, picture: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """(T,): whether any part is expected within a picture of (width, height)."""
+        """(T,): whether at least one part is expected inside a picture of (width, height)."""
         points = self.centre[:, None] + self.offsets
         inside = ((points >= 0) & (points <= np.subtract(picture, 1))).all(axis=2)
         shown: npt.NDArray[np.bool_] = np.any(inside & self.known, axis=1)
@@ -283,11 +285,11 @@ class _People(Rows):
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Each of T people followed with each of D found.
+    """All pairs of T tracked people and D people found.
 
     price  (T, D), see `_DEAREST`
-    shift  (T, D, 2) pixels: from where the one was expected to where the other is
-    blur   (T, D), size^2: the variance with which the parts tell the shift
+    shift  (T, D, 2) pixels: from the expected to the found position
+    blur   (T, D), size^2: the variance of this shift
     """
 
     price: Floats
@@ -301,7 +303,7 @@ class _Pairs:
         apart = (found.xy - expected[:, None]) / size[..., None]
         common = found.weight * people.known[:, None]
         variance = parts.variance(people.unseen)[:, None]
-        # A person is where most parts say; what is left is another posture.
+        # Most parts decide the person's position; the remaining distances are a change of posture.
         weight = common / variance
         total = np.maximum(weight.sum(axis=2), 1e-9)
         shift = (weight[..., None] * apart).sum(axis=2) / total[..., None]
@@ -320,9 +322,9 @@ class _Pairs:
         return cls(price, shift * size, blur)
 
     def cheapest(self) -> tuple[Indices, Indices]:
-        """Indices (n,) of people followed, and of those found who they are: all in all cheapest."""
+        """The cheapest assignment: indices (n,) of tracked people and of the people found."""
         followed, found = self.price.shape
-        # A column more for each of the followed: nobody found is they.
+        # One more column for each tracked person, for being assigned to nobody.
         alone = np.full((followed, followed), _DEAREST)
         columns = _core.solve_assignment(np.hstack([self.price, alone])).astype(np.intp)
         rows = np.flatnonzero(columns < found)
@@ -333,10 +335,10 @@ class Tracker:
     """Gives people ids across the frames of one source. Call it with each frame, in order.
 
     rate    frames a second, where frames come without times
-    memory  seconds for which a person who is not seen is remembered, and keeps the id
+    memory  seconds after which an unseen person is forgotten
 
-    Ids count from 0 and are never used again. A person who leaves the picture, or hides longer
-    than `memory`, comes back with a new one.
+    Ids count from 0 and are never reused. A person who leaves the picture, or is hidden for longer
+    than `memory`, gets a new id.
 
     Raises ValueError if the rate or the memory is not positive.
     """
@@ -354,8 +356,8 @@ class Tracker:
     def __call__(self, poses: Poses, time: float | None = None) -> Poses:
         """The same people with ids.
 
-        time  seconds; None is one frame after the last. A time before the last one, as when a
-              video begins again, makes everybody new.
+        time  seconds; None is one frame after the last. If the time goes back, as when a video
+              restarts, everybody gets a new id.
 
         Raises ValueError if the time is not finite, or people have another skeleton than before.
         """
@@ -368,10 +370,10 @@ class Tracker:
         return self._last
 
     def predict(self, time: float) -> Poses:
-        """The people of the last frame as they will be at another time, moved as they move.
+        """Predict the people of the last frame at another time, using their velocities.
 
-        For frames between those that the network looks at. Parts keep their scores; what would
-        leave the picture stays on its edge. The next frame's ids do not depend on it.
+        Used for frames that the network skips. Parts keep their scores and are clipped to the
+        picture. A prediction does not influence the ids of later frames.
 
         Raises ValueError before the first frame.
         """
@@ -389,7 +391,7 @@ class Tracker:
         )
 
     def _advance(self, elapsed: float, picture: tuple[int, int]) -> None:
-        """Expect everybody where they are that much later; forget who is gone."""
+        """Advance everybody by this time; forget those who are gone."""
         if elapsed < 0:
             self._people = None
         if self._people is not None:
@@ -398,7 +400,7 @@ class Tracker:
             self._people = people[people.shown(picture) | (people.unseen < _LEAVING)]
 
     def _identify(self, poses: Poses) -> npt.NDArray[np.int64]:
-        """Find the people among those followed, and follow them on."""
+        """Assign the people found to the tracked ones, and update these."""
         if self._topology not in (None, poses.topology):
             raise ValueError(
                 f"people of {poses.topology.name} came after others of {self._topology.name}; "
@@ -417,7 +419,7 @@ class Tracker:
         )
         first = _People.new(self._next_id + np.arange(len(new)), found[new])
         self._next_id += len(new)
-        # Those of this frame come first, in its order.
+        # The people of this frame come first, in their order.
         order = np.argsort(np.concatenate([columns, new]))
         self._people = (again + first)[order] + self._people[lost]
         return self._people.ids[: len(poses)]
@@ -426,7 +428,7 @@ class Tracker:
 def _moved(
     points: npt.NDArray[np.float32], by: Floats, picture: tuple[int, int]
 ) -> npt.NDArray[np.float32]:
-    """Points (..., 3), those that are missing excepted, moved but kept in the picture."""
+    """Move points (..., 3), except missing ones, and clip them to the picture."""
     moved = points.copy()
     moved[..., :2] = np.clip(points[..., :2] + by, 0, np.subtract(picture, 1))
     moved[points[..., 2] <= 0] = 0

@@ -1,4 +1,4 @@
-"""Which people are kept where their number is bounded."""
+"""Selection of people if their number is limited."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["Kept"]
 
 
 class Kept:
-    """Keeps so many people of each frame, the same ones as long as they are seen.
+    """Keeps a limited number of people per frame, the same ones as long as they are seen.
 
-    count  how many at most
+    count  maximum number of people
 
-    Whoever was kept before comes first, those kept for longest before others; free places go to
-    the most prominent of the rest, see `Poses.most_prominent`. Who has no body is kept besides.
+    People who were kept before have priority, the longest kept first. Free places go to the most
+    prominent of the others; see `Poses.most_prominent`. Who has no body is kept besides.
     """
 
     def __init__(self, count: int) -> None:
@@ -24,7 +24,7 @@ class Kept:
         self._frame = 0
 
     def __call__(self, poses: Poses) -> Poses:
-        """The people of the next frame that are kept, in their order.
+        """The people of the next frame who are kept, in their order.
 
         Raises ValueError if people have no ids.
         """

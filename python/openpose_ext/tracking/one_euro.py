@@ -1,4 +1,4 @@
-"""Smoothing of live sources: each frame is answered at once, by what came before."""
+"""Smoothing of live sources: each frame is returned at once, based on the frames before it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ _HOLD = 0.5  # seconds for which the one-euro filter remembers a part that is mi
 
 
 class OneEuro:
-    """Smooths people frame by frame: the one-euro filter on each point.
+    """Smooths people frame by frame with a one-euro filter on each point.
 
-    min_cutoff  Hz, for points at rest: lower is calmer
-    beta        Hz more for each size of the person a second, a walk being 2: higher lags less
+    min_cutoff  Hz, for points at rest: lower values smooth more
+    beta        increase in Hz per speed in body sizes a second (walking is 2): higher values lag
+                less
     rate        frames a second, where frames come without times
 
-    What is missing stays missing. Scores are kept.
+    Missing points stay missing. Scores are kept.
 
     Raises ValueError if an option is not positive.
-    Source: Casiez et al., "1 Euro Filter"; x and y share the speed's length.
+    Source: Casiez et al., "1 Euro Filter"; x and y share one speed, the length of the vector.
     """
 
     def __init__(self, *, min_cutoff: float = 1.5, beta: float = 2.5, rate: float = 30.0) -> None:
@@ -42,7 +43,7 @@ class OneEuro:
         self._beta = beta
         self._clock = Clock(rate)
         self._of: tuple[Topology, bool] | None = None  # the skeleton, and whether there are faces
-        # A row for each id, and a blank one at the end for those who are new.
+        # One row per id, and a blank row at the end for new people.
         self._ids = np.zeros(0, np.int64)
         self._motion = Motion.blank(1, 0, 0)
         self._state = _Filtered.blank(1, 0)
@@ -50,10 +51,10 @@ class OneEuro:
     def __call__(self, poses: Poses, time: float | None = None) -> Poses:
         """The same people, smoothed.
 
-        time  seconds; None is one frame after the last. A time before the last one, or another
-              skeleton than before, begins anew.
+        time  seconds; None is one frame after the last. If the time goes back or the skeleton
+              changes, the filter restarts.
 
-        Raises ValueError if people have no ids of their own, or the time is not finite.
+        Raises ValueError if people have no unique ids, or the time is not finite.
         """
         ids = ids_of(poses)
         poses = finite(poses)
@@ -83,7 +84,7 @@ class OneEuro:
         return with_points(poses, np.concatenate([state.xy, points[..., 2:]], axis=2))
 
     def _filter(self, before: _Filtered, points: Floats, believed: Mask, size: Floats) -> _Filtered:
-        """The filter's state after a frame of P people, with points (P, N, 3)."""
+        """Update the filter with a frame of P people, with points (P, N, 3)."""
         now = self._clock.now
         xy, seen = points[..., :2], points[..., 2] > 0
         fresh = (believed | (now - before.seen > _HOLD))[..., None]
@@ -103,10 +104,10 @@ class OneEuro:
 
 @dataclass(frozen=True, eq=False)
 class _Filtered(Rows):
-    """What the one-euro filter knows of I people with N points.
+    """The state of the one-euro filter for I people with N points.
 
     xy     (I, N, 2) pixels, and speed (I, N, 2) pixels a second
-    seen   (I, N): when each was seen last, -inf for never
+    seen   (I, N): time when each point was last seen, -inf for never
     """
 
     xy: Floats
@@ -115,6 +116,6 @@ class _Filtered(Rows):
 
     @classmethod
     def blank(cls, people: int, points: int) -> _Filtered:
-        """Of people who were never seen."""
+        """The state of people who were never seen."""
         shape = (people, points)
         return cls(np.zeros((*shape, 2)), np.zeros((*shape, 2)), np.full(shape, -np.inf))

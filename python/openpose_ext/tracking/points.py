@@ -1,4 +1,4 @@
-"""All points of people, body, hands and face, as one array."""
+"""All points of people (body, hands and face) as one array."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ NOBODY = np.zeros(0, np.int64)
 
 
 def ids_of(poses: Poses) -> npt.NDArray[np.int64]:
-    """Whose the poses are, once it is certain that they tell it."""
+    """The ids of the people, after checking that they are there and unique."""
     if poses.ids is None:
         if len(poses) == 0:
             return NOBODY
-        raise ValueError("smoothing follows people by their ids; let a Tracker give them first")
+        raise ValueError("smoothing needs people with ids; use a Tracker first")
     if len(np.unique(poses.ids)) < len(poses.ids):
         raise ValueError(f"two people of a frame have the same id: {sorted(poses.ids.tolist())}")
     return poses.ids
@@ -50,7 +50,7 @@ def points_of(poses: Poses) -> Floats:
 def with_points(
     poses: Poses, points: Floats, bridged: npt.NDArray[np.bool_] | None = None
 ) -> Poses:
-    """The same people with other points (P, N, 3), kept in the picture.
+    """The same people with new points (P, N, 3), clipped to the picture.
 
     The last of the points of `points_of` may be left out where nobody has them.
 

@@ -1,4 +1,4 @@
-"""Left and right: parts, or hands, that a network exchanges for a moment are put back."""
+"""Left and right: undoes short exchanges of parts or hands by the network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SWAP = 0.2  # seconds: sides that stay exchanged for longer are believed
 
 _SWAP_NEARER = 0.5  # of the distance to where parts are expected, when exchanged
 
-# Sizes, and sizes a second since parts were seen, that they may be from where they are expected.
+# Largest distance from the expected position, in sizes, and its growth per second unseen.
 _ASTRAY = 0.1
 
 _ASTRAY_SPEED = 2.0
@@ -33,18 +33,18 @@ LEAST_TIME = 1e-6  # seconds: frames may share a time
 
 
 def share_of(cutoff: float | Floats, elapsed: Floats) -> Floats:
-    """How much of a new value a low-pass filter takes: the paper's alpha."""
+    """The weight of a new value in a low-pass filter: the paper's alpha."""
     share: Floats = elapsed / (elapsed + 1 / (2 * math.pi * cutoff))
     return share
 
 
 @dataclass(frozen=True, eq=False)
 class Motion(Rows):
-    """How N points of I people, with G pairs of sides, move.
+    """The motion of N points of I people, with G left-right pairs.
 
     xy     (I, N, 2) pixels, and speed (I, N, 2) pixels a second
-    seen   (I, N): when each was seen last, -inf for never
-    since  (I, G): since when sides are exchanged, inf where they are not
+    seen   (I, N): time when each point was last seen, -inf for never
+    since  (I, G): time since when the sides are exchanged, inf if they are not
     """
 
     xy: Floats
@@ -54,7 +54,7 @@ class Motion(Rows):
 
     @classmethod
     def blank(cls, people: int, points: int, pairs: int) -> Motion:
-        """Of people who were never seen."""
+        """The state of people who were never seen."""
         return cls(
             xy=np.zeros((people, points, 2)),
             speed=np.zeros((people, points, 2)),
@@ -65,10 +65,10 @@ class Motion(Rows):
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """Which of N points, body, both hands and face, may have been taken for which others.
+    """Which of N points, of body, both hands and face, may be mistaken for which others.
 
-    mirror  (N,): where each point goes when the sides change places
-    pairs   (N, G) 0 or 1: the points of each pair of parts, and of the pair of hands
+    mirror  (N,): the point that each point is exchanged with
+    pairs   (N, G) 0 or 1: the points in each pair of parts, and in the pair of hands
     """
 
     mirror: npt.NDArray[np.intp]
@@ -77,7 +77,7 @@ class Sides:
     @classmethod
     @cache
     def of(cls, topology: Topology, hands: bool, faces: bool) -> Sides:
-        """The pairs of the topology's parts, then that of the hands; a face's points have none."""
+        """The pairs of the topology's parts, then the pair of hands; face points have no pairs."""
         mirror = list(topology.mirror)
         members = [[k, m] for k, m in enumerate(mirror) if k < m]
         if hands or faces:
@@ -94,13 +94,13 @@ class Sides:
     def settled(
         self, before: Motion, points: Floats, size: Floats, now: float
     ) -> tuple[Motion, Floats, Mask]:
-        """The sides that the motion of P people tells.
+        """Decide left and right by the motion of P people.
 
         points  (P, N, 3) pixels and score, as they were found
         size    (P,) pixels
 
-        Returns the motion after the frame, the points, and believed (P, N): those that were
-        exchanged for so long that they must be what they are said to be.
+        Returns the motion after the frame, the points, and believed (P, N): points that were
+        exchanged for so long that the network's sides must be right.
         """
         recent = now - before.seen <= _SWAP
         elapsed = np.clip(now - before.seen, LEAST_TIME, _SWAP)

@@ -1,8 +1,8 @@
-"""Smoothing of files: each frame is answered later, by what came before and after.
+"""Smoothing of files: each frame is returned later, based on frames before and after it.
 
-`TwoPass` lags behind no motion, and fills what was missing for a moment. As `one_euro.OneEuro`, it
-takes people with ids (`ids.Tracker`), treats body and hands alike, and undoes it when a network
-takes left for right for a moment (`sides`).
+`TwoPass` has no lag and fills short gaps. Like `one_euro.OneEuro`, it takes people with ids
+(`ids.Tracker`), treats body and hands alike, and undoes short exchanges of left and right
+(`sides`).
 """
 
 from __future__ import annotations
@@ -38,21 +38,22 @@ _MOST_FRAMES = 512  # are held back, if their times do not say when to let go
 
 
 class TwoPass:
-    """Smooths people with a look ahead: no lag behind any motion, and short gaps are filled.
+    """Smooths people using later frames: without lag, and with short gaps filled.
 
-    cutoff   Hz; what moves faster than this is taken for noise. 6 Hz is usual for people who walk
-    max_gap  seconds; parts, and people, who are missing for no longer are filled in
+    cutoff   Hz; faster motion is treated as noise. 6 Hz is usual for walking people
+    max_gap  seconds; parts and people missing for at most this long are filled in
     rate     frames a second of the source
 
-    Push frames in order; what comes back, in order too, are the frames that are ready: those about
-    `max_gap` old. At the end, `flush` returns the rest. Memory is bounded by that time.
+    Push frames in order. `push` returns the frames that are ready, in order and about `max_gap`
+    old; at the end `flush` returns the rest. Memory is bounded by that time.
 
-    Filled parts score in (0, 0.05] and are marked as `filled`; people who were filled in score as
-    low. Scores of what was seen are kept.
+    Filled parts have scores in (0, 0.05] and are marked as `filled`; filled people have equally low
+    scores. Scores of seen parts and people are kept.
 
-    A Kalman filter forwards, then a Rauch-Tung-Striebel smoother backwards, on a point whose
-    velocity is a random walk. On evenly spaced points of score 1 that is the zero-lag Butterworth
-    filter of second order, 1 / (1 + (f / cutoff)^4); others weigh as their score.
+    Method: a forward Kalman filter, then a backward Rauch-Tung-Striebel smoother, for a point whose
+    velocity is a random walk. For evenly spaced points of score 1 this equals the zero-lag
+    second-order Butterworth filter, 1 / (1 + (f / cutoff)^4); other points are weighted by their
+    score.
 
     Raises ValueError if an option is not positive.
     """
@@ -69,13 +70,13 @@ class TwoPass:
     def push(self, poses: Poses | None, time: float | None = None) -> list[Poses]:
         """Take a frame; return those that are ready.
 
-        poses  None for a frame that the network did not look at: its people are put between those
-               of the frames around it, with their scores
-        time   seconds; None is one frame after the last. A time before the last one, another
-               skeleton, or another size of the picture begin anew, and all before is ready.
+        poses  None for a frame that the network skipped: its people are interpolated between the
+               frames around it, with their scores
+        time   seconds; None is one frame after the last. If the time goes back, or the skeleton or
+               the picture size changes, the smoother restarts and all earlier frames are ready.
 
-        Raises ValueError if people have no ids of their own, the time is not finite, or the
-        network did not look at the first frame.
+        Raises ValueError if people have no unique ids, the time is not finite, or the first frame
+        was skipped.
         """
         if poses is not None:
             ids_of(poses)
@@ -85,12 +86,13 @@ class TwoPass:
             ready = self.flush()
         now = self._clock.now
         if poses is None and not self._window:
-            raise ValueError("the network has to look at the first frame")
+            raise ValueError("the first frame cannot be skipped: the network has to look at it")
         around = self._window[-1].poses[:0] if poses is None else poses
         self._window.append(_Seen(now, around, looked=poses is not None))
         ahead = self._max_gap + _SETTLED
         waiting = len(self._window) - self._returned
-        # Twice as many at once: to smooth what came before and after costs the same for one frame.
+        # Twice as many at once, because the frames before and after are smoothed for a single one,
+        # too.
         if now - self._window[self._returned].time > 2 * ahead or waiting > _MOST_FRAMES:
             late = sum(frame.time < now - ahead for frame in self._window)
             ready += self._smooth(max(late, len(self._window) - _MOST_FRAMES // 2))
@@ -101,20 +103,20 @@ class TwoPass:
         return ready
 
     def flush(self) -> list[Poses]:
-        """The frames that were not returned yet; the next one begins anew."""
+        """Return the remaining frames; the next frame starts a new sequence."""
         ready = self._smooth(len(self._window))
         self._window, self._returned = [], 0
         return ready
 
     def _continues(self, poses: Poses | None) -> bool:
-        """Whether the frame shows people of the same skeleton, in a picture of the same size."""
+        """Whether the frame has the same skeleton and picture size."""
         if poses is None or len(poses) == 0:
             return True
         last = next((frame.poses for frame in self._window if len(frame.poses) > 0), poses)
         return (last.topology, last.size) == (poses.topology, poses.size)
 
     def _smooth(self, end: int) -> list[Poses]:
-        """The window's frames, from the first that was not returned."""
+        """The smoothed frames of the window, from the first that was not returned."""
         begin, self._returned = self._returned, end
         if begin == end:
             return []
@@ -144,7 +146,7 @@ def smooth_tracks(
 
 
 class _Seen(NamedTuple):
-    """A frame at a time, and whether the network looked at it; nobody if not."""
+    """A frame with its time, and whether the network looked at it; without people if not."""
 
     time: float
     poses: Poses
@@ -153,7 +155,7 @@ class _Seen(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Window:
-    """T frames, in which are I people of N points.
+    """T frames with I people of N points.
 
     frames  T, all of one topology
     ids     (I,) in rising order
@@ -172,7 +174,7 @@ class _Window:
 
     @classmethod
     def of(cls, frames: list[_Seen]) -> _Window:
-        """Frames whose people, if there are any, have one topology."""
+        """Make a window of frames whose people all have the same topology."""
         poses = [frame.poses for frame in frames]
         topology = next((p.topology for p in poses if len(p) > 0), poses[0].topology)
         poses = [p if p.topology == topology else Poses.empty(p.size, topology) for p in poses]
@@ -195,9 +197,9 @@ class _Window:
     def people(
         self, frame: int, points: Floats, scores: Floats, bridged: npt.NDArray[np.bool_]
     ) -> Poses:
-        """A frame's people: first those who were seen, in their order, then those filled in.
+        """The people of a frame: first the seen ones, in their order, then the filled ones.
 
-        points   (I, N, 3) and scores (I,) of all people; zeros, and NaN, where they are not there
+        points  (I, N, 3) and scores (I,) of all people; zeros and NaN for absent people
         bridged  (I, N): which points lie in a gap
         """
         poses = self.frames[frame].poses
@@ -223,10 +225,10 @@ class _Window:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """Points of I people in motion: place and velocity, and what is known of them.
+    """The motion of the points of I people: position, velocity and their variances.
 
     xy, speed  (I, N, 2) pixels, pixels a second
-    variance   (3, I, N): of place, of place with velocity, of velocity; in a unit of its own
+    variance   (3, I, N): of position, of position with velocity, of velocity; in relative units
     """
 
     xy: Floats
@@ -234,7 +236,7 @@ class _State:
     variance: Floats
 
     def after(self, seconds: float) -> _State:
-        """That much later. The velocity's random walk adds 1 to its variance a second."""
+        """The state after a time. The velocity's random walk adds 1 to its variance per second."""
         place, both, speed = self.variance
         return _State(
             self.xy + seconds * self.speed,
@@ -249,7 +251,8 @@ class _State:
         )
 
     def seen_at(self, xy: Floats, noise: Floats) -> _State:
-        """Once points were seen at xy (I, N, 2), with that variance (I, N); inf is not seen."""
+        """The state after seeing points at xy (I, N, 2) with a variance (I, N); inf for unseen
+        ones."""
         place, both, speed = self.variance
         gain, gain_speed = place / (place + noise), both / (place + noise)
         wrong = xy - self.xy
@@ -260,7 +263,7 @@ class _State:
         )
 
     def or_else(self, other: _State, where: Mask) -> _State:
-        """The other's points where the mask (I, N) says so."""
+        """The other state's points where the mask (I, N) is true."""
         return _State(
             np.where(where[..., None], other.xy, self.xy),
             np.where(where[..., None], other.speed, self.speed),
@@ -268,7 +271,7 @@ class _State:
         )
 
     def knowing(self, seconds: float, expected: _State, later: _State) -> _State:
-        """Places and velocities, given those `later` than expected: Rauch, Tung and Striebel."""
+        """Correct positions and velocities by the `later` state (Rauch, Tung and Striebel)."""
         place, both, speed = self.variance
         a, b, c = expected.variance
         # This state's covariance with the later one, divided by the expected covariance.
@@ -288,10 +291,10 @@ class _State:
 class _Forward:
     """The first pass over T frames of I people with N points.
 
-    points    (T, I, N, 3): as found, with their sides exchanged back
-    fresh     (T, I, N): points with which a motion begins, not seen for too long before
-    expected  T states before the frame's points were looked at, and `states` after it
-    elapsed   (T,) seconds since the frame before
+    points    (T, I, N, 3): as found, with left and right corrected
+    fresh     (T, I, N): points that start a new motion after a long gap
+    expected  T states before each frame's points are used, and `states` after it
+    elapsed   (T,) seconds since the previous frame
     """
 
     points: Floats
@@ -302,13 +305,13 @@ class _Forward:
 
     @classmethod
     def over(cls, window: _Window, cutoff: float, max_gap: float, interval: float) -> _Forward:
-        """interval: seconds between frames, as a rule."""
-        # The ratio of noise and random walk that makes the cutoff, and a velocity all but unknown.
+        """interval: usual number of seconds between frames."""
+        # The ratio of noise to random walk that gives the cutoff; the velocity is almost unknown.
         noise = (2 * math.pi * cutoff) ** -4 / interval
         shape = window.points.shape[1:3]
         start = np.full((3, *shape), [[[noise]], [[0.0]], [[100 * noise / interval**2]]])
         state = _State(np.zeros((*shape, 2)), np.zeros((*shape, 2)), start)
-        # Longer than a gap nothing is carried on.
+        # Nothing is carried on beyond a gap.
         times = np.array([frame.time for frame in window.frames])
         elapsed = np.minimum(np.diff(times, prepend=times[0]), 2 * max_gap)
         motion = Motion.blank(len(window.ids), *window.sides.pairs.shape)
@@ -346,7 +349,7 @@ class _Forward:
                 known = state.knowing(self.elapsed[frame + 1], self.expected[frame + 1], later)
                 state = known.or_else(state, self.fresh[frame + 1])
             seen = points[frame, ..., 2] > 0
-            # What is seen before and after, without a break, is there.
+            # Points seen before and after, without a break, are present.
             filled = ~seen & (after > 0)
             weak = FILLED_SCORE if window.frames[frame].looked else 1.0
             score = np.where(filled, weak * np.minimum(before[frame], after), points[frame, ..., 2])
@@ -382,7 +385,7 @@ class _Forward:
 
 
 def _carried(values: Floats, nothing: float) -> Floats:
-    """Along the first axis, the last value that was not nothing (0 or NaN)."""
+    """Along the first axis, the last value that is neither 0 nor NaN."""
     there = ~np.isnan(values) if np.isnan(nothing) else values != nothing
     index = np.arange(len(values)).reshape(-1, *(1,) * (values.ndim - 1))
     last = np.maximum.accumulate(np.where(there, index, 0), axis=0)

@@ -1,4 +1,4 @@
-"""What the scores of a network's parts are worth."""
+"""Calibration: from a network's own scores to the share of parts that are right."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Calibration"]
 class Calibration:
     """A curve from the scores of seen parts to the share of such parts that are right.
 
-    A part is right within an OKS of 0.5 of the truth. Between its points the curve is straight.
+    A part is right within an OKS of 0.5 of the truth. The curve is linear between its points.
 
     scores  of parts as the maps give them, rising from 0.05 to 1
     shares  of the parts with each score that are right, rising in (0.05, 1]
 
-    Raises ValueError for anything else.
+    Raises ValueError if the lengths differ, the scores do not rise, or a value is out of range.
     """
 
     scores: tuple[float, ...]
@@ -31,7 +31,7 @@ class Calibration:
         scores, shares = np.asarray(self.scores, float), np.asarray(self.shares, float)
         if scores.ndim != 1 or scores.shape != shares.shape or len(scores) < 2:
             raise ValueError(
-                "a calibration needs as many shares as scores, two or more, not "
+                "a calibration needs the same number of scores and shares, at least two, not "
                 f"{len(self.shares)} and {len(self.scores)}"
             )
         for name, values in (("scores", scores), ("shares", shares)):
@@ -47,7 +47,8 @@ class Calibration:
             )
 
     def __call__(self, poses: Poses) -> Poses:
-        """The same people with calibrated scores of their seen parts; filled ones stay."""
+        """Return the same people with calibrated scores for seen parts; filled parts keep
+        theirs."""
         keypoints = poses.keypoints.copy()
         seen = (keypoints[..., 2] > 0) & ~poses.filled
         keypoints[seen, 2] = np.interp(keypoints[seen, 2], self.scores, self.shares)

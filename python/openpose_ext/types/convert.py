@@ -1,4 +1,4 @@
-"""Parts from one skeleton to another."""
+"""Conversion of keypoints from one skeleton to another."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ __all__ = ["parts_of"]
 def parts_of(
     keypoints: Floats, filled: npt.NDArray[np.bool_], source: Topology, target: Topology
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """The parts of `target` from those of `source`, matched by name.
+    """Convert the parts of `source` to those of `target`, matched by name.
 
     keypoints  (P, K, 3): x, y, score; missing parts are 0, 0, 0
     filled     (P, K): whether a part was filled rather than seen
 
-    Returns both for the parts of `target`. BODY_25's MidHip, where the source has none, is the mean
-    of both hips where both were found, with the weaker one's score; it counts as filled if a hip
-    was. Other parts that the source lacks are missing, and parts that the target lacks are dropped.
+    Returns both for the parts of `target`. If the source has no MidHip, BODY_25's is the mean of
+    both hips (if both were found), with the lower of their scores; it counts as filled if either
+    hip does. Any other part that the source lacks is missing; parts that the target lacks are
+    dropped.
 
     Raises ValueError if the skeletons share no part.
     """

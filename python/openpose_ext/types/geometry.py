@@ -1,4 +1,4 @@
-"""The three frames of a point, and the way between them.
+"""The three coordinate frames of a point, and conversions between them.
 
 picture   pixels of the source picture
 network   pixels of the network's input
@@ -25,20 +25,20 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a picture lies in a network's input, and the input in its maps.
+    """How a picture maps to a network's input, and the input to its output maps.
 
     picture   (width, height) of the picture, pixels
     network   (width, height) of the network input, pixels
     content   (width, height) of the picture's image inside the input, pixels; the rest is padding
-    factor    (x, y) of the resize, network pixels a picture pixel; a resize by f takes x to
+    factor    (x, y) of the resize, network pixels per picture pixel; a resize by f takes x to
               (x + 0.5) * f - 0.5, as cv2.resize does
     offset    (x, y) of the content's first pixel in the input
-    stride    network pixels a map cell
-    region    (x, y, width, height) of the part of the picture that the content shows, pixels;
-              None for all of it
+    stride    network pixels per map cell
+    region    (x, y, width, height) in pixels of the part of the picture that the content shows;
+              None for the whole picture
 
-    Raises ValueError if a size or factor is not positive, the content leaves the input, or the
-    region the picture.
+    Raises ValueError if a size or factor is not positive, or if the content reaches outside the
+    input or the region outside the picture.
     """
 
     picture: tuple[int, int]
@@ -67,7 +67,8 @@ class Geometry:
 
     @classmethod
     def of_maps(cls, width: int, height: int, stride: int = 8) -> Geometry:
-        """The geometry of maps without a picture: the picture frame is the network's.
+        """The geometry of maps that belong to no picture: the picture frame equals the network
+        frame.
 
         width, height: cells of the maps.
         """
@@ -99,9 +100,9 @@ class Geometry:
 
 
 def moved(points: Floats, move: Callable[[Floats], Floats]) -> Floats:
-    """The points (..., 2 or more) with x and y as `move` gives them; further columns are copied.
+    """Apply `move` to x and y of points (..., 2 or more); copy all further columns.
 
-    Of whole numbers come float64, of others their own type.
+    Integers become float64; floating-point types stay as they are.
     """
     source = np.asarray(points)
     if source.ndim == 0 or source.shape[-1] < 2:
@@ -113,5 +114,5 @@ def moved(points: Floats, move: Callable[[Floats], Floats]) -> Floats:
 
 
 def _scaled(points: Floats, scale: Floats, shift: Floats) -> Floats:
-    """x and y scaled and shifted, in double precision."""
+    """Scale and shift x and y in double precision."""
     return moved(points, lambda xy: xy * scale + shift)

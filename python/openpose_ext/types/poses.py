@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Poses", "from_core", "owned"]
 
-# As dtypes: comparing an array's with a scalar type takes a microsecond each time.
+# dtype objects, because comparing an array's dtype with a scalar type takes a microsecond.
 _SINGLE, _BOOL, _WHOLE = np.dtype(np.float32), np.dtype(np.bool_), np.dtype(np.int64)
 
 A = TypeVar("A", bound=npt.NDArray[Any])
 
 
 def owned(array: A) -> A:
-    """A new array that nobody else holds, made read-only: `Poses` keeps it without a copy."""
+    """Make a new array, which nobody else holds, read-only, so that `Poses` keeps it without a
+    copy."""
     array.setflags(write=False)
     return array
 
@@ -35,7 +36,7 @@ def owned(array: A) -> A:
 class Poses:
     """The people of one picture, best first.
 
-    Arrays are read-only. One that could still be changed from outside is copied.
+    All arrays are read-only. An array that could still be modified elsewhere is copied.
 
     keypoints  (P, K, 3) float32: x, y in pixels of the picture (pixel centres at integers) and a
                score; a missing part is 0, 0, 0. Seen parts score in (0.05, 1], parts that were
@@ -44,11 +45,11 @@ class Poses:
     filled     (P, K) bool: parts that were not seen as peaks; the decoder followed them along the
                fields, or `bridged` them
     topology   the skeleton: K parts
-    size       (width, height) of the picture; (0, 0) where a file does not tell it
+    size       (width, height) of the picture; (0, 0) if unknown, as in some files
     hands      (P, 2, 21, 3) float32, [:, 0] the person's left hand, or None
     faces      (P, 70, 3) float32, FACE_70, or None
     ids        (P,) int64, or None
-    timings    seconds by stage
+    timings    seconds spent in each stage
     bridged    (P, K) bool: of `filled`, the parts that smoothing put between frames in which they
                were seen; None where nothing was smoothed
 
@@ -99,7 +100,7 @@ class Poses:
 
     @classmethod
     def empty(cls, size: tuple[int, int], topology: Topology = COCO_18) -> Poses:
-        """Nobody in a picture of (width, height)."""
+        """No people, in a picture of (width, height)."""
         parts = len(topology.parts)
         return cls(
             keypoints=np.zeros((0, parts, 3), np.float32),
@@ -116,10 +117,10 @@ class Poses:
         return (self[person] for person in range(len(self)))
 
     def __getitem__(self, people: int | slice | npt.ArrayLike) -> Poses:
-        """The chosen people; a single index gives one person, still as `Poses`."""
+        """Select people; a single index also returns `Poses`, with one person."""
         if isinstance(people, (int, np.integer)):
             if not -len(self) <= people < len(self):
-                raise IndexError(f"person {people} of {len(self)}")
+                raise IndexError(f"there is no person {people}: only {len(self)} were found")
             people = [int(people)]
         if not isinstance(people, slice):
             people = np.asarray(people)
@@ -137,7 +138,7 @@ class Poses:
         return f"Poses({len(self)} people, {self.topology.name}, {width}x{height})"
 
     def allclose(self, other: Poses, *, pixels: float = 1e-3, score: float = 1e-4) -> bool:
-        """The same people in the same order: coordinates within `pixels`, scores within `score`.
+        """Whether both hold the same people in the same order, within `pixels` and `score`.
 
         Timings are not compared, nor which parts were `bridged`.
         """
@@ -165,11 +166,11 @@ class Poses:
         )
 
     def as_topology(self, topology: Topology) -> Poses:
-        """The same people with another skeleton's parts, matched by name.
+        """Convert the people to another skeleton; parts are matched by name.
 
-        BODY_25's MidHip is the mean of both hips where both were found, scored with the weaker;
-        parts that this skeleton lacks (feet) are missing. Person scores, hands, faces and ids
-        stay.
+        BODY_25's MidHip is the mean of both hips (if both were found), with the lower of their
+        scores; parts that this skeleton lacks (feet) are missing. Person scores, hands, faces and
+        ids are kept.
 
         Raises ValueError if the skeletons share no part.
         """
@@ -228,10 +229,10 @@ class Poses:
         return replace(self, **{name: owned(array) for name, array in joined.items()})
 
     def most_prominent(self, count: int) -> Poses:
-        """The `count` people who are largest and surest, in their order.
+        """The `count` most prominent people (large and with high scores), in their present order.
 
-        OpenPose's `--number_people_max`: by score times the root of the area that their seen parts
-        span; of equals the first. Who has no body does not count, and stays.
+        As OpenPose's `--number_people_max`: ranked by the score times the square root of the area
+        that the seen parts span; ties go to the first. Who has no body does not count, and stays.
         """
         if count < 0:
             raise ValueError(f"count must be 0 or more, not {count}")
@@ -264,7 +265,7 @@ class Poses:
     ) -> dict[str, Any]:
         """OpenPose's JSON 1.3 as a dict; see `formats.openpose_json`.
 
-        candidates  what `part_candidates` is to hold, if anything: all peaks (n, 3), by part
+        candidates  contents of `part_candidates`, if wanted: all peaks (n, 3) of each part
         """
         from openpose_ext.formats.openpose_json import encode
 
@@ -278,7 +279,7 @@ class Poses:
         )
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
-        """COCO key point results, one dict a person; see `formats.coco`."""
+        """COCO keypoint results, one dict per person; see `formats.coco`."""
         from openpose_ext.formats.coco import encode
 
         return encode(
@@ -293,10 +294,10 @@ class Poses:
     def to_pandas(
         self, source: str = "", frame: int = 0, time: float | None = None
     ) -> pd.DataFrame:
-        """A tidy table, one row a part that was found; see `formats.tables` for the columns.
+        """A tidy table, one row per part that was found; see `formats.tables` for the columns.
 
-        Tables of many frames are joined with `pandas.concat`. Raises OutputError if pandas is not
-        installed.
+        Use `pandas.concat` to join the tables of several frames. Raises OutputError if pandas is
+        not installed.
         """
         from openpose_ext.formats.tables import columns, data_frame
 
@@ -349,7 +350,7 @@ def from_core(
 
 
 def _is_fixed(array: npt.NDArray[Any]) -> bool:
-    """Whether an array cannot be changed, neither itself nor through one that it is a view of."""
+    """Whether an array is read-only, including every array that it is a view of."""
     while not array.flags.writeable:
         base = array.base
         if base is None:

@@ -29,9 +29,9 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Topology:
-    """What the channels of a network mean, and how the parts hang together.
+    """What a network's channels mean, and how the parts are connected.
 
-    name          short name, as it stands in files
+    name          short name, as used in files
     parts         K part names, in the order of the heat maps
     limbs         L pairs (a, b) of part indices; the field points from a to b
     paf_channels  L pairs (x, y) of channels among the PAF maps; empty for a skeleton without PAF
@@ -39,11 +39,11 @@ class Topology:
                   but never start one
     mirror        K part indices: where each part goes when the picture is mirrored
     colours       K RGB triples, the original OpenPose's
-    feet          indices of parts beyond the ankles: they make nobody a person
-    lengths       L usual lengths of the limbs as shares of one of them, 0 where not known: limbs
-                  far longer than the person's others say are dropped; empty for no such rule
-    sigmas        K shares of the square root of a person's area by which careful people differ in
-                  putting each part (COCO's sigmas); empty where they are not known
+    feet          indices of parts beyond the ankles; feet alone do not make a person
+    lengths       L typical limb lengths relative to one of them, 0 if unknown: a limb far longer
+                  than the person's others suggest is dropped; empty turns this rule off
+    sigmas        K standard deviations of careful annotators for each part, relative to the square
+                  root of the person's area (COCO's sigmas); empty if unknown
 
     Raises ValueError if an index is out of range or the lengths disagree.
     """
@@ -95,15 +95,15 @@ class Topology:
                 f"{len(channels) - 1}, each once"
             )
         if any(limb not in range(len(self.limbs)) for limb in self.redundant):
-            raise ValueError(f"topology {self.name!r}: redundant names a limb that is not there")
+            raise ValueError(f"topology {self.name!r}: redundant names a limb that does not exist")
         if sorted(self.mirror) != list(parts) or any(
             self.mirror[self.mirror[k]] != k for k in parts
         ):
             raise ValueError(f"topology {self.name!r}: mirror must exchange parts in pairs")
         if len(self.colours) != len(self.parts):
-            raise ValueError(f"topology {self.name!r}: one colour a part is needed")
+            raise ValueError(f"topology {self.name!r}: there must be one colour per part")
         if any(foot not in parts for foot in self.feet):
-            raise ValueError(f"topology {self.name!r}: feet names a part that is not there")
+            raise ValueError(f"topology {self.name!r}: feet names a part that does not exist")
 
     @property
     def paf_count(self) -> int:
@@ -124,7 +124,7 @@ class Topology:
         )
 
     def __reduce__(self) -> tuple[type[Topology], tuple[object, ...]]:
-        # Without the cached C++ object, which another process makes anew.
+        # Leave out the cached C++ object; another process makes its own.
         return Topology, (
             self.name,
             self.parts,
@@ -144,7 +144,7 @@ def _pairs(first_channels: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
 
 
 # Lengths: medians over 3,295 people labelled in COCO and in Leeds Sports Pose Extended, as shares
-# of neck to hip. Nobody labelled the feet that were used.
+# of neck to hip. The feet used here were not labelled by people.
 # Sigmas: COCO's, and COCO-WholeBody's of the feet; the neck has that of a shoulder, the middle of
 # the hips that of a hip.
 COCO_18 = Topology(

@@ -1,4 +1,4 @@
-"""Where the pictures of a datalist lie in their inputs."""
+"""The position of each picture of a datalist in the network's input."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ __all__ = ["Placed", "even_size", "placed", "places_file"]
 
 @dataclass(frozen=True)
 class Placed:
-    """Where the picture of an input lies in what the network saw; sizes are (width, height).
+    """The position of a picture in the network's input; sizes are (width, height).
 
-    name     of the picture's file, below the folder it came from; where the datalist does not say,
-             the input's, both without suffix
-    picture  its size
-    network  of the network's input, or None where the datalist does not say: the whole picture was
-             squashed into it
-    content  of the picture's image in it, at the top left, or None alike
+    name     of the picture's file, relative to its folder, or of the input if the datalist does not
+             tell it; without suffix
+    picture  size of the picture
+    network  size of the network's input, or None if unknown: the whole picture was stretched to it
+    content  size of the picture's image in it, at the top left, or None as above
     """
 
     name: str
@@ -32,16 +31,16 @@ class Placed:
     content: Size | None = None
 
     def geometry(self, cells: Size) -> Geometry:
-        """How maps of so many cells lie in the picture; of a stride of 8 where nothing says more.
+        """The geometry of maps with this many cells; the stride is 8 if nothing else is known.
 
-        Raises ValueError if such maps cannot be of this input.
+        Raises ValueError if the maps do not fit this input.
         """
         network = self.network or (8 * cells[0], 8 * cells[1])
         content = self.content or network
         stride = max(1, network[0] // cells[0])
         if network != (stride * cells[0], stride * cells[1]):
             raise ValueError(
-                f"maps of {cells[0]} x {cells[1]} cells are not of an input of "
+                f"maps of {cells[0]} x {cells[1]} cells do not fit an input of "
                 f"{network[0]} x {network[1]}"
             )
         factor = content[0] / self.picture[0], content[1] / self.picture[1]
@@ -49,23 +48,23 @@ class Placed:
 
 
 def even_size(width: int, height: int) -> Size:
-    """The size of a whole picture on a card, whose images have even sides: a pixel less, if odd."""
+    """The size of a picture on a card, whose images have even sides: odd sides lose a pixel."""
     return max(2, width // 2 * 2), max(2, height // 2 * 2)
 
 
 def places_file(datalist: Path) -> Path:
-    """What lies beside a datalist and says where its pictures are in their inputs."""
+    """The file beside a datalist with the positions of its pictures in their inputs."""
     return datalist.with_suffix(".json")
 
 
 def placed(datalist: Path) -> list[Placed]:
-    """Where the picture of each input of a datalist lies.
+    """The position of the picture of each input of a datalist.
 
-    Of a list without `places_file`, such as the zoo's scripts make, the inputs are read: they are
-    whole pictures.
+    For a list without `places_file`, such as VastModelZoo's scripts write, the inputs are read;
+    they are whole pictures.
 
-    Raises ValueError, naming the file, if the list or what lies beside it is broken, SourceError
-    for a broken input.
+    Raises ValueError, naming the file, if the list or its `places_file` is broken, SourceError for
+    a broken input.
     """
     inputs = read_datalist(datalist)
     file = places_file(datalist)
@@ -92,5 +91,5 @@ def placed(datalist: Path) -> list[Placed]:
 def _size(values: Any) -> Size:
     width, height = values
     if not all(isinstance(side, int) and side > 0 for side in (width, height)):
-        raise ValueError(f"{values} is no width and height")
+        raise ValueError(f"{values} is not a width and height")
     return width, height

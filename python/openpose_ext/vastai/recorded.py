@@ -1,6 +1,6 @@
-"""What a network gave for the inputs of a datalist -> people: the accuracy of a card.
+"""Reads a network's recorded outputs and decodes people, to measure the accuracy of a card.
 
-vamp, or `openpose_ext.perf` in its place, has run the network; its outputs lie in files.
+vamp, or `openpose_ext.perf` in its place, ran the network and wrote its outputs to files.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ Maps = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Record:
-    """What a network gave for a picture.
+    """The recorded outputs of a network for a picture.
 
-    outputs  the file of it
-    place    where the picture lay in the network's input
+    outputs  the file of the outputs
+    place    position of the picture in the network's input
     """
 
     outputs: Path
     place: Placed
 
     def people(self, mode: Mode, options: DecodeOptions) -> Poses:
-        """The people of the picture, in its own pixels; `timings` of "read" and "decode".
+        """The people of the picture, in its own pixels, with `timings` of "read" and "decode".
 
-        Raises SourceError, naming the file, if it holds no outputs of a body network, or of an
+        Raises SourceError, naming the file, if the outputs are not a body network's or belong to an
         input of another size.
         """
         start = perf_counter()
@@ -62,15 +62,15 @@ class Record:
 def find_records(
     folder: Path, datalist: Path, pictures: Sequence[Mapping[str, Any]]
 ) -> dict[int, Record]:
-    """The record of each annotated picture that the datalist names, by the picture's id.
+    """The records of the annotated pictures in the datalist, by the picture's id.
 
-    Outputs are paired with inputs as vamp's users do: sorted by name, in the list's order.
+    Outputs sorted by name belong to the inputs in the list's order, as with vamp.
 
     folder    of the outputs
     pictures  `id`, `file_name`, perhaps `width` and `height` of each
 
-    Raises ValueError if there are not as many outputs as inputs, or it is not clear which is whose;
-    and as `placed` does.
+    Raises ValueError if the numbers of outputs and inputs differ, or a picture is ambiguous; and as
+    `placed` does.
     """
     places = placed(datalist)
     files = sorted(folder.glob("*.npz"))
@@ -101,7 +101,7 @@ def find_records(
 
 
 def _maps(arrays: Sequence[npt.NDArray[Any]]) -> tuple[Maps, Maps, Topology]:
-    """(heat, paf, topology) of the outputs for one picture, told apart by their channels alone.
+    """(heat, paf, topology) from the outputs for one picture, recognised by their channels.
 
     Raises ValueError for anything else.
     """
@@ -114,7 +114,7 @@ def _maps(arrays: Sequence[npt.NDArray[Any]]) -> tuple[Maps, Maps, Topology]:
     if manifest.kind != "body":
         raise ValueError("these are the outputs of a hand network; a body's are needed")
     if any(len(outputs[name]) != 1 for name in manifest.outputs):
-        raise ValueError(f"the outputs for one picture begin with 1, unlike {shapes}")
+        raise ValueError(f"outputs for one picture have shapes that begin with 1, not {shapes}")
     topology = TOPOLOGIES[manifest.topology]
     maps = {role: outputs[name][0] for name, role in manifest.outputs.items()}
     if manifest.output_layout == "NHWC":

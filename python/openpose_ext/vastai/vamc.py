@@ -1,12 +1,12 @@
-"""Files for `vamc compile`, the compiler of Vastai's cards, and what belongs beside its result.
+"""Writes the files for `vamc compile`, the compiler of Vastai's cards, and for its result.
 
-    <kind>_<dtype>.yaml       what to compile and, for int8, what to take ranges from
-    <kind>_vdsp_params.json   how the card makes the network's input of a picture
-    <kind>_mod.toml           the manifest of the compiled network, whose outputs have no names
-    <kind>_calibration/       for int8: the pictures, as the network will see them
-    README_<kind>.md          the commands that come next
+    <kind>_<dtype>.yaml       the compiler's configuration
+        <kind>_vdsp_params.json   the card's preprocessing of pictures
+        <kind>_mod.toml           the manifest of the compiled network, whose outputs have no names
+        <kind>_calibration/       for int8: the calibration pictures, as the network will see them
+        README_<kind>.md          the next commands
 
-The keys are those of the vendor's own configurations of OpenPose; `vastai/` has their schemas.
+The keys are those in the vendor's own configurations of OpenPose; `vastai/` has schemas.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _SUFFIX = "png"  # loses nothing, unlike the vendor's jpg
 
 _SWAP = """\
 # The card swaps RGB to BGR before the network (ColorCvtCode RGB2BGR), so ranges have to be taken
-# on BGR, too. DecodeImage is believed to give RGB: 13 of the vendor's configurations swap it like
-# this one. Those of OpenPose do not, and so calibrate on colours that the network never sees.
+# on BGR, too. DecodeImage seems to return RGB: 13 of the vendor's configurations swap it like this
+# one. Those for OpenPose do not, so they calibrate on colours that the network never sees.
 """
 
 _README = """\
@@ -77,7 +77,7 @@ _USE = {
 
 
 class Vamc:
-    """Names of the files of a network, `kind` "body" or "hand", compiled as "fp16" or "int8"."""
+    """The file names of a network, `kind` "body" or "hand", compiled as "fp16" or "int8"."""
 
     def __init__(self, kind: str, dtype: str) -> None:
         self.name = f"pytorch_openpose_{kind}_{dtype}"  # as the vendor calls it
@@ -92,12 +92,12 @@ class Vamc:
 def write_vamc(
     folder: Path, kind: str, dtype: str, manifest: Manifest, pictures: Sequence[Picture]
 ) -> list[str]:
-    """Write the files for a network whose ONNX file lies in the folder; returns their names.
+    """Write the files for a network whose ONNX file is in the folder; return their names.
 
     manifest  of the ONNX file, which takes one picture of one size
-    pictures  inputs of the network to calibrate on, none for fp16
+    pictures  network inputs for the calibration; none for fp16
 
-    Raises ModelError if the card cannot be told to make this network's input.
+    Raises ModelError if the card cannot preprocess pictures for this network.
     """
     files = Vamc(kind, dtype)
     try:
@@ -139,11 +139,11 @@ def vamc_config(
 ) -> dict[str, Any]:
     """The configuration of `vamc compile`.
 
-    calibration  folder of `count` pictures that int8 takes its ranges from
+    calibration  folder of `count` pictures that set the ranges for int8
     """
     size = manifest.input.size
     if size is None:
-        raise ModelError(f"{checkpoint} takes any size of pictures; the card needs one")
+        raise ModelError(f"{checkpoint} takes pictures of any size; the card needs a fixed size")
     width, height = size
     backend: dict[str, Any] = {
         "type": "tvm_vacc",
@@ -172,10 +172,10 @@ def vamc_config(
 
 
 def _process_ops(manifest: Manifest) -> list[dict[str, Any]]:
-    """What is done to a picture of the calibration: the same as the card does, see `vdsp`."""
+    """The preprocessing of calibration pictures: the same as on the card, see `vdsp`."""
     source = manifest.input
     assert source.size is not None
-    # Of BGR networks only, see `_SWAP`.
+    # Only for BGR networks, see `_SWAP`.
     swap = [{"type": "CvtColor", "code": "COLOR_RGB2BGR"}] if source.channels == "BGR" else []
     params = vdsp_params(source)["OpConfig"]
     return [
@@ -188,7 +188,7 @@ def _process_ops(manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def compiled_manifest(onnx_file: Path, manifest: Manifest) -> Manifest:
-    """The manifest of the compiled network: its outputs are called by their channels."""
+    """The manifest of the compiled network, whose outputs are named after their channels."""
     outputs = describe_network(onnx_file).outputs
     axis = 1 if manifest.output_layout == "NCHW" else 3
     by_channels = {str(outputs[name][axis]): role for name, role in manifest.outputs.items()}
@@ -196,7 +196,7 @@ def compiled_manifest(onnx_file: Path, manifest: Manifest) -> Manifest:
 
 
 def to_yaml(config: Mapping[str, Any]) -> str:
-    """A mapping of mappings, lists and plain values as YAML, in its order."""
+    """Write a mapping of mappings, lists and plain values as YAML, in its order."""
     text: str = yaml.safe_dump(
         config, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
     )

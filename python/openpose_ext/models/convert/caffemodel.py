@@ -1,8 +1,8 @@
 """Caffe's binary weights (.caffemodel), read without Caffe.
 
 Such a file is a protobuf message without header or checksum: layers, each with a name and blobs of
-numbers. These alone are read; all else is stepped over by its length, and no length is believed
-that does not fit what it lies in. A blob is in memory twice, while it is copied, the others once.
+numbers. Only these are read; everything else is skipped by its length, and every length is checked
+against the message it belongs to. A blob is in memory twice while it is copied, otherwise once.
 Source: the field numbers of BVLC/caffe's caffe.proto, the encoding of protobuf's documentation.
 """
 
@@ -40,11 +40,11 @@ _BLOBS = ("weight", "bias")
 _LONGEST_NAME = 256  # bytes
 _LONGEST_SHAPE = 512  # bytes; the 32 dimensions that Caffe allows take 352 at most
 
-# Fields in all, also of what is stepped over: the official files have some thousands. It bounds
-# what a hostile file can cost.
+# Limit of all fields, skipped ones included, to bound the cost of a hostile file. The official
+# files have a few thousand.
 _MOST_FIELDS = 2**16
 
-# How files begin that are easily taken for one.
+# The first bytes of files that are often mistaken for one.
 _OTHERS = {
     b"\x89HDF": "an HDF5 snapshot",
     b"PK": "a zip archive, as torch writes; name it .pth",
@@ -64,28 +64,28 @@ def read_caffemodel(path: str | os.PathLike[str]) -> dict[str, Floats]:
     but biases of old files are (1, 1, 1, outputs). A PReLU's slopes are its weight. Layers without
     numbers are left out.
 
-    Raises ModelError, naming the layer, if the file is cut short, damaged or something else.
+    Raises ModelError, naming the layer, if the file is truncated, damaged or not a Caffe model.
     """
     try:
         with open(path, "rb") as stream:
             head = stream.read(max(map(len, _OTHERS)))
             other = next((what for start, what in _OTHERS.items() if head.startswith(start)), None)
             if other is not None:
-                raise ModelError(f"{path} is no Caffe model but {other}")
+                raise ModelError(f"{path} is not a Caffe model but {other}")
             stream.seek(0)
             reader = _Reader(stream)
             try:
                 return reader.network()
             except ValueError as error:
                 raise ModelError(
-                    f"{path} is damaged or no Caffe model: {reader.where}, {error}"
+                    f"{path} is damaged or not a Caffe model: {reader.where}, {error}"
                 ) from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
 
 
 class _Reader:
-    """Messages of a file, each so many of the bytes that come next. ValueError for what is none.
+    """Reads the messages of a file, given their lengths. Raises ValueError for invalid ones.
 
     where  the layer that is being read, for errors
     """
@@ -116,7 +116,7 @@ class _Reader:
         for number, wire, size in self._fields(length):
             if number == name_field and wire == _BYTES:
                 if size > _LONGEST_NAME:
-                    raise ValueError(f"a name of {size} bytes")
+                    raise ValueError(f"a name has {size} bytes")
                 name = self._stream.read(size).decode(errors="replace")
                 self.where = f"in the layer {name!r}"
             elif number == blob_field and wire == _BYTES:
@@ -145,7 +145,7 @@ class _Reader:
 
     def _dimensions(self, length: int) -> list[int]:
         if length > _LONGEST_SHAPE:
-            raise ValueError(f"a shape of {length} bytes")
+            raise ValueError(f"a shape has {length} bytes")
         found: list[int] = []
         for number, wire, value in self._fields(length):
             if number == _DIMENSION and wire == _VARINT:
@@ -159,8 +159,8 @@ class _Reader:
     def _fields(self, length: int) -> Iterator[tuple[int, int, int]]:
         """Number, wire type and value of each field in the next bytes.
 
-        The value of a varint; of all others how many bytes they have, which come next and need not
-        be read.
+        For a varint this is its value; for all others the number of bytes, which follow and need
+        not be read.
         """
         end = self._stream.tell() + length
         while self._stream.tell() < end:
@@ -173,11 +173,11 @@ class _Reader:
                 yield number, wire, self._varint(end)
                 continue
             if wire != _BYTES and wire not in _WIDTHS:
-                raise ValueError(f"a field of the unknown type {wire}")
+                raise ValueError(f"a field has the unknown type {wire}")
             size = self._varint(end) if wire == _BYTES else _WIDTHS[wire]
             begin = self._stream.tell()
             if size > end - begin:
-                raise ValueError(f"a field of {size} bytes where {end - begin} are left")
+                raise ValueError(f"a field has {size} bytes, but only {end - begin} are left")
             yield number, wire, size
             self._stream.seek(begin + size)
 
@@ -186,8 +186,8 @@ class _Reader:
         for shift in range(0, 70, 7):
             byte = self._stream.read(1)
             if not byte or self._stream.tell() > end:
-                raise ValueError("a number that is cut short")
+                raise ValueError("a number is truncated")
             value |= (byte[0] & 0x7F) << shift
             if byte[0] < 0x80:
                 return value
-        raise ValueError("a number of more than 10 bytes")
+        raise ValueError("a number has more than 10 bytes")

@@ -1,21 +1,22 @@
-"""INT8: a float ONNX network -> QDQ ONNX, which OpenVINO and onnxruntime both run, by pictures.
+"""INT8 quantisation of a float ONNX network to QDQ ONNX, which OpenVINO and onnxruntime both run.
 
-Weights are integers up to 64 with a scale a channel, biases int32, activations have a scale a
-tensor and are uint8, or int8 where they can be negative: 0 is always 0, since OpenVINO's fastest
-kernels take no other zero point (1.1 times on human-pose-estimation-0001, 2.3 times on BODY_25).
+Weights are integers up to 64 with a scale per channel, and biases are int32. Activations have a
+scale per tensor and are uint8, or int8 if they can be negative. The zero point is always 0, because
+OpenVINO's fastest kernels accept no other (1.1 times as fast on human-pose-estimation-0001, 2.3
+times on BODY_25).
 
-The range of an activation is its extreme over the pictures, shrunk to where the squared error of
-rounding and cutting off together is least. Which convolutions stay in float is measured: each is
-quantised alone, and those that do most harm are left out as long as it pays.
+The range of an activation is its maximum over the calibration pictures, reduced to minimise the
+squared error of rounding and clipping. The convolutions that stay in float are found by
+measurement: each is quantised alone, and the most harmful ones stay in float as long as that is
+worth its time.
 
-Where a convolution reads tensors joined together, such as features and maps of the stage before, it
-becomes a sum of convolutions, each tensor having its own scale, unless they are alike and never
-negative. Maps keep more than a few steps so. And on processors without AMX OpenVINO (2026.4) cuts
-off what is negative in joined tensors: `lite` lost 0.03 AP there.
+A convolution of concatenated tensors, such as features and the previous stage's maps, is split into
+a sum of convolutions with a scale for each tensor, unless the tensors have similar ranges and are
+never negative. Otherwise maps would be left with only a few steps. Moreover, OpenVINO (2026.4)
+clips negative values of concatenated tensors on processors without AMX, which cost `lite` 0.03 AP.
 
-onnxruntime's own quantiser lost 0.06 AP on human-pose-estimation-0001 where this one loses 0.01: it
-rounds the outputs of the network and the inputs of its ELUs, too, which no convolution
-reads.
+onnxruntime's own quantiser lost 0.06 AP on human-pose-estimation-0001, this one 0.01. Theirs also
+rounds the network's outputs and the inputs of its ELUs, which no convolution reads.
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ Ranges = Mapping[str, tuple[float, float]]
 
 OPSET = 13  # a scale for each channel does not exist before
 
-# Pictures of those given that the layers are chosen on; the others set the ranges.
+# How many of the pictures serve to choose the layers; the others set the ranges.
 _HELD_OUT = 8
 _ALONE = 2  # of these, each layer alone is tried on
 
 _SAMPLE = 10_000  # values of an activation and picture that its range is chosen by
 _SHRINKS = np.linspace(0.3, 1.0, 29)
 
-# Counts of convolutions left in float that are tried, and the share of the error that each must
-# take away to be worth its time.
+# Numbers of float convolutions that are tried, and the share of the error that each must remove
+# to be worth its time.
 _FLOAT_LAYERS = (1, 2, 3, 4, 6, 8)
 _WORTH = 0.08
 
@@ -61,18 +62,18 @@ _WEIGHT = 64
 # Tensors that are never negative stay joined if their ranges are within this factor.
 _ALIKE = 4
 
-# Operations whose output holds no value that their input does not.
+# Operations whose output contains only values of their input.
 _SAME_VALUES = ("MaxPool",)
 
 
 @dataclass(frozen=True)
 class Quantised:
-    """How a network was quantised.
+    """The result of a quantisation.
 
     float_layers  convolutions left in float, by the name of their output, worst first
-    layers        convolutions in all
-    error         RMS difference of the maps from the float network's, in shares of their own
-                  standard deviation, on pictures that set no range
+    layers        number of all convolutions
+    error         RMS difference from the float network's maps, relative to their standard
+                  deviation, on pictures that were not used for the ranges
     """
 
     float_layers: tuple[str, ...]
@@ -90,11 +91,11 @@ def quantise(
 ) -> Quantised:
     """Write a float ONNX network as QDQ ONNX.
 
-    source        of an opset older than 13 becomes 13
+    source        an opset older than 13 is converted to 13
     pictures      (1, H, W, 3) uint8 BGR each, of sizes that the network takes: 16 or more
     input_format  what the network expects
-    float_layers  how many convolutions may stay in float; none leaves out the trials, which take
-                  most of the time
+    float_layers  how many convolutions may stay in float; 0 skips the trials, which take most of
+                  the time
 
     Raises ModelError if there are fewer than two pictures or no convolutions, BackendError if
     onnxruntime is missing.
@@ -142,7 +143,7 @@ def quantise(
 
 
 class _Trial:
-    """Pictures, and what the float network makes of them."""
+    """Pictures, with the float network's outputs for them."""
 
     def __init__(self, model: Any, inputs: Sequence[Floats]) -> None:
         self._inputs = inputs
@@ -164,7 +165,7 @@ class _Trial:
 
 @dataclass(frozen=True)
 class _Network:
-    """A float network, whose nodes have names of their own."""
+    """A float network whose nodes have unique names."""
 
     model: Any
     convolutions: list[Any] = field(init=False)
@@ -193,13 +194,13 @@ class _Network:
         return {name: node for node in self.model.graph.node for name in node.output}
 
     def _same_values(self, tensor: str) -> Iterator[str]:
-        """Tensors before this one that hold its values, as a pool's input does."""
+        """Earlier tensors that contain the same values, such as the input of a pool."""
         while tensor in self._maker and self._maker[tensor].op_type in _SAME_VALUES:
             tensor = self._maker[tensor].input[0]
             yield tensor
 
     def ranges(self, inputs: Sequence[Floats]) -> Ranges:
-        """The range of each tensor that a convolution reads, alone or joined with others."""
+        """The range of each tensor that a convolution reads, alone or concatenated."""
         import onnx
 
         names = list(dict.fromkeys(node.input[0] for node in self.convolutions))
@@ -223,7 +224,7 @@ class _Network:
 
     @cached_property
     def _joined(self) -> dict[str, list[str]]:
-        """The tensors whose channels are joined in what convolutions read."""
+        """The tensors that are concatenated to inputs of convolutions."""
         parts = {node.input[0]: list(self._parts(node.input[0])) for node in self.convolutions}
         return {tensor: found for tensor, found in parts.items() if len(found) > 1}
 
@@ -236,7 +237,7 @@ class _Network:
                 yield from self._parts(part)
 
     def parted(self, ranges: Ranges) -> tuple[_Network, Ranges]:
-        """The network with sums of convolutions for those of joined tensors, and all ranges."""
+        """The network with convolutions of concatenated tensors split into sums, and all ranges."""
         import onnx
 
         made, ranges = onnx.ModelProto(), dict(ranges)
@@ -272,7 +273,7 @@ class _Network:
         parts: Sequence[str],
         channels: Mapping[str, int],
     ) -> tuple[list[Any], list[Any]]:
-        """A convolution of joined parts as a sum of those of each group: weights and nodes."""
+        """Split a convolution of concatenated tensors into a sum over groups: weights and nodes."""
         from onnx import helper, numpy_helper
 
         ends = np.cumsum([channels[part] for part in parts])
@@ -330,7 +331,7 @@ class _Network:
             ]
 
         def parameters(name: str, values: npt.NDArray[Any], scale: Floats, most: int) -> Any:
-            """Integers with a scale a channel, and the node that makes numbers of them."""
+            """Integer weights with a scale per channel, and the node that dequantises them."""
             kind = np.int8 if most <= np.iinfo(np.int8).max else np.int32
             per_channel = scale.reshape(-1, *[1] * (values.ndim - 1)).astype(np.float64)
             integers = np.rint(values / per_channel).clip(-most, most).astype(kind)
@@ -373,7 +374,7 @@ class _Network:
 
 
 def _prepared(source: Path) -> Any:
-    """The model at an opset that has a scale for each channel, each node with its own name."""
+    """Convert the model to an opset with scales per channel, and name every node."""
     import onnx
 
     model = onnx.load(source)
@@ -385,7 +386,7 @@ def _prepared(source: Path) -> Any:
 
 
 def _channels(model: Any) -> dict[str, int]:
-    """The channels of each tensor (n, channels, h, w), as far as the file tells."""
+    """The number of channels of each tensor (n, channels, h, w), if the file states it."""
     import onnx
 
     told = onnx.shape_inference.infer_shapes(model).graph
@@ -398,7 +399,7 @@ def _channels(model: Any) -> dict[str, int]:
 
 
 def _groups(tensors: Sequence[str], ranges: Ranges) -> list[list[str]]:
-    """Tensors that may stay joined: never negative, and of ranges within a factor."""
+    """Groups of tensors that may stay concatenated: never negative, with similar ranges."""
     groups: list[list[str]] = []
     for tensor in tensors:
         low, high = ranges[tensor]
@@ -414,13 +415,13 @@ def _groups(tensors: Sequence[str], ranges: Ranges) -> list[list[str]]:
 
 
 def _scale(low: float, high: float) -> tuple[np.float32, np.uint8 | np.int8]:
-    """Scale for a range that holds 0, and a zero of the integers' type."""
+    """The scale for a range that contains 0, and a zero of the integer type."""
     zero = np.int8(0) if low < 0 else np.uint8(0)
     return np.float32(max(-low, high, 1e-12) / np.iinfo(zero.dtype).max), zero
 
 
 def _least_error(values: Floats, low: float, high: float) -> tuple[float, float]:
-    """The range, a part of low..high, in which integers are nearest to the values."""
+    """The part of the range low..high whose integers approximate the values best."""
     best, least = (low, high), np.inf
     for shrink in _SHRINKS[::-1]:
         scale, zero = _scale(low * shrink, high * shrink)
@@ -433,7 +434,7 @@ def _least_error(values: Floats, low: float, high: float) -> tuple[float, float]
 
 
 def _outputs(model: Any, inputs: Sequence[Floats]) -> Iterator[list[Floats]]:
-    """What a model gives for each input, on onnxruntime."""
+    """The outputs of a model for each input, computed by onnxruntime."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
