@@ -91,22 +91,27 @@ float stature(const float* keypoints, const Topology& topology) {
     return stature_of(keypoints, topology, told);
 }
 
+double closeness(const float* one, const float* other, int part, float stature,
+                 const Topology& topology) {
+    const double area = std::max(static_cast<double>(kArea) * stature * stature, 1e-6);
+    const double sigma = 2.0 * (topology.sigmas.empty() ? kSigma : topology.sigmas[part]);
+    const double x = static_cast<double>(one[0]) - other[0];
+    const double y = static_cast<double>(one[1]) - other[1];
+    return std::exp(-(x * x + y * y) / (2 * area * sigma * sigma));
+}
+
 Likeness compare(const float* one, const float* other, float stature, const Topology& topology) {
     Likeness likeness;
     int parts_of_one = 0;
     int parts_of_other = 0;
     double sum = 0;
-    const double area = std::max(static_cast<double>(kArea) * stature * stature, 1e-6);
     for (int part = 0; part < topology.parts; ++part) {
         const float* a = one + 3 * part;
         const float* b = other + 3 * part;
         parts_of_one += is_there(a);
         parts_of_other += is_there(b);
         if (!is_there(a) || !is_there(b)) continue;
-        const double sigma = 2.0 * (topology.sigmas.empty() ? kSigma : topology.sigmas[part]);
-        const double x = static_cast<double>(a[0]) - b[0];
-        const double y = static_cast<double>(a[1]) - b[1];
-        sum += std::exp(-(x * x + y * y) / (2 * area * sigma * sigma));
+        sum += closeness(a, b, part, stature, topology);
         ++likeness.common;
     }
     if (likeness.common > 0) likeness.oks = static_cast<float>(sum / likeness.common);

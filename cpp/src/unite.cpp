@@ -1,6 +1,7 @@
 #include "openpose_ext/unite.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -17,6 +18,16 @@ namespace {
 // AP.
 constexpr float kMatch = 0.3f;
 constexpr int kCommonParts = 2;
+
+// Of somebody whom no closer look has: the share of parts that may be others', and how close those
+// have to be (OKS of the part alone).
+constexpr float kTaken = 0.5f;
+constexpr double kThere = 0.5;
+
+// Somebody new of whom so large a share lies in the box of somebody more than so many times as sure
+// is a pattern of theirs, such as a shirt. AP is the same with them (6 of 225 people, coco_val).
+constexpr float kInside = 0.9f;
+constexpr float kSurer = 2.0f;
 
 // Somebody of a closer look, and whether they were taken.
 struct Candidate {
@@ -48,6 +59,58 @@ void add_person(const Row& row, People& united) {
     }
     united.scores.push_back(row.score());
     ++united.count;
+}
+
+// Whether so many of a person's parts are where others have the same that nothing of them is left.
+bool is_made_of(const float* keypoints, float stature, const std::vector<Row>& others,
+                const Topology& topology) {
+    int parts = 0;
+    int taken = 0;
+    for (int part = 0; part < topology.parts; ++part) {
+        const float* point = keypoints + 3 * part;
+        if (!(point[2] > 0)) continue;
+        ++parts;
+        const auto has = [&](const Row& row) {
+            const float* other = keypoints_of(*row.people, row.who) + 3 * part;
+            return other[2] > 0 && closeness(point, other, part, stature, topology) > kThere;
+        };
+        taken += static_cast<int>(std::any_of(others.begin(), others.end(), has));
+    }
+    return parts > 0 && static_cast<float>(taken) >= kTaken * static_cast<float>(parts);
+}
+
+struct Box {
+    float left = 0;
+    float top = 0;
+    float right = 0;
+    float bottom = 0;
+};
+
+// Of the parts that are there, a pixel larger than they are.
+Box box_of(const Row& row) {
+    const float* keypoints = keypoints_of(*row.people, row.who);
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    Box box{kInfinity, kInfinity, -kInfinity, -kInfinity};
+    for (int part = 0; part < row.people->parts; ++part) {
+        const float* point = keypoints + 3 * part;
+        if (!(point[2] > 0)) continue;
+        box.left = std::min(box.left, point[0]);
+        box.top = std::min(box.top, point[1]);
+        box.right = std::max(box.right, point[0] + 1);
+        box.bottom = std::max(box.bottom, point[1] + 1);
+    }
+    return box;
+}
+
+// Whether somebody lies in somebody who is much surer.
+bool is_pattern_of(const Row& row, const Row& other) {
+    if (!(kSurer * row.score() < other.score())) return false;
+    const Box one = box_of(row);
+    const Box around = box_of(other);
+    const float width = std::min(one.right, around.right) - std::max(one.left, around.left);
+    const float height = std::min(one.bottom, around.bottom) - std::max(one.top, around.top);
+    const float area = (one.right - one.left) * (one.bottom - one.top);
+    return width > 0 && height > 0 && width * height >= kInside * area;
 }
 
 void sort_by_score(std::vector<Row>& rows) {
@@ -85,25 +148,36 @@ People unite(const People& first, std::span<const Closer> closer, const Topology
         }
     }
 
-    std::vector<Row> known;
-    for (int person = 0; person < first.count; ++person) {
-        const float* keypoints = keypoints_of(first, person);
-        const float tall = stature(keypoints, topology);
-        Candidate* best = nullptr;
-        float best_oks = kMatch;
-        for (Candidate& candidate : candidates) {
-            if (candidate.taken || candidate.look != look_of[person]) continue;
-            const float* other = keypoints_of(closer[candidate.look].people, candidate.person);
-            const Likeness likeness = compare(keypoints, other, tall, topology);
-            if (likeness.common < kCommonParts || !(likeness.oks > best_oks)) continue;
-            best = &candidate;
-            best_oks = likeness.oks;
-        }
-        if (best == nullptr) {
-            known.push_back({&first, person, &first, person});
-        } else {
+    // Whom everybody takes: of the look made for them if they can, else of a neighbour's.
+    std::vector<const Candidate*> taken_by(first.count, nullptr);
+    for (const bool own : {true, false}) {
+        for (int person = 0; person < first.count; ++person) {
+            if (taken_by[person] != nullptr) continue;
+            const float* keypoints = keypoints_of(first, person);
+            const float tall = stature(keypoints, topology);
+            Candidate* best = nullptr;
+            float best_oks = kMatch;
+            for (Candidate& candidate : candidates) {
+                if (candidate.taken || (own && candidate.look != look_of[person])) continue;
+                const float* other = keypoints_of(closer[candidate.look].people, candidate.person);
+                const Likeness likeness = compare(keypoints, other, tall, topology);
+                if (likeness.common < kCommonParts || !(likeness.oks > best_oks)) continue;
+                best = &candidate;
+                best_oks = likeness.oks;
+            }
+            if (best == nullptr) continue;
             best->taken = true;
-            known.push_back({&closer[best->look].people, best->person, &first, person});
+            taken_by[person] = best;
+        }
+    }
+    std::vector<Row> known;
+    std::vector<int> unconfirmed;
+    for (int person = 0; person < first.count; ++person) {
+        const Candidate* taken = taken_by[person];
+        if (taken == nullptr) {
+            unconfirmed.push_back(person);
+        } else {
+            known.push_back({&closer[taken->look].people, taken->person, &first, person});
         }
     }
     std::vector<Row> added;
@@ -111,6 +185,17 @@ People unite(const People& first, std::span<const Closer> closer, const Topology
         const People* people = &closer[candidate.look].people;
         if (!candidate.taken) added.push_back({people, candidate.person, people, candidate.person});
     }
+    std::vector<Row> closer_people = known;
+    closer_people.insert(closer_people.end(), added.begin(), added.end());
+    for (const int person : unconfirmed) {
+        const float* keypoints = keypoints_of(first, person);
+        if (is_made_of(keypoints, stature(keypoints, topology), closer_people, topology)) continue;
+        known.push_back({&first, person, &first, person});
+    }
+    std::erase_if(added, [&](const Row& row) {
+        const auto shows = [&](const Row& other) { return is_pattern_of(row, other); };
+        return std::any_of(known.begin(), known.end(), shows);
+    });
     sort_by_score(known);
     sort_by_score(added);
     known.insert(known.end(), added.begin(), added.end());

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <vector>
 
@@ -47,6 +48,31 @@ TEST(Unite, SomebodyWhomTheCloserLookDoesNotFindStays) {
     EXPECT_EQ(united(first, {}).keypoints, first.keypoints);
 }
 
+TEST(Unite, SomebodyMadeOfTwoOthersIsNobody) {
+    const Points one = standing(100, 100, 50);
+    const Points other = standing(300, 100, 50);
+    Points mixed = one;
+    std::copy(other.begin() + 6, other.end(), mixed.begin() + 6);
+    const People first = people_of({one, other, mixed}, {0.6f, 0.5f, 0.4f});
+    const Closer closer{people_of({one, other}, {0.9f, 0.8f}), {0, 1, 2}};
+    EXPECT_EQ(united(first, {closer}).scores, (std::vector<float>{0.9f, 0.8f}));
+    // Whom nobody else is like stays.
+    const People stranger = people_of({one, other, standing(600, 100, 50)}, {0.6f, 0.5f, 0.4f});
+    EXPECT_EQ(united(stranger, {closer}).count, 3);
+}
+
+TEST(Unite, APatternOnSomebodyIsNobody) {
+    Points wide = standing(100, 100, 50);
+    wide[3] = 160;  // stretched out
+    const People first = people_of({wide}, {0.4f});
+    const Points small = standing(120, 150, 15);
+    const auto scores = [&](float of_small) {
+        return united(first, {{people_of({wide, small}, {0.8f, of_small}), {0}}}).scores;
+    };
+    EXPECT_EQ(scores(0.39f), std::vector<float>{0.8f});
+    EXPECT_EQ(scores(0.41f), (std::vector<float>{0.8f, 0.41f})) << "a child in front of them";
+}
+
 TEST(Unite, SomebodyWhomOnlyTheCloserLookFindsIsAdded) {
     const People first = people_of({standing(100, 100, 50)}, {0.4f});
     const Closer closer{people_of({standing(300, 100, 50), standing(100, 100, 50)}, {0.9f, 0.6f}),
@@ -66,6 +92,16 @@ TEST(Unite, ANeighbourSeenInTwoRegionsIsOnePerson) {
     const People found = united(first, {one, other});
     ASSERT_EQ(found.count, 2);
     EXPECT_EQ(found[1][0].x, 182) << "their own region counts";
+    EXPECT_EQ(found.scores, (std::vector<float>{0.9f, 0.8f}));
+}
+
+TEST(Unite, SomebodyIsFoundInTheRegionOfANeighbour) {
+    const People first = people_of({standing(100, 100, 50), standing(180, 100, 50)}, {0.4f, 0.3f});
+    // Too far from the first look's to be dropped as their double.
+    const Closer one{people_of({standing(100, 100, 50), standing(202, 100, 50)}, {0.9f, 0.8f}),
+                     {0}};
+    const Closer other{people_of({}, {}), {1}};
+    const People found = united(first, {one, other});
     EXPECT_EQ(found.scores, (std::vector<float>{0.9f, 0.8f}));
 }
 

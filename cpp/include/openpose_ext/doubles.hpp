@@ -27,6 +27,10 @@ struct Likeness {
 [[nodiscard]] OPENPOSE_EXT_API Likeness compare(const float* one, const float* other, float stature,
                                                 const Topology& topology);
 
+/// One part's term of that mean, of two points (x, y): 1 where they are the same.
+[[nodiscard]] OPENPOSE_EXT_API double closeness(const float* one, const float* other, int part,
+                                                float stature, const Topology& topology);
+
 /// Whether both are one person: alike in most parts of the one that has fewer.
 [[nodiscard]] OPENPOSE_EXT_API bool same_person(const Likeness& likeness);
 
