@@ -100,6 +100,14 @@ def test_somebody_new_is_found_with_the_next_whole_frame() -> None:
     assert scene.run(every=10, count=30) == [1] * 20 + [2] * 10
 
 
+def test_whoever_is_seen_beside_somebody_waits_for_the_next_whole_frame() -> None:
+    scene = Scene(lambda number: [(60, 100)] + [(75, 100)] * (number >= 13))
+    watch = Watch(10, scene.look, scene.look_near)
+    found = [watch(number, scene.frame(number)) for number in range(30)]
+    assert [len(people) for people in found] == [1] * 20 + [2] * 10
+    assert all(people.keypoints[0, :, 0].mean() == pytest.approx(60) for people in found[:20])
+
+
 def test_somebody_lost_brings_a_whole_look_at_once_and_one_only() -> None:
     # Jumps to the other side in frame 14.
     scene = Scene(lambda number: [(60, 100)] if number < 14 else [(250, 100)])

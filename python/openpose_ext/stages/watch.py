@@ -5,6 +5,10 @@ Every so many frames the whole frame is; in between only the regions of the peop
 frame before. It is not the frame before, because a few frames are worked on at a time; and it is
 always the third, so that the results do not depend on the number of threads.
 
+In regions only those are taken who are expected there, each once: what else is seen at their edges
+comes and goes, and somebody new is found when all is looked at. (With everybody a street video had
+48 tracks instead of 14, and AP .61 instead of .67; the plain run 21 and .59.)
+
 A region that loses somebody, and a cut to another scene, brings a look at the whole frame at once.
 """
 
@@ -17,6 +21,7 @@ from threading import Condition
 import numpy as np
 import numpy.typing as npt
 
+from openpose_ext import _core
 from openpose_ext.io.resize import glance
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
@@ -124,7 +129,7 @@ class Watch:
             people = self._regions(frame, expected)
             if people is None:
                 return whole()
-            still = _are_there(expected, people)
+            people, still = _followed(expected, people)
             if not (~still & known.found & (expected.scores >= _SURE)).any():
                 break
             # Somebody is lost. A whole look since then knows where they are, or that they are gone.
@@ -178,14 +183,21 @@ def _boxes(people: Poses) -> Floats:
     return np.concatenate([low, high + 1], axis=1)
 
 
-def _are_there(expected: Poses, people: Poses) -> npt.NDArray[np.bool_]:
-    """Of each of the expected, whether somebody is there."""
+def _followed(expected: Poses, people: Poses) -> tuple[Poses, npt.NDArray[np.bool_]]:
+    """Who of the people are the expected ones, and of each of these whether they are there."""
     one, other = _boxes(expected)[:, None], _boxes(people)[None]
     common = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
     area = np.maximum(common, 0).prod(axis=-1)
     sizes = [(box[..., 2:] - box[..., :2]).prod(axis=-1) for box in (one, other)]
-    share = area / np.minimum(*np.broadcast_arrays(*sizes))
-    return np.asarray((share > _OVERLAP).any(axis=1), np.bool_)
+    there = area / np.minimum(*np.broadcast_arrays(*sizes)) > _OVERLAP
+    alike = np.where(there, area / (sizes[0] + sizes[1] - area), 0).astype(np.float64)
+    # Beside them a column for each of the expected who is none of them.
+    cost = np.hstack([-alike, np.zeros((len(expected), len(expected)))])
+    columns = _core.solve_assignment(cost)
+    still = np.take_along_axis(cost, columns[:, None].astype(np.intp), axis=1)[:, 0] < 0
+    chosen = np.zeros(len(people), np.bool_)
+    chosen[columns[still]] = True
+    return people[chosen], still
 
 
 def _both(people: Poses, others: Poses) -> Poses:
