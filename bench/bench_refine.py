@@ -2,10 +2,12 @@
 
     python bench/bench_refine.py           what was promised: AP, network pixels, time
     python bench/bench_refine.py --table   AP, network pixels and milliseconds of each setting
+    python bench/bench_refine.py --table --networks lite --heights 256 368   some of it
 
-Pixels are those of all network inputs over those of one look; times are of one thread, medians
-over the pictures, every setting on each picture in turn. `halves` are the APs of every second
-picture. Pictures and networks lie in ../shared; without them there is nothing to measure.
+Pixels are those of all network inputs over those of one look. Times are of one thread, in seconds
+of a core, so that what else the machine does matters less; every setting sees each picture in turn,
+and what a network spends on a size that is new to it is left out. `halves` are the APs of every
+second picture. Pictures and networks lie in ../shared; without them there is nothing to measure.
 """
 
 from __future__ import annotations
@@ -43,14 +45,21 @@ PRECISION = "f32"  # accuracy is stated for float32, whatever the processor woul
 
 
 class CountingNetwork:
-    """Counts the pixels of the inputs that a network is given."""
+    """Counts the pixels of the inputs that a network is given, and the time that new sizes take."""
 
     def __init__(self, network: BodyNetwork) -> None:
         self._network = network
+        self._sizes: set[tuple[int, ...]] = set()
         self.pixels = 0
+        self.preparing = 0.0
 
     def run(self, batch: npt.NDArray[np.uint8]) -> BodyMaps:
         self.pixels += batch.size // 3
+        if batch.shape not in self._sizes:
+            self._sizes.add(batch.shape)
+            begun = time.process_time()
+            self._network.run(batch)
+            self.preparing += time.process_time() - begun
         return self._network.run(batch)
 
     def __getattr__(self, name: str) -> Any:
@@ -69,8 +78,7 @@ class Setting:
 
 
 def look(settings: Sequence[Setting], pictures: Iterable[Picture]) -> None:
-    """Every setting on each picture in turn; once before, so that no size is new."""
-    pictures = list(pictures)
+    """Every setting on each picture in turn."""
     with ExitStack() as opened:
         estimators = []
         for setting in settings:
@@ -81,12 +89,12 @@ def look(settings: Sequence[Setting], pictures: Iterable[Picture]) -> None:
             estimators.append((setting, estimator, counting))
         for picture in pictures:
             for setting, estimator, counting in estimators:
-                estimator(picture)
-                before = counting.pixels
-                begun = time.perf_counter()
+                pixels, preparing = counting.pixels, counting.preparing
+                begun = time.process_time()
                 setting.people.append(estimator(picture))
-                setting.seconds.append(time.perf_counter() - begun)
-                setting.pixels += counting.pixels - before
+                taken = time.process_time() - begun
+                setting.seconds.append(taken - (counting.preparing - preparing))
+                setting.pixels += counting.pixels - pixels
 
 
 def read(annotations: Annotations, folder: Path) -> dict[int, Picture]:
@@ -183,14 +191,15 @@ def nobody() -> Iterator[Picture]:
             yield np.ascontiguousarray(picture[y : y + height, x : x + width])
 
 
-def table() -> None:
+def table(networks: Sequence[str], heights: Sequence[int]) -> None:
     """AP, network pixels a picture and milliseconds of each setting."""
     annotations = Annotations.read(COCO / "person_keypoints.json")
     pictures = read(annotations, COCO / "images")
     print("| network | height | AP, Mpx, ms | with refine | with four scales |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    for name, body in (("lite", "lite"), ("mobilenet", MOBILENET)):
-        for height in (184, 256, 368, 512):
+    for name in networks:
+        body = MOBILENET if name == "mobilenet" else name
+        for height in heights:
             settings = [
                 Setting(body, {"height": height, **options})
                 for options in ({}, {"refine": True}, {"scales": SCALES})
@@ -209,13 +218,18 @@ def table() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", action="store_true", help="the table of operating points")
+    parser.add_argument("--networks", nargs="+", default=["lite", "mobilenet"])
+    parser.add_argument("--heights", nargs="+", type=int, default=[184, 256, 368, 512])
     arguments = parser.parse_args()
     missing = [path for path in (COCO, OTHERS, MOBILENET, THIN) if not path.exists()]
     if missing:
         print(f"Nothing is measured: ../{missing[0].relative_to(SHARED.parent)} is absent.")
         return
     cv2.setNumThreads(1)
-    table() if arguments.table else promised()
+    if arguments.table:
+        table(arguments.networks, arguments.heights)
+    else:
+        promised()
 
 
 if __name__ == "__main__":
