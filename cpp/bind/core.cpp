@@ -370,14 +370,15 @@ py::array_t<double> decode_hand_reference(const py::array& heat) {
 }
 
 // Each region as ((left, top, width, height), (network width, height), (content width, height),
-// [people]).
+// [people], (input, left, top)).
 py::list find_regions_of(const PeopleArguments& arguments, const Topology& topology,
-                         const Size& size, double stature, double pixels, int step,
+                         const Size& size, double stature, double pixels, double margin, int step,
                          const std::optional<Size>& fixed_size) {
     const People people = as_people(arguments);
     RegionOptions options;
     options.stature = stature;
     options.pixels = pixels;
+    options.margin = margin;
     options.step = step;
     if (fixed_size) std::tie(options.fixed_width, options.fixed_height) = *fixed_size;
     std::vector<Region> regions;
@@ -390,7 +391,8 @@ py::list find_regions_of(const PeopleArguments& arguments, const Topology& topol
         result.append(py::make_tuple(
             py::make_tuple(region.left, region.top, region.width, region.height),
             py::make_tuple(region.network_width, region.network_height),
-            py::make_tuple(region.content_width, region.content_height), region.people));
+            py::make_tuple(region.content_width, region.content_height), region.people,
+            py::make_tuple(region.input, region.input_left, region.input_top)));
     }
     return result;
 }
@@ -469,7 +471,7 @@ PYBIND11_MODULE(_core, module) {
                py::arg("weights") = std::vector<double>{});
     module.def("find_regions", &find_regions_of, py::arg("people"), py::arg("topology"),
                py::arg("size"), py::kw_only(), py::arg("stature"), py::arg("pixels"),
-               py::arg("step"), py::arg("fixed_size") = py::none());
+               py::arg("margin"), py::arg("step"), py::arg("fixed_size") = py::none());
     module.def("unite", &unite_looks, py::arg("first"), py::arg("closer"), py::arg("topology"),
                py::arg("max_people") = py::none());
     module.def("decode_hand", &decode_hand_of, py::arg("heat"), py::arg("affine"), py::arg("size"));

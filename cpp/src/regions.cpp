@@ -1,7 +1,9 @@
 #include "openpose_ext/regions.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -17,10 +19,6 @@
 namespace openpose_ext {
 
 namespace {
-
-// Around what was seen, in statures: the parts that were not. With 0.15 AP (mobilenet, height 368)
-// is 0.01 lower, with 0.3 it is the same for a tenth more pixels.
-constexpr double kMargin = 0.25;
 
 // Larger than this no region is made: there is nothing more to be seen in it.
 constexpr double kMostEnlarged = 4;
@@ -44,6 +42,9 @@ struct Box {
     double right = 0;
     double bottom = 0;
 };
+
+// Between two places in an input, in steps: grey.
+constexpr double kApart = 0.5;
 
 // People who are looked at together.
 struct Group {
@@ -106,11 +107,13 @@ public:
                          options_.fixed_height / (group.box.bottom - group.box.top + 1)});
     }
 
+    // The size of a group's place.
     [[nodiscard]] std::pair<int, int> input(const Group& group, double stature) const {
-        if (is_fixed()) return {options_.fixed_width, options_.fixed_height};
         const double by = factor(group, stature);
-        return {rounded_up((group.box.right - group.box.left + 1) * by),
-                rounded_up((group.box.bottom - group.box.top + 1) * by)};
+        const int width = rounded_up((group.box.right - group.box.left + 1) * by);
+        const int height = rounded_up((group.box.bottom - group.box.top + 1) * by);
+        if (!is_fixed()) return {width, height};
+        return {std::min(width, options_.fixed_width), std::min(height, options_.fixed_height)};
     }
 
     [[nodiscard]] double cost(const Group& group, double stature) const {
@@ -124,10 +127,11 @@ public:
         return factor(both, stature) >= kSmallest * wanted_factor(both, stature);
     }
 
-    [[nodiscard]] Region region(const Group& group, double stature) const {
+    [[nodiscard]] Region region(const Group& group, double stature,
+                                std::pair<int, int> size) const {
         const double by = factor(group, stature);
         Region region;
-        std::tie(region.network_width, region.network_height) = input(group, stature);
+        std::tie(region.network_width, region.network_height) = size;
         const Span across =
             span_around(group.box.left, group.box.right, region.network_width / by, width_);
         const Span down =
@@ -202,8 +206,95 @@ std::vector<Group> joined(std::vector<Group> groups, const Planner& planner, dou
     return left;
 }
 
+// Places in inputs of one size. Each new place goes where it leaves the least of a side, and parts
+// what is left there into two rectangles.
+class Packer {
+public:
+    Packer(int width, int height, int apart) : width_(width), height_(height), apart_(apart) {}
+
+    // Which input a place of this size gets, and where; a new input if there may be one more.
+    std::optional<std::array<int, 3>> add(int width, int height, int most_inputs) {
+        std::size_t best = free_.size();
+        int least = std::numeric_limits<int>::max();
+        for (std::size_t i = 0; i < free_.size(); ++i) {
+            const int across = free_[i].width - width;
+            const int down = free_[i].height - height;
+            if (across < 0 || down < 0 || std::min(across, down) >= least) continue;
+            least = std::min(across, down);
+            best = i;
+        }
+        if (best == free_.size()) {
+            if (inputs_ >= most_inputs) return std::nullopt;
+            free_.push_back({inputs_++, 0, 0, width_, height_});
+        }
+        const Free chosen = free_[best];
+        free_.erase(free_.begin() + static_cast<std::ptrdiff_t>(best));
+        const int across = std::max(0, chosen.width - width - apart_);
+        const int down = std::max(0, chosen.height - height - apart_);
+        const bool is_wide = across > down;  // the larger rest stays whole
+        const int left = chosen.left + width + apart_;
+        const int top = chosen.top + height + apart_;
+        if (across > 0) {
+            free_.push_back(
+                {chosen.input, left, chosen.top, across, is_wide ? chosen.height : height});
+        }
+        if (down > 0) {
+            free_.push_back({chosen.input, chosen.left, top, is_wide ? width : chosen.width, down});
+        }
+        return std::array<int, 3>{chosen.input, chosen.left, chosen.top};
+    }
+
+    [[nodiscard]] int inputs() const { return inputs_; }
+
+private:
+    struct Free {
+        int input = 0;
+        int left = 0;
+        int top = 0;
+        int width = 0;
+        int height = 0;
+    };
+
+    int width_;
+    int height_;
+    int apart_;
+    int inputs_ = 0;
+    std::vector<Free> free_;
+};
+
+// What is looked at again of a network of one size: the largest and strongest of the groups, which
+// come in that order, that find a place in so many inputs.
+std::vector<Region> packed(const std::vector<Group>& groups, const Planner& planner, double stature,
+                           const RegionOptions& options, int most_inputs) {
+    Packer packer(options.fixed_width, options.fixed_height,
+                  static_cast<int>(kApart * options.step));
+    std::vector<Region> regions;
+    std::vector<const Group*> shown;
+    std::vector<int> sharing;
+    for (const Group& group : groups) {
+        const auto [width, height] = planner.input(group, stature);
+        const auto place = packer.add(width, height, most_inputs);
+        if (!place) continue;
+        regions.push_back(planner.region(group, stature, {width, height}));
+        regions.back().input = (*place)[0];
+        regions.back().input_left = (*place)[1];
+        regions.back().input_top = (*place)[2];
+        shown.push_back(&group);
+        sharing.resize(packer.inputs(), 0);
+        ++sharing[regions.back().input];
+    }
+    for (std::size_t i = 0; i < regions.size(); ++i) {
+        const int input = regions[i].input;
+        if (sharing[input] > 1) continue;
+        regions[i] =
+            planner.region(*shown[i], stature, {options.fixed_width, options.fixed_height});
+        regions[i].input = input;
+    }
+    return regions;
+}
+
 std::optional<Group> group_of(const People& people, int person, const Topology& topology, int width,
-                              int height) {
+                              int height, double margin) {
     const float* keypoints = keypoints_of(people, person);
     Box box{std::numeric_limits<double>::max(), std::numeric_limits<double>::max(),
             std::numeric_limits<double>::lowest(), std::numeric_limits<double>::lowest()};
@@ -216,8 +307,9 @@ std::optional<Group> group_of(const People& people, int person, const Topology& 
     const auto across = [width](double x) { return std::clamp(x, 0.0, width - 1.0); };
     const auto down = [height](double y) { return std::clamp(y, 0.0, height - 1.0); };
     Group group;
-    group.box = {across(box.left - kMargin * tall), down(box.top - kMargin * tall),
-                 across(box.right + kMargin * tall), down(box.bottom + kMargin * tall)};
+    const double room = margin * tall;
+    group.box = {across(box.left - room), down(box.top - room), across(box.right + room),
+                 down(box.bottom + room)};
     group.people = {person};
     group.smallest = group.largest = tall;
     group.log_sum = std::log(tall);
@@ -236,6 +328,10 @@ void check(int width, int height, const RegionOptions& options) {
         throw std::invalid_argument("the bound on pixels must not be negative, and is " +
                                     std::to_string(options.pixels));
     }
+    if (!(options.margin >= 0) || !std::isfinite(options.margin)) {
+        throw std::invalid_argument("the margin must be a number of statures, at least 0, not " +
+                                    std::to_string(options.margin));
+    }
     if (options.step < 1) throw std::invalid_argument("the step must be at least a pixel");
     if (options.fixed_width < 0 || options.fixed_height < 0 ||
         (options.fixed_width == 0) != (options.fixed_height == 0)) {
@@ -252,7 +348,8 @@ std::vector<Region> find_regions(const People& people, const Topology& topology,
     check_people(people, topology.parts);
     std::vector<Group> everybody;
     for (int person = 0; person < people.count; ++person) {
-        auto group = group_of(people, person, topology, picture_width, picture_height);
+        auto group =
+            group_of(people, person, topology, picture_width, picture_height, options.margin);
         if (group) everybody.push_back(std::move(*group));
     }
     const auto worth_more = [](const Group& one, const Group& other) {
@@ -262,24 +359,34 @@ std::vector<Region> find_regions(const People& people, const Topology& topology,
     if (everybody.size() > kMostPeople) everybody.resize(kMostPeople);
 
     const Planner planner(picture_width, picture_height, options);
+    const double of_input = static_cast<double>(options.fixed_width) * options.fixed_height;
+    const int most_inputs = static_cast<int>(
+        std::min(options.pixels / std::max(of_input, 1.0), static_cast<double>(kMostPeople)));
     double tall = options.stature;
     std::vector<Group> groups;
     while (true) {
         groups = joined(everybody, planner, tall);
+        std::stable_sort(groups.begin(), groups.end(), worth_more);
+        const double least = kSmallest * options.stature;
+        if (planner.is_fixed()) {
+            auto regions = packed(groups, planner, tall, options, most_inputs);
+            if (regions.size() == groups.size() || tall <= least) return regions;
+            tall = std::max(least, tall * kStep);
+            continue;
+        }
         double pixels = 0;
         for (const Group& group : groups) pixels += planner.cost(group, tall);
-        const double least = kSmallest * options.stature;
-        if (pixels <= options.pixels || tall <= least || planner.is_fixed()) break;
+        if (pixels <= options.pixels || tall <= least) break;
         tall = std::max(least, tall * std::min(kStep, std::sqrt(options.pixels / pixels)));
     }
-    std::stable_sort(groups.begin(), groups.end(), worth_more);
     std::vector<Region> regions;
     double left = options.pixels;
     for (const Group& group : groups) {
         const double pixels = planner.cost(group, tall);
         if (pixels > left) continue;
         left -= pixels;
-        regions.push_back(planner.region(group, tall));
+        regions.push_back(planner.region(group, tall, planner.input(group, tall)));
+        regions.back().input = static_cast<int>(regions.size()) - 1;
     }
     return regions;
 }

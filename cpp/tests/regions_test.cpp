@@ -111,6 +111,41 @@ TEST(Regions, ANetworkOfOneSizeSeesAsMuchAsFits) {
     EXPECT_LE(regions[0].content_height, 256);
 }
 
+TEST(Regions, SeveralPeopleShareAnInputOfOneSize) {
+    RegionOptions options = options_of(150, 2.5 * 456 * 256);
+    options.fixed_width = 456;
+    options.fixed_height = 256;
+    options.step = 8;
+    People people = people_of({}, {});
+    people.parts = 4;
+    for (int i = 0; i < 40; ++i) {
+        const auto person = standing(60.0f + 110.0f * static_cast<float>(i), 100, 20);
+        people.keypoints.insert(people.keypoints.end(), person.begin(), person.end());
+        people.scores.push_back(0.5f);
+        ++people.count;
+    }
+    people.filled.assign(4 * 40, 0);
+    const auto regions = find_regions(people, stick(), 4500, 300, options);
+    EXPECT_GT(regions.size(), 4u);
+    for (std::size_t i = 0; i < regions.size(); ++i) {
+        const Region& one = regions[i];
+        EXPECT_GE(one.input, 0);
+        EXPECT_LT(one.input, 2);
+        EXPECT_EQ(one.input_left % 4, 0);
+        EXPECT_LE(one.input_left + one.network_width, 456);
+        EXPECT_LE(one.input_top + one.network_height, 256);
+        for (std::size_t j = 0; j < i; ++j) {
+            const Region& other = regions[j];
+            const bool apart = one.input != other.input ||
+                               one.input_left >= other.input_left + other.network_width + 4 ||
+                               other.input_left >= one.input_left + one.network_width + 4 ||
+                               one.input_top >= other.input_top + other.network_height + 4 ||
+                               other.input_top >= one.input_top + one.network_height + 4;
+            EXPECT_TRUE(apart) << i << " and " << j;
+        }
+    }
+}
+
 TEST(Regions, NobodyGivesNone) {
     EXPECT_TRUE(find_regions(people_of({}, {}), stick(), 10, 10, options_of(260)).empty());
     const People without = people_of({std::vector<float>(12, 0.0f)}, {0.8f});

@@ -73,9 +73,18 @@ def find_regions(
     *,
     stature: float,
     pixels: float,
+    margin: float,
     step: int,
     fixed_size: tuple[int, int] | None = None,
-) -> list[tuple[tuple[int, int, int, int], tuple[int, int], tuple[int, int], list[int]]]: ...
+) -> list[
+    tuple[
+        tuple[int, int, int, int],
+        tuple[int, int],
+        tuple[int, int],
+        list[int],
+        tuple[int, int, int],
+    ]
+]: ...
 def unite(
     first: People,
     closer: Sequence[tuple[People, Sequence[int]]],

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -17,7 +18,7 @@ from openpose_ext.stages.estimator import PoseEstimator
 from openpose_ext.stages.look import NetworkInput, passes
 from openpose_ext.stages.merge import merge
 from openpose_ext.stages.preprocess import Preprocessing
-from openpose_ext.stages.refine import REFINE_PIXELS, Refiner
+from openpose_ext.stages.refine import REFINE_PIXELS, Refiner, stature_at
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25, COCO_18, Topology
@@ -83,7 +84,25 @@ class TellingNetwork:
         return BodyMaps(np.stack(heats), np.stack(pafs))
 
     def _maps(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        inside = image[..., 2] == 60  # the padding is not
+        """Of all parts of the picture that lie side by side in an input."""
+        height, width = image.shape[0] // self.stride, image.shape[1] // self.stride
+        heat = np.zeros((len(self.topology.parts) + 1, height, width), np.float32)
+        paf = np.zeros((self.topology.paf_count, height, width), np.float32)
+        shown = (image[..., 2] == 60).astype(np.uint8)  # the padding is not
+        _, _, places, _ = cv2.connectedComponentsWithStats(shown)
+        for left, top, columns, rows, _ in places[1:]:
+            cells = [side // self.stride for side in (left, top)]
+            right, bottom = (
+                -(-side // self.stride) * self.stride for side in (left + columns, top + rows)
+            )
+            of_part = self._maps_of_part(image[top:bottom, left:right])
+            for maps, some in zip((heat, paf), of_part, strict=True):
+                place = maps[:, cells[1] :, cells[0] :][:, : some.shape[1], : some.shape[2]]
+                place[:] = some[:, : place.shape[1], : place.shape[2]]
+        return heat, paf
+
+    def _maps_of_part(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inside = image[..., 2] == 60
         columns = np.flatnonzero(inside[0])
         rows = np.flatnonzero(inside[:, 0])
         # Colours at the edges are repeated by the resize; those inside are exact.
@@ -193,6 +212,15 @@ def test_the_second_look_stays_within_its_bound() -> None:
         assert sum(width * height for width, height in network.sizes) <= (1 + pixels) * first
 
 
+def test_several_people_share_an_input_of_a_network_of_one_size() -> None:
+    truth = [standing(x, y, 60) for x in (60, 320, 580) for y in (30, 390)]
+    network = TellingNetwork(truth, fixed_size=(456, 256))
+    first, refined, _ = looked(network, Refiner(stature=100))
+    assert len(first) == len(refined) == 6
+    assert len(network.sizes) == 3, "one look, and two inputs for six people"
+    assert errors(refined, truth).max() < 0.5
+
+
 def test_a_crowd_costs_no_more_than_the_bound() -> None:
     crowd = [
         standing(20 + 60 * column, 10 + 45 * row, 40) for column in range(10) for row in range(10)
@@ -202,6 +230,14 @@ def test_a_crowd_costs_no_more_than_the_bound() -> None:
     assert len(first) > 50
     assert len(refined) >= len(first)
     assert sum(width * height for width, height in network.sizes) <= 2 * pixels
+
+
+def test_people_are_looked_at_larger_where_pictures_are() -> None:
+    assert stature_at(368) == 300
+    assert stature_at(256) == pytest.approx(250, abs=1)
+    with PoseEstimator(height=256, refine=True) as estimator:
+        assert estimator._refiner is not None
+        assert estimator._refiner.stature == stature_at(256)
 
 
 def test_nobody_is_not_looked_at_again() -> None:
@@ -254,27 +290,50 @@ def tall(person: np.ndarray) -> float:
     return max(extent, told[len(told) // 2]) if told else extent
 
 
+def only(person: np.ndarray, part: int) -> np.ndarray:
+    """The person with one part."""
+    alone = np.zeros_like(person)
+    alone[part] = person[part]
+    return alone
+
+
+def inside(one: np.ndarray, other: np.ndarray) -> float:
+    """The share of one's box that lies in the other's."""
+    boxes = [person[person[:, 2] > 0, :2] for person in (one, other)]
+    if not all(map(len, boxes)):
+        return 0.0
+    low, high = (np.array([way(box, axis=0) for box in boxes]) for way in (np.min, np.max))
+    common = np.maximum(high.min(0) + 1 - low.max(0), 0)
+    return float(common.prod() / (high[0] + 1 - low[0]).prod())
+
+
 def united_in_numpy(
     first: Poses, closer: list[tuple[Poses, list[int]]]
 ) -> tuple[list[np.ndarray], list[float]]:
     taken: set[tuple[int, int]] = set()
-    known: list[tuple[np.ndarray, float]] = []
-    for person, (keypoints, score) in enumerate(zip(first.keypoints, first.scores, strict=True)):
-        best: tuple[float, int, int] | None = None
-        for look, (found, whom) in enumerate(closer):
-            if person not in whom:
-                continue
-            for other in range(len(found)):
-                alike, common = oks(keypoints, found.keypoints[other], tall(keypoints))
-                if (look, other) in taken or common < 2 or alike <= 0.3:
+    whom_of: dict[int, tuple[int, int]] = {}
+    for own in (True, False):
+        for person, keypoints in enumerate(first.keypoints):
+            best: tuple[float, int, int] | None = None
+            for look, (found, whom) in enumerate(closer):
+                if person in whom_of or (own and person not in whom):
                     continue
-                if best is None or alike > best[0]:
-                    best = alike, look, other
-        if best is None:
-            known.append((keypoints, float(score)))
+                for other in range(len(found)):
+                    alike, common = oks(keypoints, found.keypoints[other], tall(keypoints))
+                    if (look, other) in taken or common < 2 or alike <= 0.3:
+                        continue
+                    if best is None or alike > best[0]:
+                        best = alike, look, other
+            if best is not None:
+                whom_of[person] = best[1:]
+                taken.add(best[1:])
+    known: list[tuple[np.ndarray, float]] = []
+    alone: list[tuple[np.ndarray, float]] = []
+    for person, (keypoints, score) in enumerate(zip(first.keypoints, first.scores, strict=True)):
+        if person not in whom_of:
+            alone.append((keypoints, float(score)))
             continue
-        _, look, other = best
-        taken.add((look, other))
+        look, other = whom_of[person]
         nearer = closer[look][0].keypoints[other]
         kept = np.where(nearer[:, 2:] > 0, nearer, keypoints)
         known.append((kept, float(closer[look][0].scores[other])))
@@ -283,6 +342,23 @@ def united_in_numpy(
         for look, (found, _) in enumerate(closer)
         for other in range(len(found))
         if (look, other) not in taken
+    ]
+    nearer_people = [found.keypoints[other] for found, _ in closer for other in range(len(found))]
+    for keypoints, score in alone:
+        there = [part for part in range(len(keypoints)) if keypoints[part, 2] > 0]
+        shared = [
+            any(
+                oks(only(keypoints, part), other, tall(keypoints))[0] > 0.5
+                for other in nearer_people
+            )
+            for part in there
+        ]
+        if not there or sum(shared) < 0.5 * len(there):
+            known.append((keypoints, score))
+    added = [
+        one
+        for one in added
+        if not any(2 * one[1] < other[1] and inside(one[0], other[0]) >= 0.9 for other in known)
     ]
     everybody = sorted(known, key=lambda one: -one[1]) + sorted(added, key=lambda one: -one[1])
     kept_people: list[tuple[np.ndarray, float]] = []
@@ -336,7 +412,7 @@ def test_a_region_is_no_place_outside_the_picture() -> None:
     for stature in (5, 40, 400):
         people = poses([standing(0, 0, stature), standing(639, 470, stature)])
         for (x, y, width, height), *_ in _core.find_regions(
-            tables(people), COCO_18.core, (640, 480), stature=260, pixels=1e9, step=32
+            tables(people), COCO_18.core, (640, 480), stature=260, pixels=1e9, margin=0.25, step=32
         ):
             assert 0 <= x < x + width <= 640
             assert 0 <= y < y + height <= 480

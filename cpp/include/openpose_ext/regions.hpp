@@ -15,16 +15,20 @@ struct Region {
     int top = 0;
     int width = 0;
     int height = 0;
-    int network_width = 0;  ///< size of the network's input
-    int network_height = 0;
-    int content_width = 0;  ///< the part's image in it, top-left; no larger than the input
+    int network_width = 0;   ///< size of its place in the network's input, which is the input's
+    int network_height = 0;  ///< unless that has one size
+    int content_width = 0;   ///< the part's image there, top-left; no larger than the place
     int content_height = 0;
+    int input = 0;       ///< which input it is in, 0 first; several share one of a fixed size
+    int input_left = 0;  ///< where its place begins there
+    int input_top = 0;
     std::vector<int> people{};  ///< who is looked at here, by ascending number
 };
 
 struct RegionOptions {
     double stature = 270;  ///< network pixels that a person shall be tall
     double pixels = 0;     ///< bound of all regions' network pixels; infinity for none
+    double margin = 0.25;  ///< around a person's parts, in statures: those that were not seen
     int step = 32;         ///< inputs are multiples of this on both axes: few sizes are cheap
     int fixed_width = 0;   ///< size of the only input that the network takes; 0 for any
     int fixed_height = 0;
@@ -32,12 +36,15 @@ struct RegionOptions {
 
 /// The regions of people: everybody in one region at most.
 ///
-/// A person's region is the box of the parts, seen and filled, and a quarter of the stature around
+/// A person's region is the box of the parts, seen and filled, and `options.margin` statures around
 /// it, cut at the picture's edge, at the factor that makes the stature `options.stature` network
 /// pixels, but no more than four. Two regions become one, at the geometric mean of their people's
 /// factors, while that needs no more network pixels and no two of its people differ by more than
 /// 1.6 times in stature; the pair that saves most goes first. What is left of the input shows
 /// more of the picture.
+///
+/// A network of one size sees several regions side by side in an input, a little apart; one that is
+/// alone in its input fills it, and no region is larger than it.
 ///
 /// If that is more than `options.pixels`, everybody is seen smaller, down to 0.6 times the stature;
 /// if that is still too much, the smallest and weakest (stature times score) are left out, by

@@ -13,7 +13,7 @@ from openpose_ext.cli.values import FALSE, TRUE, positive
 from openpose_ext.errors import UsageError
 from openpose_ext.models.lookup import NETWORKS, default_network, is_embedded
 from openpose_ext.stages.preprocess import HEIGHT
-from openpose_ext.stages.refine import STATURE
+from openpose_ext.stages.refine import stature_at
 
 __all__ = [
     "DEFAULT_BODY",
@@ -108,8 +108,9 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
         default=False,
         type=_refinement,
         metavar="T",
-        help="look again, closer, where people are: finds more of small people, for up to 3.5 "
-        f"times the time. T is how tall people are then, in network pixels (alone: {STATURE})",
+        help="Look again, closer, where people are: finds more of small people, for up to 3.5 "
+        "times the time. T is how tall people are then, in network pixels (alone: "
+        f"{stature_at(368):.0f} at height 368, {stature_at(256):.0f} at 256)",
     )
     add(
         "--mode",

@@ -36,7 +36,7 @@ from openpose_ext.stages.look import NetworkInput, passes
 from openpose_ext.stages.merge import Pass, merge
 from openpose_ext.stages.pipeline import overlapped, workers_for
 from openpose_ext.stages.preprocess import HEIGHT, LONGEST, Fit, Preprocessing
-from openpose_ext.stages.refine import REFINE_PIXELS, STATURE, Refiner
+from openpose_ext.stages.refine import REFINE_PIXELS, STATURE, Refiner, stature_at
 from openpose_ext.stages.watch import Watch
 from openpose_ext.stages.zoo import ZooHands, zoo_preprocessing
 from openpose_ext.types.arrays import Picture, Size
@@ -213,7 +213,9 @@ class PoseEstimator:
         self._told_of_panorama = False
         self._mirror = mirror
         self._scales = tuple(scales)
-        self._refiner = _refiner(refine, refine_pixels, scales, mirror, mode, options)
+        self._stature = stature_at(height)
+        tall = self._stature if refine is True else refine
+        self._refiner = _refiner(tall, refine_pixels, scales, mirror, mode, options)
         self._decode(*_NO_MAPS)  # what it refuses shall be refused here, not at the first picture
 
         self._cascade_options: dict[str, dict[str, Any]] = {
@@ -598,16 +600,15 @@ class PoseEstimator:
             sure = self._refiner.pixels * whole
             people = self._refiner.alone(frame, expected, sure, self._refiner.stature, body)
         else:
-            near = Refiner(
-                STATURE, 1.0, self._scales, self._mirror, self._options or DecodeOptions()
-            )
+            tall = self._stature
+            near = Refiner(tall, 1.0, self._scales, self._mirror, self._options or DecodeOptions())
             # From nearer where that is cheap, else as near as the whole frame is seen.
-            people = near.alone(frame, expected, _CHEAP * whole, STATURE, body)
+            people = near.alone(frame, expected, _CHEAP * whole, tall, body)
             if people is None:
                 scale = max(self._preprocessings, key=lambda one: one.height)
                 factor = scale.input_size(frame.size)[1] / frame.size[1]
-                tall = float(np.median(np.ptp(expected.keypoints[..., 1], axis=1)))
-                people = near.alone(frame, expected, _WORTH * whole, max(factor * tall, 8), body)
+                shown = float(np.median(np.ptp(expected.keypoints[..., 1], axis=1)))
+                people = near.alone(frame, expected, _WORTH * whole, max(factor * shown, 8), body)
         if people is None:
             return None
         people = self._calibrated(people, body)
@@ -766,7 +767,7 @@ def _too_large(size: Size) -> str:
 
 
 def _refiner(
-    refine: bool | float,
+    stature: float,
     pixels: float,
     scales: Sequence[float],
     mirror: bool,
@@ -774,12 +775,11 @@ def _refiner(
     options: DecodeOptions | None,
 ) -> Refiner | None:
     """The second look that is asked for. Raises ValueError for one that there is not."""
-    stature = STATURE if refine is True else refine
     refiner = Refiner(stature or STATURE, pixels, tuple(scales), mirror, options or DecodeOptions())
-    if refine is False:
+    if stature is False:
         return None
     if not stature > 0:
-        raise ValueError(f"refine must be True, False or a height in pixels, not {refine!r}")
+        raise ValueError(f"refine must be True, False or a height in pixels, not {stature!r}")
     if mode != "fast":
         raise ValueError(f'mode "{mode}" knows no second look: refine needs mode="fast"')
     return refiner
