@@ -1,9 +1,9 @@
-"""Requests that are due, answered and timed: the load behind `perf`.
+"""Issues requests to engines and times them: the load behind `perf`.
 
-Two latencies are told apart. The model's is the engine's own time for a request, from the moment
-it takes it to its outputs. The end-to-end one begins when the request was due, whether or not an
-engine was free to take it: waiting counts. In an open loop the due times are fixed beforehand, so
-an answer that comes late makes every request behind it late as well, and none is left out for it.
+Two latencies are measured. The model latency is the engine's own time for a request, from its start
+to its outputs. The end-to-end latency starts when the request is due, even if no engine is free, so
+it includes waiting. In an open loop the due times are fixed in advance, so a late answer delays all
+following requests, and none is skipped.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Times = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Load:
-    """How requests come: `count` of them, or as many as fall due in `seconds`.
+    """The schedule of requests: `count` requests, or all that are due within `seconds`.
 
-    depth  closed loop: so many are outstanding, at least as many as instances take; with every
-           answer another is due
-    rate   open loop: requests due a second, from `offset` seconds on, however long answers take;
+    depth  closed loop: the number of outstanding requests, at least as many as the instances take;
+           each answer makes another request due
+    rate   open loop: requests per second, starting at `offset` seconds, regardless of the answers;
            None is the closed loop
     """
 
@@ -45,21 +45,22 @@ class Load:
 
 
 class Answer(NamedTuple):
-    """When an engine took a request and had its outputs (`perf_counter`), and these, if wanted."""
+    """The times (`perf_counter`) when an engine took a request and had its outputs, and the
+    outputs."""
 
     taken: float
     answered: float
     outputs: Outputs | None
 
 
-# What one instance does with a request, by its number.
+# How one instance serves a request, given by its number.
 Work = Callable[[int], Answer]
-# Where outputs go, after the clock has stopped for them.
+# Receives the outputs, after their time was taken.
 Keep = Callable[[int, Outputs], None]
 
 
 def ask(backend: Backend, batch: Picture, *, synchronous: bool, wanted: bool) -> Answer:
-    """One request to an engine: `run` if synchronous, else `submit`.
+    """Send one request to an engine, by `run` if synchronous, else by `submit`.
 
     wanted  whether the outputs are copied out of the engine's memory; `run` always does
     """
@@ -79,13 +80,13 @@ def ask(backend: Backend, batch: Picture, *, synchronous: bool, wanted: bool) ->
 def drive(
     instances: Sequence[Work], load: Load, keep: Keep | None = None, *, ahead: int = 1
 ) -> Times:
-    """Put a load on instances, each of which takes the next request as soon as it is free.
+    """Put a load on instances; each takes the next request as soon as it is free.
 
-    ahead  requests that an instance takes at a time, to serve them one after the other; the
-           engine's own time for one begins when the one before is answered
+    ahead  requests that an instance takes at a time and serves one after the other; the engine's
+           own time for one starts when the previous one is answered
 
-    Returns (n, 4) seconds of `perf_counter`, a row a request: when it was due, begun by the engine,
-    answered by it, and done. What an instance or `keep` raises ends the load and is raised.
+    Returns (n, 4) seconds of `perf_counter`, one row per request: due, started by the engine,
+    answered by it, and done. An exception of an instance or of `keep` ends the load and is raised.
     """
     schedule = _Schedule(load, len(instances) * ahead, perf_counter())
     rows: list[list[tuple[float, float, float, float]]] = [[] for _ in instances]
@@ -125,7 +126,7 @@ def drive(
 
 
 class _Schedule:
-    """Gives out the requests of a load, with the moment each is due."""
+    """Hands out the requests of a load with their due times."""
 
     def __init__(self, load: Load, in_flight: int, start: float) -> None:
         self._load = load
@@ -137,7 +138,8 @@ class _Schedule:
         self._lock = Lock()
 
     def next(self) -> tuple[int, float] | None:
-        """The number and due time of the next request, which may lie ahead; None at the end."""
+        """The number and due time of the next request, which may be in the future; None at the
+        end."""
         load = self._load
         with self._lock:
             number = self._given
@@ -166,7 +168,7 @@ class _Schedule:
 def summary(seconds: Times, percentiles: Sequence[float]) -> dict[str, int]:
     """avg, min, max and percentiles (p50, ...) in whole microseconds; empty for no requests.
 
-    Percentiles lie between neighbours linearly.
+    Percentiles are interpolated linearly.
     """
     if not len(seconds):
         return {}

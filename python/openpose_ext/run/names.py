@@ -1,4 +1,4 @@
-"""What the files of each input are called."""
+"""The names of the files of each input."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["drawn_names", "output_names"]
 
 
 def output_names(pictures: Sequence[InputFile]) -> list[Path]:
-    """What the outputs of each picture are called, without their ends such as `_keypoints.json`.
+    """The names of the outputs of each picture, without endings such as `_keypoints.json`.
 
-    The name is the path below the root without suffix (`dir/a`). Pictures that would share one
-    keep their suffix (`dir/a.jpg`); if that is still shared, the name of the root is put in front
+    The name is the path below the root without suffix (`dir/a`). Pictures with the same name keep
+    their suffix (`dir/a.jpg`); if names are still equal, the name of the root is put in front
     (`root/dir/a.jpg`).
 
-    Raises ValueError naming two pictures that share even that.
+    Raises ValueError, naming two pictures, if even these names are equal.
     """
     level = [0] * len(pictures)
     while True:
@@ -40,9 +40,9 @@ def output_names(pictures: Sequence[InputFile]) -> list[Path]:
 
 
 def drawn_names(named: Sequence[tuple[InputFile, Path]]) -> dict[Path, Path]:
-    """What drawn pictures are called that keep their inputs' names, by `output_names`.
+    """The names of drawn pictures that keep the inputs' names, by `output_names`.
 
-    The suffix says the format; a picture in one that cannot be written becomes `a.heic.png`.
+    The suffix gives the format; if it cannot be written, the name becomes `a.heic.png`.
 
     Raises ValueError naming two pictures that would be drawn to the same file.
     """

@@ -1,7 +1,7 @@
-"""Instances of a network in processes of their own, begun together: what `perf` measures.
+"""Runs instances of a network in separate processes that start together, for `perf`.
 
-A process opens its instances, warms them up and says so; when all have, they begin. Whatever
-happens to one of them, or to the command itself, none is left behind.
+A process opens its instances, warms them up and reports; when all have reported, they start.
+Whatever happens to a process or to the command, no process is left behind.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from openpose_ext.types.arrays import Picture, Size
 __all__ = ["Files", "Opened", "Result", "Task", "measure"]
 
 
-# How long a process that is done, or was told to end, may take before it is killed.
+# Seconds that a process may take to end before it is killed.
 _PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
 class Files:
-    """Inputs of a datalist, and what becomes of the outputs.
+    """The inputs of a datalist, and the place of the outputs.
 
     inputs         each with its index in the datalist
     output         folder for the outputs, or None
@@ -57,16 +57,15 @@ class Files:
 
 @dataclass(frozen=True)
 class Task:
-    """What one process does.
+    """The work of one process.
 
     model        the network's file, or the prefix of a compiled one
-    engines      further arguments of `open_network` for each engine to be opened; its `streams` are
-                 instances
+    engines      further arguments of `open_network` for each engine; its `streams` are instances
     ahead        requests that an instance takes at a time
     size         (width, height) of the inputs, or None for the network's own
-    batch        pictures a request
-    load         of this process
-    synchronous  whether engines are asked by `run`, not by `submit`
+    batch        pictures per request
+    load         the load on this process
+    synchronous  whether engines are called by `run` instead of `submit`
     warm_up      requests to each instance before the measurement
     files        inputs, or None for noise
     """
@@ -84,12 +83,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Opened:
-    """What a process says when it is ready.
+    """The report of a process that is ready.
 
     pid      its id
     info     of the engine
     size     (width, height) of the inputs
-    outputs  the shape of what each picture gives, without the batch, in the network's order
+    outputs  the shapes of the outputs for one picture, without the batch, in the network's order
     """
 
     pid: int
@@ -100,10 +99,10 @@ class Opened:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a process measured.
+    """The measurement of a process.
 
-    times    (n, 4), a row a request: see `measure.drive`
-    samples  pictures in them
+    times    (n, 4), one row per request; see `load.drive`
+    samples  number of pictures
     """
 
     opened: Opened
@@ -114,12 +113,12 @@ class Result:
 def measure(
     tasks: Sequence[Task], begun: Callable[[Sequence[Opened]], None] = lambda _: None
 ) -> list[Result]:
-    """Run each task in a process of its own, all at the same time. For the main thread.
+    """Run each task in its own process, all at the same time. Call it from the main thread.
 
-    begun  is told of the processes when all have begun; what it raises ends them
+    begun  called with the processes when all have started; an exception ends them
 
-    Raises what a process ran into (ModelError, BackendError, SourceError, OutputError, ValueError
-    for what a network does not take), and BackendError if one ends before it is done.
+    Raises the error of a process (ModelError, BackendError, SourceError, OutputError, ValueError
+    for inputs that do not fit the network), and BackendError if a process ends too early.
     """
     workers: list[_Worker] = []
     try:
@@ -144,18 +143,18 @@ def measure(
 
 
 def _samples(task: Task, requests: int) -> int:
-    """Pictures in so many requests; the last one of a datalist may be a short batch."""
+    """The number of pictures in these requests; the last batch of a datalist may be smaller."""
     return requests * task.batch if task.files is None else len(task.files.inputs)
 
 
 class _Worker:
-    """A process and the line to it."""
+    """A process and the connection to it."""
 
     def __init__(self, task: Task) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(task, theirs), daemon=True)
-        # Ctrl-C reaches processes, too, and is the command's affair alone: they inherit this.
+        # Ctrl-C reaches the processes, too, but only the command handles it: they inherit this.
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             self.process.start()
@@ -175,7 +174,7 @@ class _Worker:
 
     @property
     def last_words(self) -> str:
-        """Why it says no more."""
+        """The reason why it sends no more messages."""
         self.process.join(_PATIENCE)
         code = self.process.exitcode
         how = f"ended with code {code}"
@@ -185,7 +184,7 @@ class _Worker:
 
 
 def _answers(workers: Sequence[_Worker]) -> list[Any]:
-    """The next word of each process, in their order; raises the first error among them."""
+    """The next message of each process, in order; raises the first error among them."""
     answers: dict[_Worker, Any] = {}
     pending: dict[Any, _Worker] = {worker.connection: worker for worker in workers}
     while pending:
@@ -206,7 +205,7 @@ def _answers(workers: Sequence[_Worker]) -> list[Any]:
 
 def _work(task: Task, connection: Connection) -> None:
     Thread(target=_die_with_parent, daemon=True).start()
-    # Told to end, it gives back what it has opened: nobody knows what a card makes of less.
+    # When told to end, it closes everything, because a card's reaction to less is unknown.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         first = task.engines[0]
@@ -262,7 +261,7 @@ def _shapes(answer: Answer) -> dict[str, tuple[int, ...]]:
 
 
 def _input_size(task: Task, manifest: Manifest, info: BackendInfo) -> Size:
-    """(width, height) of the inputs. ValueError where the network takes none such."""
+    """(width, height) of the inputs. Raises ValueError if the network does not take this size."""
     if info.fixed_size is not None:
         if task.size not in (None, info.fixed_size):
             width, height = info.fixed_size
@@ -286,18 +285,18 @@ def _input_size(task: Task, manifest: Manifest, info: BackendInfo) -> Size:
 
 
 def _noise(count: int, size: Size) -> Callable[[int], Picture]:
-    """The same pictures for every request."""
+    """Random pictures, the same for every request."""
     width, height = size
     pictures = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
     return lambda number: pictures
 
 
 class _Inputs:
-    """The pictures of a datalist as requests of `batch` each, and what is found in them.
+    """The pictures of a datalist in batches, and the outputs for them.
 
-    Pictures of another size are squashed into the network's, as the card does with whole ones.
+    Pictures of another size are stretched to the network's, as the card does.
 
-    wanted  whether anything is done with what is found
+    wanted  whether the outputs are used
     """
 
     def __init__(self, files: Files, batch: int, size: Size) -> None:
@@ -313,7 +312,7 @@ class _Inputs:
             self._read = [self._stacked(number) for number in range(len(self._requests))]
 
     def batch(self, number: int) -> Picture:
-        """The pictures of a request, (N, H, W, 3) uint8 BGR; after the last comes the first."""
+        """The pictures of a request, (N, H, W, 3) uint8 BGR; starts again after the last one."""
         number %= len(self._requests)
         return self._read[number] if self._read else self._stacked(number)
 

@@ -1,4 +1,4 @@
-"""What a measurement found, as JSON and YAML have it and as vamp prints it."""
+"""The report of a measurement, for JSON and YAML and in vamp's print form."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["Report"]
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured; latencies in whole microseconds: avg, min, max and percentiles.
+    """The measured values; latencies in whole microseconds: avg, min, max and percentiles.
 
     opened         of each process: its id, engine, input and outputs
     instances      on each device
     devices        as they were given
-    batch          pictures a request
-    synchronous    one request after the other, or the next one always waiting
-    rate           requests that were due a second, or None where each answer let another be due
-    samples        pictures in all
+    batch          pictures per request
+    synchronous    whether requests were sent one after the other, without one waiting
+    rate           requests per second, or None in a closed loop
+    samples        total number of pictures
     seconds        from the first request to the last answer
-    e2e_latency    from the moment a request was due, waiting included
-    model_latency  from the moment an engine began with it
+    e2e_latency    from the due time of a request, including waiting
+    model_latency  from the start of a request on the engine
     """
 
     opened: tuple[Opened, ...]
@@ -40,11 +40,11 @@ class Report:
 
     @property
     def throughput(self) -> float:
-        """Pictures a second."""
+        """Pictures per second."""
         return self.samples / self.seconds
 
     def fields(self) -> dict[str, Any]:
-        """The report as JSON and YAML have it."""
+        """The report as a dict for JSON and YAML."""
         info, (width, height) = self.opened[0].info, self.opened[0].size
         return {
             "model": os.fspath(info.model),
@@ -66,7 +66,7 @@ class Report:
         }
 
     def text(self) -> str:
-        """The report as vamp prints it, with vamp's spelling of the fields' names."""
+        """The report in vamp's print form, with vamp's spelling of the names."""
         info, (width, height) = self.opened[0].info, self.opened[0].size
         outputs = self.opened[0].outputs.values()
         title = f"{info.model.name} on {info.engine} {info.version} ({info.device})"

@@ -1,4 +1,4 @@
-"""What a command has done so far, and what took how long."""
+"""Counts the work of a command and the time of its stages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Tally"]
 
 @dataclass
 class Tally:
-    """What a run has done so far.
+    """The work of a run so far.
 
     pictures, frames  done; frames are those of videos and cameras
     people            found in them
@@ -37,7 +37,7 @@ class Tally:
     _adding: Lock = field(default_factory=Lock)
 
     def count(self, frame: Frame, poses: Poses | None) -> None:
-        """Count a frame that is done, or, without people, left out."""
+        """Count a finished frame, or a skipped one (`poses` is None)."""
         if poses is None:
             self.existing += 1
             return
@@ -48,20 +48,20 @@ class Tally:
             self.frames += 1
 
     def add(self, timings: Mapping[str, float]) -> None:
-        """Count the seconds of stages; from any thread."""
+        """Add the seconds of stages; may be called from any thread."""
         with self._adding:
             for stage, seconds in timings.items():
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Count the time of a `with` block for a stage."""
+        """Add the time of a `with` block to a stage."""
         start = time.perf_counter()
         yield
         self.add({stage: time.perf_counter() - start})
 
     def summary(self) -> str:
-        """What was done, and the mean time of each stage for a picture or frame."""
+        """A summary, with the mean time of each stage per picture or frame."""
         counts = [_counted(self.frames, "frame", "frames")] if self.frames else []
         if self.pictures or not self.frames:
             counts.insert(0, _counted(self.pictures, "picture", "pictures"))

@@ -1,6 +1,6 @@
-"""Where hands are: at the ends of arms.
+"""Places of hands, at the ends of arms.
 
-The square's size and place are those of OpenPose's hand detector (Simon et al., "Hand Keypoint
+The square's size and position are those of OpenPose's hand detector (Simon et al., "Hand Keypoint
 Detection in Single Images using Multiview Bootstrapping").
 """
 
@@ -25,23 +25,23 @@ _ARM = ("Shoulder", "Elbow", "Wrist")
 EXTENSION = 0.33
 SIDE = 1.5
 UPPER_ARM = 0.9
-# Forearms (in the sense above) in other lengths of a body, for arms that are not seen whole. From
-# Drillis & Contini's segments: 0.9 upper arms are 0.167 of the stature, the joints of the shoulders
-# 0.22 apart, neck to hips 0.29, a straight arm 0.33.
+# Forearms (as defined above) relative to other body lengths, for arms that are partly hidden. From
+# Drillis & Contini's segments: 0.9 upper arms are 0.167 of the stature, the distance of the
+# shoulder joints is 0.22, neck to hips 0.29, a straight arm 0.33.
 _OF_SHOULDERS = 0.75
 _OF_TRUNK = 0.58
 _OF_ARM = 0.5
 
 
 def arm_boxes(keypoints: Floats, topology: Topology) -> tuple[Box | None, Box | None]:
-    """Where one person's left and right hand are, by their arms; None without a wrist.
+    """The squares around a person's left and right hand, from the arms; None without a wrist.
 
     keypoints  (K, 3): x, y in the picture and score; parts of score 0 are missing
 
     With an elbow: 0.33 forearms beyond the wrist, 1.5 times the longer of forearm and 0.9 upper
-    arms. Where the shoulder is missing, the rest of the body tells how long the forearm is at
-    least. Without an elbow the hand may lie on any side of the wrist: the square is centred there
-    and as much larger. None if nothing tells its size, or it is below `box.MIN_SIDE`.
+    arms. If the shoulder is missing, the rest of the body gives a lower bound for the forearm.
+    Without an elbow the hand may lie on any side of the wrist, so the square is centred there and
+    larger. None if its size cannot be estimated or is below `box.MIN_SIDE`.
     """
     at = parts_at(keypoints, topology)
     return _arm_box(at, "L", "R"), _arm_box(at, "R", "L")
@@ -50,13 +50,13 @@ def arm_boxes(keypoints: Floats, topology: Topology) -> tuple[Box | None, Box | 
 def seed_squares(
     keypoints: Floats, topology: Topology, picture: tuple[int, int]
 ) -> tuple[Square | None, Square | None]:
-    """Where pytorch-openpose looks for one person's left and right hand.
+    """The squares in which pytorch-openpose looks for a person's left and right hand.
 
     keypoints  (K, 3): x, y in the picture and score; parts of score 0 are missing
     picture    (width, height)
 
     (x, y, side) in whole pixels; None without shoulder, elbow and wrist, or below `box.MIN_SIDE`. A
-    square that leaves the picture is shifted right and down, or made smaller, until it does not.
+    square that reaches outside the picture is shifted right and down, or made smaller.
     """
     boxes = arm_boxes(keypoints, topology)
     left, right = (_seed_square(box, picture) for box in boxes)
@@ -99,7 +99,7 @@ def _arm_box(at: Parts, side: str, other: str) -> Box | None:
 
 
 def _by_body(at: Parts, other: str) -> float:
-    """The length of a forearm, by the other arm, the shoulders and the trunk; 0 without them."""
+    """The length of a forearm, from the other arm, the shoulders and the trunk; 0 without them."""
     trunks = [distance(at, "Neck", hip) for hip in ("RHip", "LHip")]
     shares = [
         (1.0, distance(at, f"{other}Wrist", f"{other}Elbow")),
@@ -107,11 +107,11 @@ def _by_body(at: Parts, other: str) -> float:
         (_OF_SHOULDERS, distance(at, "RShoulder", "LShoulder")),
         *((_OF_TRUNK, trunk) for trunk in trunks),
     ]
-    # All are foreshortened at times, so the longest is nearest to the truth.
+    # Any of them may be foreshortened, so the longest is closest to the truth.
     return max((share * length for share, length in shares if length is not None), default=0.0)
 
 
 def _upper_arm(at: Parts, side: str) -> float | None:
-    """0.9 upper arms: as long as a forearm."""
+    """0.9 upper arms, which is the length of a forearm."""
     length = distance(at, f"{side}Elbow", f"{side}Shoulder")
     return None if length is None else UPPER_ARM * length

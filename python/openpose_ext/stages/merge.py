@@ -1,8 +1,8 @@
-"""Maps of several passes over one picture -> one set of maps.
+"""Merges the maps of several passes over one picture into one set of maps.
 
-A pass is the network run at one scale, perhaps on the mirrored picture. Scales and mirror images
-weigh the same (the seed's own averaging does not: its first scale counts 2^(M-1) times as much as
-its last).
+A pass is one run of the network at one scale, perhaps on the mirrored picture. All passes have
+equal weights (unlike in pytorch-openpose, where the first scale counts 2^(M-1) times as much as the
+last).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from openpose_ext.types.topology import COCO_18, Topology
 __all__ = ["Pass", "merge"]
 
 Floats = npt.NDArray[np.floating]
-# For every merged channel the pass's channel and the sign it is taken with.
+# For every merged channel, the channel of the pass and its sign.
 Channels = tuple[list[int], list[float]]
 
 
@@ -29,10 +29,10 @@ class Pass:
     """One run of the network.
 
     heat      (K or K + 1, h, w) float32 or float16
-    paf       (2 L, h, w), alike
-    geometry  how these maps lie in the picture, which for a mirrored pass is the mirrored one
+    paf       (2 L, h, w), of the same type
+    geometry  of these maps in the picture; for a mirrored pass in the mirrored picture
     mirrored  whether the picture was mirrored left to right
-    weight    in the mean
+    weight    weight in the mean
     """
 
     heat: Floats
@@ -47,14 +47,14 @@ def merge(
 ) -> tuple[Floats, Floats, Geometry]:
     """The weighted mean of all passes, on one grid of cells.
 
-    grid  how the merged maps lie in the picture; None takes the finest pass that is not mirrored
+    grid  geometry of the merged maps; None takes that of the finest pass that is not mirrored
 
-    Parts and limbs of mirrored passes are exchanged and their fields' x turned round. Passes are
-    resampled with the cubic kernel of `cv2.resize`. A single pass is returned as it is unless a
-    grid is given.
+    In mirrored passes, left and right parts and limbs are exchanged and the sign of the fields' x
+    is changed. Passes are resampled with the cubic kernel of `cv2.resize`. A single pass is
+    returned unchanged unless a grid is given.
 
-    Returns (heat, paf, geometry). Raises ValueError if there is no pass that is not mirrored, the
-    passes are of different pictures, or a mirrored pass's topology has no mirror image.
+    Returns (heat, paf, geometry). Raises ValueError if all passes are mirrored, if the passes
+    belong to different pictures, or if the topology of a mirrored pass has no mirror image.
     """
     straight = [one for one in passes if not one.mirrored]
     if not straight:
@@ -90,7 +90,7 @@ def _mean(
 def _cells_to_cells(
     merged: Geometry, source: Geometry, mirrored: bool
 ) -> tuple[float, float, float, float]:
-    """Where merged cells lie in the source's maps: scale and shift of x, then of y."""
+    """The mapping from merged cells to the source's cells: scale and shift of x, then of y."""
     to_x, shift_x, to_y, shift_y = merged.maps_to_picture
     from_x, back_x, from_y, back_y = source.maps_to_picture
     if mirrored:

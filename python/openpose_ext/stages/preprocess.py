@@ -1,7 +1,7 @@
-"""Picture -> network input, and the geometry that leads back.
+"""Makes the network input of a picture, and the geometry for the way back.
 
-The picture is resized into the top-left corner of the network's input; what is left over is grey.
-Shrinking averages areas, so that small people are not lost between the samples.
+The picture is resized into the top-left corner of the network's input; the rest is grey. Shrinking
+averages areas, so that small people are not lost between samples.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ PADDING = 128  # becomes 0 after the original normalisation, x / 256 - 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """How pictures are resized and padded for a network; call it with one.
+    """Resizes and pads pictures for a network; call it with a picture.
 
     height      rows of the picture's image in the input; the network's height is this rounded up
                 to the stride, its width follows the picture's aspect ratio
     fit         "pad" keeps the aspect ratio, the image lies top-left and the rest is 128;
                 "stretch" fills the same input to its edges, each axis with its own factor
-    max_pixels  bound of the input's width x height: a longer picture is made smaller
-    stride      network pixels a map cell
-    fixed_size  (width, height) of a network that takes no other: the largest image that fits is
-                taken, `height` and `max_pixels` are not used
+    max_pixels  limit of the input's width x height; longer pictures are made smaller
+    stride      network pixels per map cell
+    fixed_size  (width, height) if the network takes only this size: the largest image that fits is
+                used, and `height` and `max_pixels` have no effect
     resize      "area" averages when it shrinks and is cubic when it enlarges;
                 "seed" is always cubic with the sampling step 1 / factor and sizes rounded half to
-                even, the bytes that pytorch-openpose gives its network;
+                            even, which gives the same bytes as pytorch-openpose;
                 "cubic" is always cubic, without averaging
 
-    Raises ValueError for values out of range or that contradict each other.
+    Raises ValueError for values that are out of range or contradict each other.
     """
 
     height: int = HEIGHT
@@ -82,10 +82,10 @@ class Preprocessing:
             )
 
     def __call__(self, picture: Picture | Frame) -> tuple[Picture, Geometry]:
-        """The network's input of one picture, and the geometry that leads back.
+        """Make the network's input of one picture, and the geometry for the way back.
 
-        picture  (H, W, 3) uint8, BGR, not changed; or a frame, which may know a shorter way to
-                 its picture at another size (`Frame.at_size`)
+        picture  (H, W, 3) uint8, BGR, not changed; or a frame, which may have a faster way to
+                 resize its picture (`Frame.at_size`)
         Returns  (h, w, 3) uint8 BGR, its own memory; h and w are multiples of the stride unless
                  the size is fixed
         """
@@ -110,11 +110,11 @@ class Preprocessing:
         return padded(image, network), geometry
 
     def input_size(self, picture: Size) -> Size:
-        """(width, height) of the network's input of a picture of such a size."""
+        """(width, height) of the network's input for a picture of this size."""
         return self.fixed_size or self._rounded_up(self.content_size(picture))
 
     def content_size(self, picture: Size) -> Size:
-        """(width, height) of the picture's image in the input."""
+        """(width, height) of the resized picture inside the input."""
         size = self._size_of_one_factor(picture)
         return size if self.fit == "pad" else self.fixed_size or self._rounded_up(size)
 
@@ -130,7 +130,8 @@ class Preprocessing:
             size = _scaled(width, rows / height), rows
             if math.prod(self._rounded_up(size)) <= self.max_pixels:
                 return size
-        # One row is still too long: a strip of one cell's height, as long as may be.
+        # Even one row is too long: use a strip of one cell's height with the largest allowed
+        # length.
         return self.max_pixels // self.stride**2 * self.stride, 1
 
     def _rounded_up(self, size: Size) -> Size:
@@ -143,7 +144,8 @@ def _scaled(length: int, factor: float) -> int:
 
 
 def _resized_as_seed(picture: Picture, content: Size) -> tuple[Picture, tuple[float, float]]:
-    """Cubic, and given the factor instead of the size: cv2 then steps by exactly 1 / factor."""
+    """Resize cubically by a factor instead of to a size, so that cv2 steps by exactly 1 /
+    factor."""
     import cv2
 
     factor = content[1] / picture.shape[0]
@@ -156,7 +158,7 @@ def _resized_as_seed(picture: Picture, content: Size) -> tuple[Picture, tuple[fl
 
 
 def padded(image: Picture, network: Size) -> Picture:
-    """The image top-left in an input of (width, height); the rest is grey."""
+    """Put the image into the top-left corner of an input of (width, height); the rest is grey."""
     width, height = network
     padded = np.empty((height, width, 3), np.uint8)
     rows, columns = image.shape[:2]

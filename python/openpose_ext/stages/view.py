@@ -21,13 +21,13 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class View:
-    """A square of the picture, and a network's input that shows it.
+    """Maps a square of the picture to a network's input.
 
     centre    (x, y) of the square, picture pixels
     side      of the square, picture pixels
     size      of the input, network pixels
-    angle     degrees by which the square is turned, clockwise
-    mirrored  whether the input shows it mirrored, left to right
+    angle     rotation of the square in degrees, clockwise
+    mirrored  whether the input is mirrored, left to right
 
     Pixel centres are at integers in both frames: the square spans the input from -0.5 to
     size - 0.5.
@@ -60,17 +60,17 @@ class View:
         return _turned(points, np.column_stack([linear, -linear @ self.matrix[:, 2]]))
 
     def cut(self, picture: Picture) -> Picture:
-        """The input (size, size, 3): what the square shows, grey outside the picture.
+        """Cut out the input (size, size, 3); grey outside the picture.
 
-        A square larger than the input is halved, by averaging areas, until it is at most 1.41
-        times as large: a filter of the warp sees no more than that.
+        A larger square is halved by area averaging until it is at most 1.41 times as large as the
+        input, because the filter of the warp covers no more.
         """
         ends = np.array([[x, y] for x in (0, self.size) for y in (0, self.size)]) - 0.5
         corners = self.to_picture(ends)
         halvings = max(0, round(math.log2(self.side / self.size)))
         shrink = 2**halvings
-        # All that the filters can reach, cut out: OpenCV warps no picture of 32768 pixels. It
-        # begins a whole number of averaged areas before the square.
+        # Cut out what the filters can reach, because OpenCV cannot warp pictures of 32768 pixels.
+        # The crop starts a whole number of averaged areas before the square.
         low = np.floor(corners.min(axis=0) + 0.5).astype(int) - 2 * shrink
         high = np.ceil(corners.max(axis=0)).astype(int) + 2 * shrink
         low += np.maximum(-low, 0) // shrink * shrink

@@ -1,14 +1,14 @@
-"""The rules of VastModelZoo's OpenPose script for Vastai's cards, for those who replace it.
+"""The rules of VastModelZoo's OpenPose script for Vastai's cards, for replacing it.
 
     body   The picture is stretched to the network's input, cubic and without averaging; a network
            of any size gets the script's 184 x 184. Maps are enlarged to the picture and decoded by
            pytorch-openpose's rules (`decode_body(mode="reference")`).
     hands  pytorch-openpose's squares, inside the picture (`arms.seed_squares`), stretched in the
-           same way and never mirrored. In each a hand is looked for by pytorch-openpose's rules,
-           at one scale, however weak; two people may have the same one.
+           same way and never mirrored. In each square a hand is decoded by pytorch-openpose's
+           rules, at one scale, even if it is weak; two people may get the same hand.
 
-Source: the script's constants and steps as they are described; none of its code. Its mistakes that
-change points are kept: a point in the first column (row) of its square keeps x = 0 (y = 0).
+Source: a description of the script's constants and steps; none of its code. Mistakes that change
+points are kept: a point in the first column (row) of its square keeps x = 0 (y = 0).
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ BODY_SIZE = 184, 184  # the network's input in the script
 
 
 def zoo_preprocessing(fixed_size: Size | None, stride: int) -> Preprocessing:
-    """How the script makes the body network's input; see `Preprocessing`."""
+    """The script's preprocessing for the body network; see `Preprocessing`."""
     return Preprocessing(
         fit="stretch", resize="cubic", fixed_size=fixed_size or BODY_SIZE, stride=stride
     )
 
 
 class ZooHands(HandFinder):
-    """Finds people's hands as the script does. In boxes that are given (`in_boxes`), as any.
+    """Finds people's hands like the script. In given boxes (`in_boxes`) it works like `HandFinder`.
 
-    Raises ValueError for more than one scale, or a network that gives points instead of maps.
+    Raises ValueError for more than one scale, or for a network of points instead of maps.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ZooHands(HandFinder):
     def of_people(self, picture: Picture, people: Poses) -> npt.NDArray[np.float32]:
         """Both hands of each person: (P, 2, 21, 3) float32, the left one first.
 
-        x, y in whole pixels of the picture, score in (0.05, 1]; missing ones are 0, 0, 0.
+        x, y in whole pixels of the picture, score in (0.05, 1]; missing points are 0, 0, 0.
         """
         hands = np.zeros((len(people), 2, len(HAND_21.parts), 3), np.float32)
         size = picture.shape[1], picture.shape[0]
@@ -97,11 +97,11 @@ def _cut(picture: Picture, square: Square, crop: int) -> Picture:
 def _points(
     heat: npt.NDArray[np.float32], square: Square, crop: int, stride: int
 ) -> npt.NDArray[np.float32]:
-    """(21, 3) in the picture, of the maps of a square."""
+    """Decode the maps of a square to points (21, 3) in the picture."""
     x, y, side = square
     geometry = Geometry((side, side), (crop, crop), (crop, crop), (crop / side,) * 2, stride=stride)
     points = decode_hand(heat, geometry=geometry, mode="reference")
-    # Each for itself: the script's mistake.
+    # Each coordinate by itself, which is the script's mistake.
     points[points[:, 0] != 0, 0] += x
     points[points[:, 1] != 0, 1] += y
     points[~points[:, :2].any(axis=1)] = 0
