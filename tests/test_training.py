@@ -24,6 +24,7 @@ SHAPE = {
     "blocks16": 1, "refinement": 1, "maps": 57, "background": 18,
 }  # fmt: skip
 STEPS = 150
+POINTS_STEPS = 500
 
 
 @pytest.fixture
@@ -230,7 +231,7 @@ def test_nothing_is_learnt_where_nothing_is_known(recipe: Any) -> None:
 
     target = torch.from_numpy(maps)[None]
     found = torch.nan_to_num(target, nan=5.0).requires_grad_()
-    total = recipe.loss(found, target, recipe.TASKS["body"], 3.0)
+    total = recipe.TASKS["body"].stage_loss(found, target, 3.0)
     total.backward()
     assert total == 0
     assert torch.isfinite(found.grad).all()
@@ -258,3 +259,129 @@ def test_labels_that_are_missing_are_unknown(recipe: Any, tmp_path: Path) -> Non
     np.testing.assert_array_equal(points[NOSE], (50, 30, THERE))
     assert points[14, 2] == points[9, 2] == UNKNOWN
     assert ABSENT not in points[:, 2]
+
+
+FEET = 60  # squares, and as many without
+
+
+def write_feet(folder: Path) -> None:
+    """Squares of feet: a red heel and a green toe, of right feet and left ones."""
+    from region_data import Found, Seen, write
+
+    from openpose_ext.stages.box import Box
+
+    rng = np.random.default_rng(0)
+    found, colours = Found(), ((0, 0, 255), (0, 255, 0))
+    for k in range(2 * FEET):
+        picture = np.full((64, 64, 3), 40, np.uint8)
+        points, right = None, k % 3 > 0
+        if k < FEET:
+            heel = rng.uniform(26, 38, 2)
+            points = np.array([heel, heel + np.array((12 if right else -12, 8))])
+            for (x, y), colour in zip(points.round().astype(int), colours, strict=True):
+                cv2.circle(picture, (int(x), int(y)), 5, colour, -1)
+        name = f"foot_{k}.jpg"
+        found.seen.append((name, Seen(points, Box((31.5, 31.5), 56.0), right)))
+        found.jpegs[name] = cv2.imencode(".jpg", picture)[1].tobytes()
+    folder.mkdir()
+    write(found, "foot", folder)
+
+
+def points_training(recipe: Any, folder: Path, out: Path) -> Any:
+    from datasets import RegionData
+    from networks import PointsShape
+
+    shape = PointsShape(8, 8, 16, 16, blocks=(0, 0, 1), flat=16, points=2, side=32)
+    task = replace(recipe.TASKS["foot"], shape=shape, batch=16)
+    out.mkdir(exist_ok=True)
+    data, held_out = (RegionData(folder, "foot", held_out=kept) for kept in (False, True))
+    return recipe.Training(task, data, held_out, out, seed=1)
+
+
+def test_points_are_learnt_exported_and_quantised(
+    recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heels and toes end within a tenth of the square; squares without a foot are told apart."""
+    import export
+    import int8
+    import torch
+
+    from openpose_ext.models.convert.quantise import quantise
+    from openpose_ext.models.manifest import read_manifest
+    from openpose_ext.models.network import FootNetwork
+
+    write_feet(tmp_path / "feet")
+    trained = points_training(recipe, tmp_path, tmp_path / "run")
+    trained.begin(None)
+    trained.run(POINTS_STEPS, every=10, compiled=False)
+    apart, seen = trained.validate()
+    assert apart < 10
+    assert seen > 0.8
+
+    monkeypatch.setitem(export.SHAPES, "foot", trained.task.shape)
+    whole, _ = export.export("foot", torch.load(tmp_path / "run" / "ema.pt"), tmp_path)
+    manifest = read_manifest(whole)
+    small = tmp_path / "int8.onnx"
+    batches = int8.regions(tmp_path, manifest)
+    quantise(whole, small, batches, manifest.input, float_layers=())
+    export.write_manifest(manifest, small)
+    pictures, targets = trained.data.batch(np.arange(-8, 24), np.random.default_rng(1), 32)
+    batch = pictures.round().permute(0, 2, 3, 1).numpy().astype(np.uint8)
+    there = np.isfinite(targets.numpy()).all(axis=(1, 2))
+    for file in (whole, small):
+        with FootNetwork.open(file, precision="f32", threads=1) as network:
+            answer = network.run(batch)
+        off = (answer.points + 0.5) / 32 - 0.5 - targets.numpy()
+        assert np.linalg.norm(off[there], axis=-1).mean() < 0.1
+        assert ((answer.presence > 0.5) == there).mean() > 0.8
+
+
+def test_left_feet_are_learnt_as_right_ones(recipe: Any, tmp_path: Path) -> None:
+    from datasets import RegionData
+
+    write_feet(tmp_path / "feet")
+    data = RegionData(tmp_path, "foot", held_out=False)
+    _, targets = data.batch(np.arange(len(data)), np.random.default_rng(0), 64)
+    heels, toes = targets.numpy().transpose(1, 0, 2)
+    assert (toes[:, 0] > heels[:, 0]).mean() > 0.95
+
+
+def test_a_mirrored_face_has_its_points_in_order(recipe: Any) -> None:
+    """Of a face mirrored in a picture, each point goes to its own place on the other side."""
+    from layout import FACE_MIRROR
+
+    from openpose_ext.types.topology import FACE_70
+
+    order = np.array(FACE_MIRROR)
+    np.testing.assert_array_equal(order[order], np.arange(71))
+    assert (*order[:68], 69, 68) == FACE_70.mirror
+
+
+def test_the_mean_of_a_network_with_itself_is_itself_and_lower_maps_are_lower(
+    recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import export
+    import mean
+    import onnx
+    import onnxruntime as ort
+    import torch
+    from networks import Maps, Shape
+
+    torch.manual_seed(0)
+    net = Maps(Shape(**SHAPE))
+    torch.nn.init.normal_(net.head2.weight)
+    monkeypatch.setitem(export.SHAPES, "body", net.shape)
+    _, half = export.export("body", net.state_dict(), tmp_path)
+    pictures = {"data": np.random.default_rng(0).uniform(0, 255, (1, 3, 64, 64)).astype("f4")}
+
+    def maps(model: Any) -> Any:
+        return ort.InferenceSession(model.SerializeToString()).run(["heatmaps", "pafs"], pictures)
+
+    heat, paf = maps(onnx.load(half))
+    same = mean.mean([half, half])
+    np.testing.assert_allclose(maps(same)[0], heat, atol=1e-4)
+    mean.lower(same, 0.5)
+    lower_heat, lower_paf = maps(same)
+    np.testing.assert_allclose(lower_paf, 0.5 * paf, atol=1e-4)
+    np.testing.assert_allclose(lower_heat[:, :18], 0.5 * heat[:, :18], atol=1e-4)
+    np.testing.assert_allclose(lower_heat[:, 18], 0.5 * heat[:, 18] + 0.5, atol=1e-4)

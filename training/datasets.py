@@ -5,21 +5,27 @@ Targets are NaN where nothing is known.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from zipfile import ZipFile
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from canvases import compose, spoilt
+from crops import cut, part
 from known import Known, held_out, read_pack
-from layout import MAPS, STRIDE, mirrored
+from layout import FACE_MIRROR, MAPS, STRIDE, mirrored
+from recolour import cover, pictures, recolour
 from targets import draw
 from torch import Tensor
 
-__all__ = ["BodyData", "Data", "HandData"]
+__all__ = ["REGIONS", "BodyData", "Data", "HandData", "RegionData"]
 
 # How often pictures are drawn, by the first word of their names; those not named once.
 BODY_WEIGHT = {
@@ -118,10 +124,10 @@ class BodyData:
             if drawn.random() < 0.5:
                 image, target = image[:, ::-1], mirrored(target)
             images[k], targets[k] = image, target
-        pictures = _pictures(images)
+        batch = pictures(images)
         if rng:
-            _recolour(pictures, rng, gain=0.18, offset=14, grey=0.12)
-        return pictures, torch.from_numpy(targets)
+            recolour(batch, rng, gain=0.18, offset=14, grey=0.12)
+        return batch, torch.from_numpy(targets)
 
 
 def _shares(pictures: list[Known], weights: Mapping[str, float]) -> npt.NDArray[np.float64]:
@@ -185,11 +191,11 @@ class HandData:
                 images[k] = self._other(drawn, -1 - int(index), side)
             else:
                 images[k], points[k] = self._hand(drawn, int(index), side)
-        pictures = _pictures(images)
+        batch = pictures(images)
         if rng:
-            _recolour(pictures, rng, gain=0.22, offset=16, grey=0.2)
-            _cover(pictures, rng)
-        return pictures, _hand_targets(torch.from_numpy(points), side // STRIDE)
+            recolour(batch, rng, gain=0.22, offset=16, grey=0.2)
+            cover(batch, rng)
+        return batch, _hand_targets(torch.from_numpy(points), side // STRIDE)
 
     def _hand(
         self, rng: np.random.Generator, index: int, side: int
@@ -219,42 +225,17 @@ class HandData:
         square: float,
         side: int,
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-        """A turned and stretched square of a picture, and where its pixels go."""
-        picture = self._pictures[file]
-        angle = rng.normal(0, 35) if rng.random() < 0.7 else rng.uniform(-180, 180)
-        matrix = cv2.getRotationMatrix2D((0, 0), float(angle), side / square)
-        matrix[:, :2] = np.diag(np.exp(rng.normal(0, 0.08, 2))) @ matrix[:, :2]
-        matrix[:, 2] = (side - 1) / 2 - matrix[:, :2] @ centre
-        how = cv2.INTER_AREA if square > side else cv2.INTER_LINEAR
-        outside = rng.random()
-        border = cv2.BORDER_REPLICATE if outside < 0.15 else cv2.BORDER_CONSTANT
-        image = cv2.warpAffine(
-            picture, matrix, (side, side), flags=how, borderMode=border, borderValue=(128,) * 3
-        )
-        if outside > 0.35:
-            inside = np.ones(picture.shape[:2], np.uint8)
-            inside = cv2.warpAffine(inside, matrix, (side, side), flags=cv2.INTER_NEAREST)
-            image = np.where(inside[..., None] > 0, image, self._background(rng, side))
-        spoil = rng.random()
-        if spoil < 0.12:
-            image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.0))
-        elif spoil < 0.22:
-            quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 70))]
-            image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
-        elif spoil < 0.4:
-            amount = rng.uniform(0.3, 1.2)
-            blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.8, 2))
-            image = cv2.addWeighted(image, 1 + amount, blurred, -amount, 0)
-        return image, matrix
+        angle = float(rng.normal(0, 35) if rng.random() < 0.7 else rng.uniform(-180, 180))
+        background = None
+        if rng.random() < 0.65:
+            background = partial(self._background, rng, side)
+        return cut(rng, self._pictures[file], centre, square, angle, side, background)
 
     def _background(self, rng: np.random.Generator, side: int) -> npt.NDArray[np.uint8]:
         """A part of a picture without hands."""
         index = int(rng.integers(len(self._other_files)))
-        centre, square = self._centres[index], float(self._sides[index])
-        x, y = (int(v) for v in centre - square / 2)
         picture = self._pictures[self._other_files[index]]
-        part = picture[max(0, y) : y + int(square), max(0, x) : x + int(square)]
-        return cv2.resize(part, (side, side))
+        return part(picture, self._centres[index], float(self._sides[index]), side)
 
 
 def _hand_targets(points: Tensor, grid: int) -> Tensor:
@@ -267,34 +248,155 @@ def _hand_targets(points: Tensor, grid: int) -> Tensor:
     return torch.cat([heat, 1 - heat.amax(1, keepdim=True)], 1)
 
 
-def _cover(pictures: Tensor, rng: np.random.Generator) -> None:
-    """Something in front of some, in place."""
-    side = pictures.shape[-1]
-    for picture in pictures[torch.from_numpy(rng.random(len(pictures)) < 0.15)]:
-        height, width = rng.integers(side // 14, side // 3, 2)
-        y, x = rng.integers(0, side - height), rng.integers(0, side - width)
-        colour = torch.from_numpy(rng.uniform(0, 255, (3, 1, 1)).astype(np.float32))
-        picture[:, y : y + height, x : x + width] = colour
+@dataclass(frozen=True)
+class Region:
+    """How squares of a region of the body are drawn.
+
+    squares  sides, in those of the squares that `region_data.py` found
+    shift    of the centre at most, in sides
+    turn     spread of the angle, degrees
+    nothing  share of the squares without
+    large    side of a square, picture pixels: larger ones are drawn more often, smaller ones less
+    mirror   the points' order in a mirror image that is learnt from, too; None where left ones are
+             always mirrored
+    """
+
+    squares: tuple[float, float]
+    shift: float
+    turn: float
+    nothing: float
+    large: float
+    mirror: tuple[int, ...] | None
 
 
-def _pictures(images: npt.NDArray[np.uint8]) -> Tensor:
-    """Channels-last float pictures (n, 3, h, w) of (n, h, w, 3)."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float()
+REGIONS = {
+    "face": Region((0.75, 1.6), 0.13, 16, nothing=0.15, large=80, mirror=FACE_MIRROR),
+    "foot": Region((0.72, 1.4), 0.14, 16, nothing=0.2, large=60, mirror=None),
+}
+OTHERS = 3  # squares without at most, for one with something
+AROUND = 1.9  # half a side of what is kept of a picture, in sides of the square
+ENOUGH = 160.0  # pixels of a square's side that are kept
 
 
-def _recolour(
-    pictures: Tensor, rng: np.random.Generator, gain: float, offset: float, grey: float
-) -> None:
-    """Brightness, contrast, tint and saturation, in place; shares and grey levels of spread."""
-    n = len(pictures)
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A square and the picture around it.
 
-    def noise(all_alike: float, each: float) -> Tensor:
-        drawn = rng.normal(0, all_alike, (n, 1, 1, 1)) + rng.normal(0, each, (n, 3, 1, 1))
-        return torch.from_numpy(drawn.astype(np.float32))
+    image   (height, width, 3) BGR
+    centre, side, angle  of the square, in its pixels
+    points  (K, 2) in its pixels, or None where nothing is there
+    right   whether it is a right one
+    """
 
-    factor = noise(gain, gain / 3).exp_()
-    shift = 110 + noise(offset, offset / 3) - 110 * factor
-    pictures.mul_(factor).add_(shift).clamp_(0, 255)
-    for picture in pictures[torch.from_numpy(rng.random(n) < grey)]:
-        kept = float(rng.uniform(0, 0.8))
-        picture.mul_(kept).add_(picture.mean(0, keepdim=True), alpha=1 - kept)
+    image: npt.NDArray[np.uint8]
+    centre: npt.NDArray[np.float64]
+    side: float
+    angle: float
+    points: npt.NDArray[np.float64] | None
+    right: bool
+
+
+class RegionData:
+    """Faces or feet of `region_data.py` and what is none, cut out anew each time.
+
+    root      where its files are, or folders of such files
+    region    a name of `REGIONS`
+    held_out  every 20th picture, chosen by its name, or the others
+    """
+
+    def __init__(self, root: Path, region: str, held_out: bool) -> None:
+        self._region = REGIONS[region]
+        self._seen: list[Kept] = []
+        self._others: list[Kept] = []
+        for file in sorted(root.rglob(f"{region}.npz")):
+            with np.load(file) as table, ZipFile(file.with_name("pictures.zip")) as files:
+                self._read(dict(table), files, held_out)
+        weights = np.array(
+            [min(max(kept.side / self._region.large, 0.3), 2) for kept in self._seen]
+        )
+        self._shares = weights / weights.sum()
+
+    def _read(self, table: Mapping[str, Any], files: ZipFile, held_out: bool) -> None:
+        for prefix, kept in (("", self._seen), ("other_", self._others)):
+            rows = [table[prefix + key] for key in ("name", "centre", "side", "angle", "right")]
+            every = max(1, len(rows[0]) // (OTHERS * len(table["name"])))
+            for k, (name, centre, side, angle, right) in enumerate(zip(*rows, strict=True)):
+                if k % every or (zlib.crc32(str(name).encode()) % 20 == 7) != held_out:
+                    continue
+                points = None if prefix else table["points"][k]
+                picture = cv2.imdecode(
+                    np.frombuffer(files.read(str(name)), np.uint8), cv2.IMREAD_COLOR
+                )
+                kept.append(
+                    _around(picture, centre, float(side), float(angle), points, bool(right))
+                )
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def order(self, rng: np.random.Generator) -> Indices:
+        """Of what is there, large ones more often; -1 - k for others."""
+        count = len(self)
+        drawn = rng.choice(count, count, p=self._shares)
+        others = -1 - rng.integers(len(self._others), size=count)
+        return np.where(rng.random(count) < self._region.nothing, others, drawn)
+
+    def batch(self, indices: Indices, rng: np.random.Generator | None, side: int) -> Batch:
+        """Pictures, and points (n, K, 2) in shares of the side from the middle, NaN for nothing."""
+        count = self._seen[0].points.shape[0]
+        images = np.empty((len(indices), side, side, 3), np.uint8)
+        points = np.full((len(indices), count, 2), np.nan, np.float32)
+        for k, index in enumerate(indices):
+            drawn = rng or np.random.default_rng(int(index))
+            kept = self._seen[index] if index >= 0 else self._others[-1 - index]
+            images[k], moved = self._cut(drawn, kept, side)
+            if moved is not None:
+                points[k] = (moved + 0.5) / side - 0.5
+        batch = pictures(images)
+        if rng:
+            recolour(batch, rng, gain=0.22, offset=16, grey=0.2)
+            cover(batch, rng)
+        return batch, torch.from_numpy(points)
+
+    def _cut(
+        self, rng: np.random.Generator, kept: Kept, side: int
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64] | None]:
+        region = self._region
+        square = kept.side * float(np.exp(rng.uniform(*np.log(region.squares))))
+        centre = kept.centre + rng.uniform(-region.shift, region.shift, 2) * kept.side
+        angle = kept.angle + float(rng.normal(0, region.turn))
+        image, matrix = cut(rng, kept.image, centre, square, angle, side, None)
+        points = kept.points
+        if points is not None:
+            points = points @ matrix[:, :2].T + matrix[:, 2]
+        if (rng.random() < 0.5) if region.mirror else not kept.right:
+            image = image[:, ::-1]
+            if points is not None:
+                points = points * (-1, 1) + (side - 1, 0)
+                points = points if region.mirror is None else points[list(region.mirror)]
+        return image, points
+
+
+def _around(
+    picture: npt.NDArray[np.uint8],
+    centre: npt.NDArray[np.float64],
+    side: float,
+    angle: float,
+    points: npt.NDArray[np.float64] | None,
+    right: bool,
+) -> Kept:
+    """What there is to a square: the picture around it, and no more pixels than are of use."""
+    last = np.array(picture.shape[1::-1])
+    low = np.clip(np.floor(centre - AROUND * side), 0, last - 1).astype(int)
+    high = np.clip(np.ceil(centre + AROUND * side), low + 1, last).astype(int)
+    image = picture[low[1] : high[1], low[0] : high[0]]
+    factor = min(1.0, ENOUGH / side)
+    if factor < 1:
+        size = [max(1, round(n * factor)) for n in image.shape[1::-1]]
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+    def to_kept(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return (xy - low + 0.5) * factor - 0.5
+
+    moved = None if points is None else to_kept(points)
+    return Kept(image.copy(), to_kept(centre), side * factor, angle, moved, right)

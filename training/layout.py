@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from openpose_ext.types.topology import COCO_18
 
-__all__ = ["BACKGROUND", "MAPS", "PARTS", "STRIDE", "mirrored"]
+__all__ = ["BACKGROUND", "FACE_MIRROR", "MAPS", "PARTS", "STRIDE", "mirrored"]
 
 PARTS = len(COCO_18.parts)
 BACKGROUND = PARTS
@@ -36,3 +36,12 @@ _SOURCE, _SIGN = _mirror_table()
 def mirrored(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The maps (57, h, w) of the picture mirrored left to right."""
     return maps[_SOURCE, :, ::-1] * _SIGN[:, None, None]
+
+
+# Points of iBUG and of the forehead on the other side of the face.
+FACE_MIRROR = (
+    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
+    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
+    68, 70, 69,
+)  # fmt: skip

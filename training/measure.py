@@ -2,11 +2,15 @@
 
     python training/measure.py body FILE.onnx... --shared ../shared [--teacher TEACHER.onnx]
     python training/measure.py hand FILE.onnx... --shared ../shared
+    python training/measure.py face FILE.onnx... --shared ../shared
+    python training/measure.py foot FILE.onnx... --shared ../shared
 
 Body: COCO AP on coco_val and on the pictures of train2 that are held out, people found where nobody
 is (the places of nobody.tsv, which were never trained on), people on two portraits, and the time of
 the network on one thread as a share of the teacher's, taken in turns. Hand: PCK of hand_val at
-three sizes of the square.
+three sizes of the square. Face: errors of face_val, in distances of the outer eye corners, in
+squares around the labelled boxes. Foot: heels and big toes of feet_val within 0.05 of the height of
+the person's box, where the labelled body tells where to look.
 """
 
 from __future__ import annotations
@@ -16,22 +20,31 @@ import csv
 import json
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from known import held_out
+from known import from_coco, held_out
 
-from openpose_ext import PoseEstimator
+from openpose_ext import PoseEstimator, Poses
 from openpose_ext.models.network import BodyNetwork
 from openpose_ext.run.coco_eval import Annotations, Evaluation, Scores, coco_results
 from openpose_ext.sources.pictures import read_picture
+from openpose_ext.stages.feet import FootFinder
 from openpose_ext.types.arrays import Picture
+from openpose_ext.types.topology import COCO_18
 
 HEIGHT = 368
 SMALL = 184  # of portraits, in which parts of a face may pass for people
 SQUARES = (1.25, 1.75, 2.5)  # sides of the square around a hand, in longer sides of its box
+FACE_SQUARES = (1.5, 1.8)  # likewise of a face
+OUTER_EYES = 36, 45
+JAW = 17  # points of it, the first ones
+# Parts of BODY_25, and places among the labels of feet_val.
+FEET = {"heels": ((21, 2), (24, 5)), "toes": ((19, 0), (22, 3))}
+FOOT_NEAR = 0.05
 TIMED = (368, 488)
 RUNS = 21
 
@@ -143,17 +156,84 @@ def hand(files: Sequence[Path], shared: Path, precision: str) -> None:
                 )
 
 
+def face(files: Sequence[Path], shared: Path, precision: str) -> None:
+    folder = shared / "data" / "face_val"
+    faces = json.loads((folder / "faces.json").read_text())
+    for file in files:
+        with PoseEstimator(None, face=file, precision=precision) as estimator:
+            for enlarged in FACE_SQUARES:
+                errors: dict[str, list[float]] = defaultdict(list)
+                for entry in faces:
+                    x, y, width, height = entry["box"]
+                    side = enlarged * max(width, height)
+                    square = [x + (width - side) / 2, y + (height - side) / 2, side, side]
+                    (found,) = estimator.faces(read_picture(folder / entry["image"]), [square])
+                    truth = np.array(entry["keypoints"])[:, :2]
+                    seen = found[:68, 2].all()
+                    errors["found"].append(float(seen))
+                    if not seen:
+                        continue
+                    apart = np.hypot(*(found[:68, :2] - truth).T)
+                    apart /= np.hypot(*(truth[OUTER_EYES[1]] - truth[OUTER_EYES[0]]))
+                    groups = {
+                        "all": apart, "jaw": apart[:JAW], "inner": apart[JAW:],
+                        entry["source"].split(" (")[0].split(",")[0]: apart,
+                    }  # fmt: skip
+                    for name, group in groups.items():
+                        errors[name].append(float(group.mean()))
+                told = ", ".join(f"{name} {np.mean(group):.4f}" for name, group in errors.items())
+                print(f"{file} x {enlarged}: {told}", flush=True)
+
+
+def foot(files: Sequence[Path], shared: Path, precision: str) -> None:
+    folder = shared / "data" / "feet_val"
+    people = [entry for entry in json.loads((folder / "feet.json").read_text()) if entry["body"]]
+    for file in files:
+        errors: dict[str, list[float]] = defaultdict(list)
+        with FootFinder.open(file, precision=precision) as finder:
+            for entry in people:
+                picture = read_picture(folder / entry["image"])
+                body = from_coco(np.ravel(entry["body"]).tolist())[None]
+                whole = Poses(
+                    body,
+                    np.ones(1, np.float32),
+                    np.zeros(body.shape[:2], bool),
+                    COCO_18,
+                    (picture.shape[1], picture.shape[0]),
+                )
+                found = finder.of_people(picture, whole).keypoints[0]
+                for name, labelled in FEET.items():
+                    for part, k in labelled:
+                        if entry["feet"][k][2] > 0:
+                            x, y, score = found[part]
+                            truth = entry["feet"][k]
+                            apart = float(np.hypot(x - truth[0], y - truth[1])) / entry["box"][3]
+                            errors[name].append(apart if score > 0 else np.inf)
+        together = np.concatenate([*errors.values()])
+        told = ", ".join(
+            f"{name} {sum(np.array(apart) < FOOT_NEAR)} of {len(apart)}"
+            for name, apart in errors.items()
+        )
+        print(
+            f"{file}: {np.mean(together < FOOT_NEAR):.3f} within, {told}; "
+            f"median {np.median(together):.3f}, missing {np.isinf(together).sum()}",
+            flush=True,
+        )
+
+
+MEASURES = {"body": body, "hand": hand, "face": face, "foot": foot}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=("body", "hand"))
+    parser.add_argument("kind", choices=MEASURES)
     parser.add_argument("files", nargs="+", help="networks, or their names")
     parser.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
     parser.add_argument("--teacher", type=Path, help="body: compare the speed with its")
     parser.add_argument("--precision", default="f32")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    measured = body if arguments.kind == "body" else hand
-    measured(arguments.files, arguments.shared, arguments.precision)
+    MEASURES[arguments.kind](arguments.files, arguments.shared, arguments.precision)
     if arguments.teacher and arguments.kind == "body":
         speed(arguments.files, arguments.teacher)
 

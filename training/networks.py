@@ -1,8 +1,9 @@
-"""The students: plain 3 x 3 convolutions down to stride 16, maps at stride 8 in two stages.
+"""The students: plain 3 x 3 convolutions down to stride 16.
 
 `Maps` takes BGR 0..255 pictures (n, 3, h, w), sides multiples of 8, and gives the maps of both
-stages (n, maps, h / 8, w / 8); the second corrects the first and is what is shipped. Dense
-convolutions and ReLU only: that is what INT8 engines are fast at.
+stages (n, maps, h / 8, w / 8); the second corrects the first and is what is shipped. `Points` takes
+squares of one size and gives points and presence. Dense convolutions and ReLU only: that is what
+INT8 engines are fast at.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-__all__ = ["BODY", "HAND", "Maps", "Shape", "fitted", "read_onnx"]
+__all__ = [
+    "BODY", "FACE", "FOOT", "HAND", "Maps", "Points", "PointsShape", "Shape", "fitted", "read_onnx",
+]  # fmt: skip
 
 State = Mapping[str, Tensor]
 
@@ -38,6 +41,29 @@ class Shape:
 
 BODY = Shape(32, 64, 128, 160, blocks16=4, refinement=2, maps=57, background=18)
 HAND = Shape(24, 48, 96, 128, blocks16=3, refinement=1, maps=22, background=21)
+
+
+@dataclass(frozen=True)
+class PointsShape:
+    """Channels at strides 2, 4, 8 and 16, residual blocks at the last three, and what is left.
+
+    flat    channels that points are told from, at stride 16
+    points  how many
+    side    of the square, a multiple of 16
+    """
+
+    at2: int
+    at4: int
+    at8: int
+    at16: int
+    blocks: tuple[int, int, int]
+    flat: int
+    points: int
+    side: int
+
+
+FACE = PointsShape(16, 32, 48, 96, blocks=(0, 1, 2), flat=64, points=71, side=80)
+FOOT = PointsShape(16, 32, 64, 96, blocks=(1, 2, 1), flat=48, points=2, side=64)
 
 KERNEL_RMS = 0.25  # of kernels that Muon has trained for long
 
@@ -99,7 +125,42 @@ class Maps(nn.Module):
         return first, first + self.head2(self.ref(self.fuse(torch.cat([features, first], 1))))
 
 
-def read_onnx(file: Path, net: Maps, pictures: Tensor) -> None:
+class Points(nn.Module):
+    """BGR 0..255 pictures (n, 3, side, side) -> (n, K, 2) points in shares of the side from the
+    middle of the square, and (n,) presence, a logit."""
+
+    def __init__(self, shape: PointsShape) -> None:
+        super().__init__()
+        s = self.shape = shape
+        self.stem = nn.Sequential(_unit(3, s.at2, 2), _unit(s.at2, s.at4, 2))
+        channels = (s.at4, s.at8, s.at16)
+        steps: list[nn.Module] = []
+        for k, (width, blocks) in enumerate(zip(channels, s.blocks, strict=True)):
+            if k:
+                steps.append(_unit(channels[k - 1], width, 2))
+            steps += [_Block(width) for _ in range(blocks)]
+        self.features = nn.Sequential(*steps)
+        self.flat = nn.Sequential(
+            nn.Conv2d(s.at16, s.flat, 1, bias=False), nn.BatchNorm2d(s.flat), nn.ReLU(inplace=True)
+        )
+        cells = s.side // 16
+        self.head_points = nn.Conv2d(s.flat, 2 * s.points, cells)
+        self.head_presence = nn.Conv2d(s.flat, 1, cells)
+        for head in (self.head_points, self.head_presence):
+            nn.init.normal_(head.weight, std=0.003)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.seen(x)
+        points = self.head_points(seen).flatten(1).unflatten(1, (self.shape.points, 2))
+        return points, self.head_presence(seen).flatten()
+
+    def seen(self, x: Tensor) -> Tensor:
+        """(n, flat, side / 16, side / 16): what points are told from."""
+        return self.flat(self.features(self.stem(x * (1 / 64) - 2)))
+
+
+def read_onnx(file: Path, net: Maps | Points, pictures: Tensor) -> None:
     """Give a network the weights of a file that `export.py` wrote of one of the same shape.
 
     pictures  (n, 3, h, w), such as it will be trained on: the file has no batch norms, and those of

@@ -2,6 +2,7 @@
 
     python training/train.py body --data DATA --out RUN --minutes 120 [--init NETWORK]
     python training/train.py hand --data DATA --out RUN --steps 4000
+    python training/train.py face --data DATA --out RUN --minutes 60 --processes 1
 
 The schedule ends after so many steps or minutes, whichever is first. Run again with the same
 --out, an interrupted training goes on where it was. RUN/latest.pt is the
@@ -15,33 +16,68 @@ import json
 import math
 import os
 import queue
+import signal
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator
-from contextlib import closing, suppress
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 import torch.distributed as distributed
-from datasets import BodyData, Data, HandData
+import torch.nn.functional as functional
+from datasets import REGIONS, BodyData, Data, HandData, RegionData
 from muon import Muon
-from networks import BODY, HAND, Maps, Shape, fitted, read_onnx
+from networks import (
+    BODY,
+    FACE,
+    FOOT,
+    HAND,
+    Maps,
+    Points,
+    PointsShape,
+    Shape,
+    fitted,
+    read_onnx,
+)  # fmt: skip
 from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(Protocol):
     """What is learnt, and how.
+
+    batch   pictures a step and process, of the smaller side
+    sides   of the pictures: until `large`, and then
+    large   share of the schedule
+    """
+
+    @property
+    def batch(self) -> int: ...
+    @property
+    def sides(self) -> tuple[int, int]: ...
+    @property
+    def large(self) -> float: ...
+
+    def network(self) -> nn.Module: ...
+
+    def loss(self, found: Any, target: Tensor, share: float) -> Tensor:
+        """Of what the network gives, at this share of the schedule."""
+
+    def held_out(self, found: Any, target: Tensor) -> Sequence[tuple[Tensor, Tensor]]:
+        """Sums and counts: of the loss, and of what else tells how well it does."""
+
+
+@dataclass(frozen=True)
+class MapsTask:
+    """Maps.
 
     positive    weight of a cell is 1 + positive * |target|; at the beginning and at the end
     background  weight of the background channel
-    batch       pictures a step and process, of the smaller side
-    sides       of the pictures: until `large`, and then
-    large       share of the schedule
     """
 
     shape: Shape
@@ -51,11 +87,93 @@ class Task:
     sides: tuple[int, int]
     large: float
 
+    def network(self) -> Maps:
+        return Maps(self.shape)
 
-TASKS = {
-    "body": Task(BODY, positive=(5, 1), background=0.1, batch=8, sides=(256, 320), large=0.8),
-    "hand": Task(HAND, positive=(15, 8), background=0.2, batch=12, sides=(224, 224), large=1.0),
+    def loss(self, found: tuple[Tensor, Tensor], target: Tensor, share: float) -> Tensor:
+        """Of both stages. What is there weighs much to begin with, less in the end, or people are
+        invented."""
+        early, late = self.positive
+        weight = early + (late - early) * min(1.0, max(0.0, (share - 0.3) / 0.5))
+        first, second = found
+        return 0.5 * self.stage_loss(first, target, weight) + self.stage_loss(
+            second, target, weight
+        )
+
+    def stage_loss(self, found: Tensor, target: Tensor, positive: float) -> Tensor:
+        """Mean over cells; nothing where the target is NaN."""
+        # Zero before anything is computed: the gradient of a NaN that is left out is NaN.
+        known, target = target.isfinite(), target.nan_to_num()
+        weight = 1 + positive * target.abs()
+        weight[:, self.shape.background] = self.background
+        return (weight * known * (found.float() - target) ** 2).sum(1).mean()
+
+    def held_out(
+        self, found: tuple[Tensor, Tensor], target: Tensor
+    ) -> Sequence[tuple[Tensor, Tensor]]:
+        """The loss, and the maps' height at the targets' peaks."""
+        maps = found[1].float()
+        count = torch.tensor(float(len(maps)))
+        parts = slice(0, self.shape.background)
+        peaks = target[:, parts] > 0.5
+        return [
+            (self.stage_loss(maps, target, self.positive[0]) * count, count),
+            (maps[:, parts][peaks].sum(), target[:, parts][peaks].sum()),
+        ]
+
+
+@dataclass(frozen=True)
+class PointsTask:
+    """Points in squares, and whether anything is there.
+
+    presence  weight of the latter
+    """
+
+    shape: PointsShape
+    presence: float
+    batch: int
+    large: float = 1.0
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        return self.shape.side, self.shape.side
+
+    def network(self) -> Points:
+        return Points(self.shape)
+
+    def loss(self, found: tuple[Tensor, Tensor], target: Tensor, share: float) -> Tensor:
+        points, presence = found
+        there = target.isfinite().flatten(1).all(1)
+        apart = self._apart(points, target)
+        said = functional.binary_cross_entropy_with_logits(presence.float(), there.float())
+        return 100 * apart.mean() + self.presence * said
+
+    def held_out(
+        self, found: tuple[Tensor, Tensor], target: Tensor
+    ) -> Sequence[tuple[Tensor, Tensor]]:
+        """Mean distance in hundredths of the side, and the share of what is seen to be there."""
+        points, presence = found
+        there = target.isfinite().flatten(1).all(1)
+        apart = 100 * self._apart(points, target)
+        return [
+            (apart.sum(), torch.tensor(float(apart.numel()))),
+            ((presence[there] > 0).sum(), there.sum()),
+        ]
+
+    def _apart(self, points: Tensor, target: Tensor) -> Tensor:
+        """Distances of the points that are there, in sides."""
+        there = target.isfinite().flatten(1).all(1)
+        off = points.float()[there] - target[there]
+        return (off.square().sum(-1) + EPSILON**2).sqrt() - EPSILON
+
+
+TASKS: dict[str, Task] = {
+    "body": MapsTask(BODY, positive=(5, 1), background=0.1, batch=8, sides=(256, 320), large=0.8),
+    "hand": MapsTask(HAND, positive=(15, 8), background=0.2, batch=12, sides=(224, 224), large=1.0),
+    "face": PointsTask(FACE, presence=1.0, batch=32),
+    "foot": PointsTask(FOOT, presence=2.0, batch=64),
 }
+EPSILON = 0.005  # of the side: nearer than this, distances count by their square
 MUON, ADAM = 3.5e-3, 1.2e-3
 DECAY = 1e-2
 WARM_UP = 0.04
@@ -69,21 +187,6 @@ def rate(share: float) -> float:
     """Of the learning rates, at this share of the schedule."""
     falling = 0.5 + 0.5 * math.cos(math.pi * max(0.0, share - WARM_UP) / (1 - WARM_UP))
     return min(1.0, share / WARM_UP + 0.02) * falling + 0.003
-
-
-def positive(task: Task, share: float) -> float:
-    """Weight of what is there: much to begin with, less in the end, or people are invented."""
-    early, late = task.positive
-    return early + (late - early) * min(1.0, max(0.0, (share - 0.3) / 0.5))
-
-
-def loss(found: Tensor, target: Tensor, task: Task, positive: float) -> Tensor:
-    """Mean over cells; nothing where the target is NaN."""
-    # Zero before anything is computed: the gradient of a NaN that is left out is NaN.
-    known, target = target.isfinite(), target.nan_to_num()
-    weight = 1 + positive * target.abs()
-    weight[:, task.shape.background] = task.background
-    return (weight * known * (found.float() - target) ** 2).sum(1).mean()
 
 
 class Team:
@@ -124,7 +227,7 @@ class Training:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
-        self.net = Maps(task.shape).to(self.device, memory_format=torch.channels_last)
+        self.net = task.network().to(self.device, memory_format=torch.channels_last)
         self.average: dict[str, Tensor] = {}
         self.share, self.step, self.minutes = 0.0, 0, 0.0
         self.peak_rate = 1.0  # the highest, of MUON and ADAM
@@ -228,9 +331,8 @@ class Training:
                 group["lr"] = most * self.peak_rate * rate(self.share)
             optimiser.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            first, second = run(pictures)
-        weight = positive(self.task, self.share)
-        total = sum(k * loss(m, targets, self.task, weight) for k, m in ((0.5, first), (1, second)))
+            found = run(pictures)
+        total = self.task.loss(found, targets, self.share)
         total.backward()
         self.team.average([p.grad for p in self.net.parameters() if p.grad is not None])
         self.clip()
@@ -266,24 +368,22 @@ class Training:
         )
 
     @torch.no_grad()
-    def validate(self) -> tuple[float, float]:
-        """Loss of the averaged weights on held-out data; their height at the targets' peaks."""
-        net = Maps(self.task.shape).to(self.device, memory_format=torch.channels_last).eval()
+    def validate(self) -> tuple[float, ...]:
+        """What the task says of the averaged weights on held-out data, the loss first."""
+        net = self.task.network().to(self.device, memory_format=torch.channels_last).eval()
         net.load_state_dict({k: v.to(net.state_dict()[k].dtype) for k, v in self.average.items()})
-        total, found, there = 0.0, 0.0, 0.0
+        totals: list[Tensor] = []
         side = self.task.sides[1]
         for start in range(0, len(self.held_out), HELD_OUT_BATCH):
             indices = np.arange(start, min(start + HELD_OUT_BATCH, len(self.held_out)))
             pictures, targets = self.held_out.batch(indices, None, side)
             targets = targets.to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-                maps = net(pictures.to(self.device, memory_format=torch.channels_last))[1].float()
-            total += float(loss(maps, targets, self.task, self.task.positive[0])) * len(indices)
-            parts = slice(0, self.task.shape.background)
-            peaks = targets[:, parts] > 0.5
-            found += float(maps[:, parts][peaks].sum())
-            there += float(targets[:, parts][peaks].sum())
-        return total / len(self.held_out), found / there
+                found = net(pictures.to(self.device, memory_format=torch.channels_last))
+            pairs = self.task.held_out(found, targets)
+            totals.append(torch.tensor([[float(v) for v in pair] for pair in pairs]))
+        sums = torch.stack(totals).sum(0)
+        return tuple((sums[:, 0] / sums[:, 1]).tolist())
 
     def run(
         self, steps: float, every: float, compiled: bool, minutes: float = math.inf
@@ -298,7 +398,7 @@ class Training:
             self.net.stem.eval()
         before, begun = self.minutes, time.monotonic()
         saved, losses = begun, []
-        with closing(self.batches()) as batches:
+        with closing(self.batches()) as batches, self.saved_if_ended():
             while not self.over(steps, minutes):
                 pictures, targets = next(batches)
                 losses.append(self.learn(net, pictures, targets))
@@ -320,6 +420,16 @@ class Training:
             self.save()
             self.log(held_out=[round(v, 4) for v in self.validate()])
         return losses
+
+    @contextmanager
+    def saved_if_ended(self) -> Generator[None]:
+        """Save when the process is told to end."""
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            if self.team.rank == 0:
+                self.save()
+            raise
 
     def over(self, steps: float, minutes: float) -> bool:
         """Whether the schedule is at its end; the first process decides where it is."""
@@ -343,6 +453,11 @@ class Training:
 def prepared(arguments: argparse.Namespace) -> tuple[Data, Data]:
     """Data to train on, and held-out data."""
     root: Path = arguments.data
+    if arguments.task in REGIONS:
+        return (
+            RegionData(root, arguments.task, held_out=False),
+            RegionData(root, arguments.task, held_out=True),
+        )
     if arguments.task == "hand":
         return (
             HandData(root, arguments.pictures, held_out=False),
@@ -375,6 +490,9 @@ def main() -> None:
     if math.isinf(arguments.steps) and math.isinf(arguments.minutes):
         parser.error("give --steps, --minutes or both")
     arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.processes == 1:
+        work(0, arguments, "")
+        return
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(
             work, (arguments, str(Path(folder) / "meeting")), nprocs=arguments.processes
@@ -383,6 +501,7 @@ def main() -> None:
 
 def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
     """One process of the training."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     torch.set_num_threads(arguments.threads)
     team = Team(rank, arguments.processes, meeting)
     data, held_out = prepared(arguments)

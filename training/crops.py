@@ -1,0 +1,69 @@
+"""Squares cut from pictures, turned, stretched and spoilt at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["cut", "part"]
+
+Image = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+
+STRETCH = 0.08  # spread of both sides
+GREY = (128, 128, 128)
+
+
+def cut(
+    rng: np.random.Generator,
+    picture: Image,
+    centre: Floats,
+    square: float,
+    angle: float,
+    side: int,
+    background: Callable[[], Image] | None,
+) -> tuple[Image, Floats]:
+    """A square of a picture as (side, side, 3), and the (2, 3) matrix of where its pixels go.
+
+    centre      x, y in the picture
+    square      its side, picture pixels
+    angle       degrees by which it is turned, clockwise
+    background  what to put where the picture ends; None is grey
+    """
+    matrix = cv2.getRotationMatrix2D((0, 0), angle, side / square)
+    matrix[:, :2] = np.diag(np.exp(rng.normal(0, STRETCH, 2))) @ matrix[:, :2]
+    matrix[:, 2] = (side - 1) / 2 - matrix[:, :2] @ centre
+    how = cv2.INTER_AREA if square > side else cv2.INTER_LINEAR
+    border = cv2.BORDER_REPLICATE if rng.random() < 0.15 else cv2.BORDER_CONSTANT
+    image = cv2.warpAffine(
+        picture, matrix, (side, side), flags=how, borderMode=border, borderValue=GREY
+    )
+    if background is not None:
+        inside = np.ones(picture.shape[:2], np.uint8)
+        inside = cv2.warpAffine(inside, matrix, (side, side), flags=cv2.INTER_NEAREST)
+        image = np.where(inside[..., None] > 0, image, background())
+    return _spoilt(rng, image), matrix
+
+
+def part(picture: Image, centre: Floats, square: float, side: int) -> Image:
+    """What a square shows of a picture, stretched to (side, side, 3)."""
+    x, y = (int(v) for v in centre - square / 2)
+    shown = picture[max(0, y) : y + int(square), max(0, x) : x + int(square)]
+    return cv2.resize(shown, (side, side))
+
+
+def _spoilt(rng: np.random.Generator, image: Image) -> Image:
+    spoil = rng.random()
+    if spoil < 0.12:
+        return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.0))
+    if spoil < 0.22:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 70))]
+        return cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+    if spoil < 0.4:
+        amount = rng.uniform(0.3, 1.2)
+        blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.8, 2))
+        return cv2.addWeighted(image, 1 + amount, blurred, -amount, 0)
+    return image
