@@ -139,6 +139,7 @@ def test_the_archives_hold_what_they_should(archives: dict[str, Path]) -> None:
         "schemas/openpose.json",
         "models/embedded/lite_body.onnx",
         "models/embedded/lite_hand.onnx",
+        "models/embedded/lite_face.onnx",
         "models/embedded/lite_foot.onnx",
     )
     for name in wanted:

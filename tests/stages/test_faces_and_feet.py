@@ -449,3 +449,21 @@ def test_the_embedded_feet_are_where_shoes_are(shared: Path) -> None:
         assert toe[1] > ankle[1]
         assert np.hypot(*(toe[:2] - ankle[:2])) < 0.7 * leg
         assert np.hypot(*(heel[:2] - ankle[:2])) < 0.4 * leg
+
+
+def test_an_embedded_face_lies_on_the_face(shared: Path) -> None:
+    """Its nose is the body's, its eyes are level above, its mouth and chin below."""
+    picture = str(shared / "data" / "media" / "COCO_val2014_000000000241.jpg")
+    body = shared / "weights" / "human-pose-estimation-0001-int8-qdq.onnx"
+    with PoseEstimator(body, face="lite", precision="f32", threads=1) as estimator:
+        poses = estimator(picture)
+    assert poses.faces is not None
+    standing = int(np.argmax(np.ptp(poses.keypoints[..., 1], axis=1)))
+    face, keypoints = poses.faces[standing], poses.keypoints[standing]
+    assert (face[:, 2] >= 0.7).all()
+    names = poses.topology.parts
+    nose, right, left = (keypoints[names.index(name), :2] for name in ("Nose", "REye", "LEye"))
+    eyes = np.hypot(*(left - right))
+    for point, part in ((30, nose), (68, right), (69, left)):
+        assert np.hypot(*(face[point, :2] - part)) < 0.5 * eyes
+    assert face[30, 1] < face[57, 1] < face[8, 1]
