@@ -55,7 +55,7 @@ def test_schemas_are_schemas(name: str) -> None:
 @pytest.mark.parametrize("extras", [True, False], ids=["hands and ids", "bodies"])
 @both_skeletons
 def test_openpose_json(tmp_path: Path, topology: Topology, extras: bool, count: int) -> None:
-    poses = people(count, topology, hands=extras, ids=extras)
+    poses = people(count, topology, hands=extras, faces=extras, ids=extras)
     for candidates in (None, {"Nose": np.ones((3, 3), np.float32)}):
         for scale in (0, 3, 4):
             write_openpose(tmp_path / "a.json", scaled(poses, scale), candidates=candidates)
@@ -72,7 +72,7 @@ def test_files_of_many_frames(
 ) -> None:
     lines, coco = JsonLinesWriter(tmp_path / "a.jsonl"), CocoWriter(tmp_path / "a.json")
     with lines, coco:
-        for frame, poses in frames(6, topology, rate=rate, hands=extras, ids=extras):
+        for frame, poses in frames(6, topology, rate=rate, hands=extras, faces=extras, ids=extras):
             lines.write(frame, poses)
             coco.write(frame, poses)
     for line in (tmp_path / "a.jsonl").read_text().splitlines():
@@ -84,7 +84,7 @@ def test_files_of_many_frames(
 @both_skeletons
 @pytest.mark.parametrize("hands", [True, False])
 def test_controlnet_json(tmp_path: Path, topology: Topology, hands: bool) -> None:
-    for poses in (people(3, topology, hands=hands), Poses.empty((64, 48), topology)):
+    for poses in (people(3, topology, hands=hands, faces=hands), Poses.empty((64, 48), topology)):
         write_controlnet(tmp_path / "a.json", poses)
         assert errors("controlnet", json.loads((tmp_path / "a.json").read_text())) == []
 
@@ -93,7 +93,7 @@ def contents(tmp_path: Path) -> Iterator[tuple[str, Any]]:
     """A file of each format with people in it."""
     lines, coco = JsonLinesWriter(tmp_path / "a.jsonl"), CocoWriter(tmp_path / "a.json")
     with lines, coco:
-        for frame, poses in list(frames(3, hands=True))[2:]:
+        for frame, poses in list(frames(3, hands=True, faces=True))[2:]:
             lines.write(frame, poses)
             coco.write(frame, poses)
     write_openpose(tmp_path / "o.json", poses)

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
+import original_networks
 from openpose_ext import _core
-from openpose_ext.models.network import CropMaps, CropPoints
+from openpose_ext.models.network import CropMaps, CropPoints, FaceNetwork
 from openpose_ext.stages.estimator import PoseEstimator
 from openpose_ext.stages.faces import FaceFinder
 from openpose_ext.stages.feet import FootFinder
@@ -411,6 +412,30 @@ def test_real_faces_and_feet_are_found(shared: Path) -> None:
     assert (feet[:, 2] > 0.3).all()
     assert (feet[:, 1] > 560).all()
     assert not poses.keypoints[standing, [20, 23]].any()
+
+
+@pytest.mark.filterwarnings("ignore:nothing says which range")  # the registry knows other bytes
+def test_the_original_face_network_runs_by_its_file_and_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thinner and with random weights; by its name it is converted once, for other engines."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("onnx")
+    file = original_networks.write(tmp_path / "facenet.pth", "face")
+    monkeypatch.setenv("OPENPOSE_EXT_MODELS", str(tmp_path))
+    picture = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+    found = []
+    for network, backend in ((file, "torch"), ("openpose", "openvino")):
+        with FaceNetwork.open(network, backend=backend, precision="f32") as opened:
+            assert (opened.topology, opened.crop, opened.regresses) == (FACE_70, 368, False)
+            maps = opened.run(picture[None, :128, :128])
+        assert isinstance(maps, CropMaps)
+        assert maps.heat.shape == (1, 71, 16, 16)
+        found.append(maps.heat)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4 * np.ptp(found[0]))
+    assert [one.name for one in tmp_path.glob("*.onnx")] != []
+    with PoseEstimator(None, face=file, backend="torch", precision="f32") as estimator:
+        assert estimator.faces(picture, [[50, 50, 100, 100]]).shape == (1, 70, 3)
 
 
 @pytest.mark.parametrize(
