@@ -47,8 +47,9 @@ from openpose_ext.run.coco_eval import Annotations, Evaluation, coco_results, pe
 from openpose_ext.run.results import Drawing
 from openpose_ext.sources import open_source
 from openpose_ext.sources.pictures import read_picture
+from openpose_ext.sources.pixels import VideoPixels
 from openpose_ext.sources.source import AS_IT_IS
-from openpose_ext.sources.video import Video, VideoPixels
+from openpose_ext.sources.video import Video
 from openpose_ext.stages.estimator import PoseEstimator
 from openpose_ext.stages.pipeline import ahead, overlapped, workers_for
 from openpose_ext.stages.preprocess import Preprocessing

@@ -35,6 +35,7 @@ from openpose_ext.cli.zoo_flags import card_options, translate_zoo_flags
 from openpose_ext.errors import UsageError
 from openpose_ext.io.container import is_address
 from openpose_ext.io.cpus import own_cores
+from openpose_ext.io.web import without_secrets
 from openpose_ext.io.whole import make_folder
 from openpose_ext.outputs.pictures import can_write
 from openpose_ext.run.frames import How, Preview, process
@@ -119,7 +120,8 @@ def _plan(args: argparse.Namespace, results: Results, how: How) -> Plan:
         if flag == "image_dir" and not os.path.isdir(given):
             raise UsageError(f"--image_dir {given} is not a folder")
         if flag == "ip_camera" and not is_address(given):
-            raise UsageError(f"--ip_camera {given} is not an address such as rtsp://host/stream")
+            shown = without_secrets(f"://{given}").removeprefix("://")
+            raise UsageError(f"--ip_camera {shown} is not an address such as rtsp://host/stream")
         inputs.append(given)
     # The default results depend on the input.
     asked = any(getattr(args, f"write_{kind}") is not None for kind in KINDS)
@@ -133,7 +135,7 @@ def _plan(args: argparse.Namespace, results: Results, how: How) -> Plan:
             rotate=args.frame_rotate,
             flip=args.frame_flip,
         )
-        if args.camera is not None and (args.camera >= 0 or not inputs):
+        if args.camera is not None and (args.camera != -1 or not inputs):
             if inputs:
                 raise ValueError("a camera never ends, so it cannot be combined with other inputs")
             resolution = _camera_resolution(args.camera_resolution)
@@ -148,9 +150,21 @@ def _plan(args: argparse.Namespace, results: Results, how: How) -> Plan:
             threads=max(1, how.streams // 4),  # decoding takes less than the rest
             recursive=not args.flat,
             skip_existing=how.skip_existing,
+            fps=how.fps,
         )
     except ValueError as error:
         raise UsageError(error) from error
+
+
+def _camera(text: str) -> int | str:
+    """A camera's number, or its path."""
+    return int(text) if re.fullmatch(r"-?\d+", text) else text
+
+
+def _ids(text: str) -> frozenset[int]:
+    if re.fullmatch(r"\d+(,\d+)*", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no id, and no list of ids such as 3,7")
+    return frozenset(map(int, text.split(",")))
 
 
 def _camera_resolution(text: str) -> tuple[int, int]:
@@ -173,11 +187,19 @@ def _how(args: argparse.Namespace) -> How:
         if args.track_every is not None:
             raise UsageError("--tracking and --track_every mean the same; give only one")
         every = args.tracking + 1
+    smooth = args.smooth or args.cutoff is not None or args.max_gap is not None
+    tracks = every > 1 or args.tracking >= 0 or args.keep_id is not None
     return How(
         every=every,
         detect_every=detect_every(args),
-        follow=args.identification or args.smooth or every > 1 or args.tracking >= 0,
-        smooth=args.smooth,
+        follow=args.identification or smooth or tracks,
+        smooth=smooth,
+        cutoff=args.cutoff,
+        max_gap=args.max_gap,
+        min_track=args.min_track,
+        ids=args.keep_id,
+        segment=args.segment,
+        fps=args.fps,
         people=args.number_people_max if args.number_people_max > 0 else None,
         skip_existing=args.skip_existing,
         streams=min(args.threads or own_cores(), MOST_STREAMS),
@@ -233,6 +255,7 @@ def _results(args: argparse.Namespace, streams: int) -> Results:
             hand_threshold=args.hand_render_threshold,
             face_threshold=args.face_render_threshold,
             black=args.disable_blending,
+            ids=args.identification if args.render_ids is None else args.render_ids,
         ),
         maps=HeatmapChoice(parts, background, pafs, args.heatmaps_scale),
         body25=args.json_format == "body25",

@@ -456,7 +456,7 @@ def test_key_frames_are_those_that_the_decoder_knows(tmp_path: Path) -> None:
 def test_a_video_that_changed_since_it_was_cut_is_an_error(tmp_path: Path) -> None:
     file = videos.write(tmp_path / "v.mp4", videos.numbered(60), g="10", sc_threshold="0")
     with pytest.raises(SourceError, match="the first frame asked for"):
-        Video(file, view=View(first=20, last=21), start=KeyFrame(20, 1 << 40, 0))
+        Video(file, view=View(first=20, last=21), start=KeyFrame(20, 1 << 40))
 
 
 def test_regions_of_a_video_are_those_of_the_single_process_command(

@@ -34,7 +34,7 @@ from openpose_ext import __main__ as console
 from openpose_ext import infer
 from openpose_ext.cli.infer_flags import infer_parser
 from openpose_ext.cli.openpose_flags import OPENPOSE_FLAGS, Treatment
-from openpose_ext.errors import BackendError, ModelError
+from openpose_ext.errors import BackendError, ModelError, SourceWarning
 from openpose_ext.sources.openpose_json import read_openpose
 from openpose_ext.sources.txt import read_txt
 from openpose_ext.types.frame import Frame
@@ -823,16 +823,12 @@ def test_an_output_error_leaves_no_video(
     assert not [name for name in written("out") if not name.endswith(".json")]
 
 
-def test_a_picture_of_another_size_fails_alone(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_picture_of_another_size_is_fitted_into_the_first_ones(place: Path) -> None:
     Image.new("RGB", (20, 20)).save("in/c.png")
-    assert run_here("in/a.png", "in/b.png", "--write_video", "v.mp4") == 0
-    assert len(shown("v.mp4")) == 2
-    assert run_here("in", "--write_video", "v.mp4", "--write_csv", "t.csv") == 1
-    assert "in/c.png: v.mp4 has pictures of 40 x 30" in capsys.readouterr().err
-    assert len(shown("v.mp4")) == 2
-    assert pd.read_csv("t.csv").source.nunique() == 3, "it fails in the video alone"
+    with pytest.warns(SourceWarning, match="20 x 20, are fitted into the first one's 40 x 30"):
+        assert run_here("in", "--write_video", "v.mp4", "--write_csv", "t.csv") == 0
+    assert len(shown("v.mp4")) == 3
+    assert pd.read_csv("t.csv").source.nunique() == 3
 
 
 def test_the_original_demos_line_for_a_video(clip: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from openpose_ext.errors import SourceWarning
 from openpose_ext.outputs import video
 from openpose_ext.outputs.video import VideoWriter
 from openpose_ext.types.frame import Frame
@@ -159,10 +160,22 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
             VideoWriter(tmp_path / name)
     writer = VideoWriter(tmp_path / "a.mp4")
     writer.add(grey(0))
-    with pytest.raises(ValueError, match="pictures of 64 x 48 pixels, not 48 x 64"):
-        writer.add(grey(0, (48, 64)))
     writer.close()
     assert len(times_of(tmp_path / "a.mp4")) == 1
+
+
+def test_pictures_of_another_size_are_fitted_into_the_first_ones(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        writer.add(grey(200))
+        with pytest.warns(SourceWarning, match="such as 48 x 64, are fitted"):
+            writer.add(grey(200, (48, 64)))
+        writer.add(grey(200, (32, 24)))  # it is said once
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        _, tall, small = (f.to_ndarray(format="gray") for f in container.decode(video=0))
+    assert tall.shape == small.shape == (48, 64)
+    assert small.min() > 150
+    assert tall[:, 16:48].min() > 150
+    assert tall[:, :12].max() < 60
 
 
 def test_pictures_are_drawn_by_what_is_given(tmp_path: Path) -> None:

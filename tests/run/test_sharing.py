@@ -20,6 +20,7 @@ from PIL import Image
 
 import videos
 from openpose_ext import infer
+from openpose_ext.errors import SourceWarning
 from standin import Standin
 
 RATE = videos.RATE
@@ -206,15 +207,14 @@ def test_an_input_that_fails_costs_only_itself(
 
 
 @pytest.mark.parametrize("asked", [Asked("videos", True, True, False)], ids=name)
-def test_a_video_of_another_size_fails_alone(
-    asked: Asked, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_video_of_another_size_is_fitted_into_the_first_ones(asked: Asked) -> None:
     write_clip(Path("in/b.mp4"), 3, (64, 64))
     inputs = INPUTS["videos"]
-    assert infer.main(asked.words(inputs)) == 1
-    assert capsys.readouterr().err.count("in/b.mp4: ") == 1
-    check_video(Path("all.mp4"), ["in/a.mp4", "in/d.mp4"])
-    assert pd.read_csv("all.csv").source.nunique() == 3, "tables hold it"
+    with pytest.warns(SourceWarning, match="another size") as said:
+        assert infer.main(asked.words(inputs)) == 0
+    assert len(said) == 1
+    check_video(Path("all.mp4"), inputs)
+    assert pd.read_csv("all.csv").source.nunique() == 3
 
 
 def test_files_of_frames_missing_beside_a_shared_file_bring_all_its_inputs_back() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from openpose_ext.cli.network_flags import (
     add_closer_flags,
@@ -11,11 +12,12 @@ from openpose_ext.cli.network_flags import (
 )
 from openpose_ext.cli.openpose_flags import add_openpose_flags
 from openpose_ext.cli.parser import command_parser
-from openpose_ext.cli.values import positive
+from openpose_ext.cli.values import above_zero, at_least_zero, positive, truth
 from openpose_ext.cli.zoo_flags import add_zoo_flags
 from openpose_ext.formats.heatmaps import HEATMAP_SCALES
 from openpose_ext.outputs.controlnet_canvas import CANVAS_SIDE
 from openpose_ext.outputs.scale import KEYPOINT_SCALES
+from openpose_ext.run.frames import MIN_TRACK
 from openpose_ext.types.scores import FACE_THRESHOLD, FILLED_SCORE, HAND_THRESHOLD
 
 __all__ = ["infer_parser"]
@@ -77,7 +79,12 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     add("--image_dir", metavar="DIR", help="Same as INPUT")
     add("--video", metavar="FILE", help="Same as INPUT")
-    add("--camera", type=int, metavar="N", help="Webcam number, 0 for the first, -1 for any")
+    add(
+        "--camera",
+        type=_camera,
+        metavar="N|PATH",
+        help="Webcam by number, 0 for the first, -1 for any, or by path such as /dev/video0",
+    )
     add(
         "--camera_resolution",
         default="-1x-1",
@@ -123,6 +130,13 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
         choices=(0, 90, 180, 270),
         help="Rotate frames counter-clockwise by this many degrees, after mirroring (default 0)",
     )
+    add(
+        "--fps",
+        type=above_zero,
+        metavar="F",
+        help="True frame rate, such as a slow-motion recording's: times and smoothing follow it, "
+        "the drawn video plays as the source does (default: the file's)",
+    )
 
 
 def _add_people(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +159,31 @@ def _add_people(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="Run the network on every Nth frame and track people in between; implies "
         "--identification (default 1)",
+    )
+    add(
+        "--cutoff",
+        type=above_zero,
+        metavar="HZ",
+        help="Smooth away motion faster than this; implies --smooth (default 6, for cameras 1.5)",
+    )
+    add(
+        "--max_gap",
+        type=above_zero,
+        metavar="SECONDS",
+        help="Fill gaps up to this long, not for cameras; implies --smooth (default 0.5)",
+    )
+    add(
+        "--min_track",
+        type=at_least_zero,
+        metavar="SECONDS",
+        help="With ids, leave out people who are seen for less than this; frames wait for so long "
+        f"(default {MIN_TRACK:g}, for cameras 0: off)",
+    )
+    add(
+        "--keep_id",
+        type=_ids,
+        metavar="N[,N]",
+        help="Keep only the people with these ids; implies --identification",
     )
     add_detect_every(group)
     add(
@@ -302,6 +341,12 @@ def _add_formats(group: argparse._ArgumentGroup) -> None:
         help="Range of heat map values: 0 is -1 to 1, 1 is 0 to 1, 2 is 0 to 255, 3 is unchanged"
         " (default 2)",
     )
+    add(
+        "--segment",
+        type=above_zero,
+        metavar="SECONDS",
+        help="Finish a camera's files every SECONDS and begin others: NAME_000, NAME_001, ...",
+    )
 
 
 def _add_drawing(group: argparse._ArgumentGroup) -> None:
@@ -336,6 +381,12 @@ def _add_drawing(group: argparse._ArgumentGroup) -> None:
         metavar="SCORE",
         help="Draw face points that score above this (default %(default)s)",
     )
+    add(
+        "--render_ids",
+        type=truth,
+        metavar="true|false",
+        help="Draw each person's id (default: with --identification)",
+    )
     add("--render_pose", type=int, default=-1, metavar="N", help="0 draws no people")
     add("--disable_blending", action="store_true", help="Draw on black instead of on the picture")
     add(
@@ -353,3 +404,14 @@ def _add_drawing(group: argparse._ArgumentGroup) -> None:
         "it holds; if one is missing there, all of them are processed again and the file is "
         "replaced",
     )
+
+
+def _camera(text: str) -> int | str:
+    """A camera's number, or its path."""
+    return int(text) if re.fullmatch(r"-?\d+", text) else text
+
+
+def _ids(text: str) -> frozenset[int]:
+    if re.fullmatch(r"\d+(,\d+)*", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an id, or a list of ids such as 3,7")
+    return frozenset(map(int, text.split(",")))

@@ -7,18 +7,19 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import IO, Any
+from typing import IO, Any, overload
 
 import av
 import av.error
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from openpose_ext.errors import SourceError
+from openpose_ext.io.web import without_secrets
 
-__all__ = ["Opener", "demuxed", "is_address", "open_container", "reason", "video_stream"]
+__all__ = ["Opener", "demuxed", "is_address", "open_container", "reason", "told", "video_stream"]
 
 # Demuxers that open further files and addresses, named in the file, and one that takes any text
 # for a picture. A file may come from a stranger; it shall not choose what else is read.
@@ -43,6 +44,13 @@ def is_address(name: str) -> bool:
     """Whether a name is an address, such as rtsp://..., and no path; file:///... is one."""
     has_scheme = "://" in name and not name.lower().startswith("file://")
     return has_scheme and not os.path.lexists(name)
+
+
+def told(name: str) -> str:
+    """An address as it may be told: without user, password and query. Other names as they are."""
+    if not is_address(name):
+        return name
+    return without_secrets(name)
 
 
 def open_container(
@@ -77,7 +85,8 @@ def open_container(
     except av.error.FFmpegError as error:
         unreached = is_address(name) and error.errno == errno.EIO  # also of names that nobody has
         why = "cannot be reached: unknown host, or no network" if unreached else reason(error)
-        raise SourceError(f"{name}: {why}") from error
+        shown = told(name) if opened is None else name
+        raise SourceError(f"{shown}: {why}") from error
 
 
 def _open(file: str | IO[bytes], **options: Any) -> InputContainer:
@@ -93,20 +102,32 @@ def _bound(most_pixels: int | None) -> dict[str, str]:
 
 
 def video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The first stream of pictures that is no cover. Raises SourceError if there is none."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise SourceError(f"{name}: there is no decoder for its pictures")
-            return stream
-    raise SourceError(f"{name}: it has no video, only sound or data")
+    """The default stream of pictures that is no cover, or the first of them.
+
+    Raises SourceError if there is none.
+    """
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        raise SourceError(f"{name}: it has no video, only sound or data")
+    chosen = next((s for s in streams if s.disposition & Disposition.default), streams[0])
+    if chosen.codec_context is None:
+        raise SourceError(f"{name}: there is no decoder for its pictures")
+    return chosen
 
 
-def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """The packets of a stream. Raises FFmpegError where it cannot be read."""
+@overload
+def demuxed(container: InputContainer) -> Iterator[Packet[Stream]]: ...
+
+
+@overload
+def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]: ...
+
+
+def demuxed(container: InputContainer, stream: VideoStream | None = None) -> Iterator[Packet[Any]]:
+    """The packets of a stream, or of all. Raises FFmpegError where it cannot be read."""
     # At the end PyAV gives an empty packet, or trips over a stream that began in the middle.
     with suppress(IndexError):
-        for packet in container.demux(stream):
+        for packet in container.demux() if stream is None else container.demux(stream):
             if packet.dts is not None or packet.pts is not None or packet.size:
                 yield packet
 

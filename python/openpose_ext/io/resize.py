@@ -8,7 +8,7 @@ import numpy.typing as npt
 from openpose_ext.types.arrays import Picture, Size
 from openpose_ext.types.frame import Frame
 
-__all__ = ["at_size", "glance", "part_at_size", "resized", "resized_cubic", "sampled"]
+__all__ = ["at_size", "fitted", "glance", "part_at_size", "resized", "resized_cubic", "sampled"]
 
 
 def at_size(frame: Frame, size: Size) -> Picture:
@@ -62,6 +62,17 @@ def resized(picture: Picture, size: Size) -> Picture:
     shrinks = size[0] * size[1] < picture.shape[0] * picture.shape[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(np.ascontiguousarray(picture), size, interpolation=how), np.uint8)
+
+
+def fitted(picture: Picture, size: Size) -> Picture:
+    """The whole picture in the middle of a black one of (width, height), as large as fits."""
+    height, width = picture.shape[:2]
+    factor = min(size[0] / width, size[1] / height)
+    inner = max(1, round(factor * width)), max(1, round(factor * height))
+    left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    canvas[top : top + inner[1], left : left + inner[0]] = resized(picture, inner)
+    return canvas
 
 
 def resized_cubic(picture: Picture, size: Size) -> Picture:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -14,15 +15,25 @@ from urllib.request import Request, url2pathname, urlopen
 
 from openpose_ext.errors import SourceError
 
-__all__ = ["fetched", "is_web", "local_path", "opened_at"]
+__all__ = ["fetched", "is_web", "local_path", "opened_at", "without_secrets"]
 
 _PATIENCE = 10.0  # seconds in which a server has to answer, as `container` gives streams
 _MOST_BYTES = 1 << 30  # no picture is larger
+_HOST = r"(\[[^\]]*\]|[^:@]*)(:\d*)?"  # and perhaps its port
 
 
 def is_web(name: str) -> bool:
     """Whether an address is one of the web."""
     return name.lower().startswith(("http://", "https://"))
+
+
+def without_secrets(address: str) -> str:
+    """An address as it may be told: without user, password, query and fragment."""
+    scheme, _, rest = address.partition("://")
+    host = re.split(r"[/?#]", rest)[0]
+    # A password may hold what would end the host: then what follows its colon is no port.
+    hidden = host.rfind("@") if "@" in host or re.fullmatch(_HOST, host) else rest.rfind("@")
+    return f"{scheme}://" + re.split(r"[?#]", rest[hidden + 1 :])[0]
 
 
 def local_path(name: str) -> str:
@@ -40,14 +51,14 @@ def fetched(address: str) -> bytes:
     with opened_at(address) as file:
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
-        raise SourceError(f"{address}: it is larger than {_MOST_BYTES >> 30} GB")
+        raise SourceError(f"{without_secrets(address)}: it is larger than {_MOST_BYTES >> 30} GB")
     return data
 
 
 @contextmanager
 def opened_at(address: str) -> Iterator[IO[bytes]]:
     """A file, open to be read. Raises SourceError, with the reason, in the block, too."""
-    parts = urlsplit(address)
+    parts, shown = urlsplit(address), without_secrets(address)
     headers = {"User-Agent": "openpose_ext"}  # some servers refuse urllib's own name
     if parts.username is not None:  # urllib takes no user from an address
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -59,16 +70,16 @@ def opened_at(address: str) -> Iterator[IO[bytes]]:
     except HTTPError as error:
         with error:
             phrase = error.reason or HTTPStatus(error.code).phrase
-            raise SourceError(f"{address}: the server says {error.code} {phrase}") from error
+            raise SourceError(f"{shown}: the server says {error.code} {phrase}") from error
     except URLError as error:
         why = error.reason
         if isinstance(why, TimeoutError):
-            raise SourceError(f"{address}: no answer in time") from error
-        raise SourceError(f"{address}: cannot be reached: {_clause(why)}") from error
+            raise SourceError(f"{shown}: no answer in time") from error
+        raise SourceError(f"{shown}: cannot be reached: {_clause(why)}") from error
     except TimeoutError as error:
-        raise SourceError(f"{address}: no answer in time") from error
+        raise SourceError(f"{shown}: no answer in time") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise SourceError(f"{address}: it cannot be read: {_clause(error)}") from error
+        raise SourceError(f"{shown}: it cannot be read: {_clause(error)}") from error
 
 
 def _clause(why: object) -> str:

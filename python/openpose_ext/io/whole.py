@@ -19,27 +19,34 @@ class PartFile:
     """A file that appears under its name only when it is whole.
 
     path       where it will be; an existing file is replaced. Its folder is made.
-    part       where it is written: a hidden file in the same folder
+    part       where it is written: a hidden file in the same folder, or the file itself
     resumable  the part is `<path>.part` instead, and a failure leaves it there to be continued
+    grows      it is written under its own name from the start, and what is written stays,
+               whatever happens: for files that are read while they are written
 
     Raises OutputError with the reason if the folder cannot be made.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, resumable: bool = False) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, resumable: bool = False, grows: bool = False
+    ) -> None:
         self.path = Path(path)
+        self.grows = grows
         make_folder(self.path.parent)
         self._resumable = resumable
         name = f"{self.path.name}.part" if resumable else f".{uuid.uuid4().hex}.part"
-        self.part = self.path.with_name(name)
+        self.part = self.path if grows else self.path.with_name(name)
 
     def appear(self) -> None:
         """Rename the part to its final name."""
         with self.failing():
-            os.replace(self.part, self.path)
+            if not self.grows:
+                os.replace(self.part, self.path)
 
     def discard(self) -> None:
-        """Remove what was written."""
-        self.part.unlink(missing_ok=True)
+        """Remove what was written; of a file that grows only an empty one."""
+        if not self.grows or (self.part.exists() and not self.part.stat().st_size):
+            self.part.unlink(missing_ok=True)
 
     @contextmanager
     def failing(self) -> Iterator[None]:

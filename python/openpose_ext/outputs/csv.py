@@ -20,22 +20,30 @@ __all__ = ["CsvFile", "CsvWriter"]
 
 
 class CsvFile(FrameWriter):
-    """A CSV file below a line of its columns' names, `source` among them; UTF-8."""
+    """A CSV file below a line of its columns' names, `source` among them; UTF-8. It may grow."""
 
     columns: ClassVar[Sequence[str]]
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path)
+    def __init__(self, path: str | os.PathLike[str], *, grows: bool = False) -> None:
+        super().__init__(path, grows=grows)
         with self._file.failing():
             self._text = self._file.part.open("w", encoding="utf-8", newline="")
             self._rows = csv.writer(self._text, lineterminator="\n")
             self._rows.writerow(self.columns)
+            self._text.flush()
 
     @staticmethod
     def sources_in(path: Path) -> set[str]:
         """The sources of its rows: one in which nobody was found has none."""
         with path.open(encoding="utf-8", newline="") as text:
             return {row["source"] for row in csv.DictReader(text)}
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Add the people of a frame; in a file that grows they are there at once."""
+        super().write(frame, poses)
+        if self._file.grows:
+            with self._file.failing():
+                self._text.flush()
 
     def _finish(self) -> None:
         self._text.close()

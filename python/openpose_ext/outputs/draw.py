@@ -71,6 +71,7 @@ def draw(
     threshold: float = FILLED_SCORE,
     hand_threshold: float = HAND_THRESHOLD,
     face_threshold: float = FACE_THRESHOLD,
+    ids: bool = False,
 ) -> Picture:
     """Draw people on a copy of the picture, in their order.
 
@@ -82,6 +83,7 @@ def draw(
     threshold  parts that score above this are drawn; the default leaves out filled ones
     hand_threshold  the same for hand points
     face_threshold  the same for face points; "seed" draws no faces, like its original
+    ids        write each person's id above them, where people have ids
 
     Raises ValueError if the picture has another form or the style is unknown, TypeError for what
     is no picture, SourceError for a file that cannot be read.
@@ -108,6 +110,9 @@ def draw(
         if poses.faces is not None:
             face = poses.faces[person]
             _draw_skeleton(canvas, face, FACE_70, _FACE_SHARE, face_threshold, _FACE_LINE_TO_DISC)
+    if ids and poses.ids is not None:
+        for person, number in enumerate(poses.ids.tolist()):
+            _write_id(canvas, poses.keypoints[person], number, threshold)
     return canvas
 
 
@@ -115,6 +120,23 @@ def _hands(poses: Poses, person: int) -> Iterator[Points]:
     """The left and the right hand of a person, if hands were looked for."""
     if poses.hands is not None:
         yield from poses.hands[person]
+
+
+def _write_id(canvas: Picture, points: Points, number: int, threshold: float) -> None:
+    """A person's id above the highest part seen, white with a dark edge."""
+    seen = points[points[:, 2] > threshold, :2]
+    if not len(seen):
+        return
+    height, width = canvas.shape[:2]
+    scale = max(math.sqrt(width * height) / 1000, 0.4)
+    thickness = max(1, round(2 * scale))
+    text, font = str(number), cv2.FONT_HERSHEY_SIMPLEX
+    (wide, high), _ = cv2.getTextSize(text, font, scale, thickness)
+    x, y = np.clip(seen[seen[:, 1].argmin()], -_FARTHEST, _FARTHEST).tolist()
+    left = round(min(max(x - wide / 2, 0), max(width - wide, 0)))
+    bottom = round(min(max(y - high / 2, high), height - 1))
+    for colour, line in (((0, 0, 0), 3 * thickness), ((255, 255, 255), thickness)):
+        cv2.putText(canvas, text, (left, bottom), font, scale, colour, line, cv2.LINE_AA)
 
 
 def _draw_skeleton(

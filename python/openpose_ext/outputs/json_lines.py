@@ -35,10 +35,10 @@ def as_line(frame: Frame, poses: Poses) -> dict[str, Any]:
 
 
 class JsonLinesWriter(FrameWriter):
-    """Writes a line a frame, as this module's head describes it."""
+    """Writes a line a frame, as this module's head describes it; may grow."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path)
+    def __init__(self, path: str | os.PathLike[str], *, grows: bool = False) -> None:
+        super().__init__(path, grows=grows)
         with self._file.failing():
             self._lines = self._file.part.open("wb")
 
@@ -51,6 +51,8 @@ class JsonLinesWriter(FrameWriter):
     def _write(self, frame: Frame, poses: Poses) -> None:
         line = json.dumps(as_line(frame, poses), separators=(",", ":"))
         self._lines.write(line.encode() + b"\n")
+        if self._file.grows:
+            self._lines.flush()
 
     def _finish(self) -> None:
         self._lines.close()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import os
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
@@ -18,11 +20,13 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
+from av.video.frame import PictureType
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
-from openpose_ext.errors import OutputError, SourceError
-from openpose_ext.io.container import open_container, video_stream
+from openpose_ext.errors import OutputError, SourceError, SourceWarning
+from openpose_ext.io.container import open_container, reason, told, video_stream
+from openpose_ext.io.resize import fitted
 from openpose_ext.outputs.draw import draw
 from openpose_ext.outputs.writer import FrameWriter
 from openpose_ext.types.arrays import Picture
@@ -57,6 +61,7 @@ _TAG = "openpose_ext sources "
 _DEFAULT_RATE = 30.0
 _SLOWEST, _FASTEST = 0.001, 1000.0  # what files say beyond is no rate
 _LEAST_TICKS = 10_000  # a second: times are kept to 0.1 ms
+_FRAGMENT = 0.5  # seconds of a growing file that are written at once
 
 
 class VideoWriter(FrameWriter):
@@ -69,13 +74,15 @@ class VideoWriter(FrameWriter):
     sources  names of the sources, where several follow one another; a tag of the file tells them
     threads  of the encoder
     render   (picture, poses) -> picture: what is drawn
+    grows    the file can be played while it is written, up to about the last second
 
     `write` draws and adds; `add` takes a picture that is drawn already. Pictures keep the times of
     their frames, counted from the first; after `next_clip` another source's follow. The sound from
     the first frame to the end of the last comes along. Colours are BT.709, 4:2:0; a side of an odd
-    number of pixels gets one more. Where no picture is added, no file appears.
+    number of pixels gets one more. A picture of another size than the first is fitted into the
+    first one's. Where no picture is added, no file appears.
 
-    Raises ValueError for another suffix, or a picture of another size than the first.
+    Raises ValueError for another suffix.
     """
 
     def __init__(
@@ -87,11 +94,12 @@ class VideoWriter(FrameWriter):
         sources: Collection[str] = (),
         threads: int = 1,
         render: Callable[[Picture, Poses], Picture] = draw,
+        grows: bool = False,
     ) -> None:
         suffix = Path(path).suffix.lower()
         if suffix not in VIDEO_SUFFIXES:
             raise ValueError(f"{path}: videos are written as {', '.join(VIDEO_SUFFIXES)}")
-        super().__init__(path)
+        super().__init__(path, grows=grows)
         self._rate = _as_fraction(rate)
         ticks = self._rate.numerator
         self._is_avi = suffix == ".avi"
@@ -108,12 +116,14 @@ class VideoWriter(FrameWriter):
         self._start: float | None = None  # of the clip, seconds of its source
         self._begin_at = 0  # of the clip, ticks
         self._last = -self._duration  # ticks
+        self._last_key = -math.inf  # ticks
+        self._fits = False  # pictures of another size
         with self._file.failing(), _os_errors():
             self._container = av.open(
                 self._file.part,
                 "w",
                 format=VIDEO_SUFFIXES[suffix],
-                options={"movflags": "+faststart"} if suffix not in (".mkv", ".avi") else {},
+                options=_options(suffix, grows=grows),
             )
 
     @property
@@ -164,10 +174,8 @@ class VideoWriter(FrameWriter):
             self._start = time or 0.0
             self._stream = self._begin()
         elif (width, height) != self._size:
-            raise ValueError(
-                f"{self.path} has pictures of {self._size[0]} x {self._size[1]} pixels, "
-                f"not {width} x {height}"
-            )
+            self._say_that_it_is_fitted(width, height)
+            picture = fitted(picture, self._size)
         if self._start is None:
             self._start = time or 0.0
         after = max(self._last + self._duration, self._begin_at)
@@ -179,8 +187,23 @@ class VideoWriter(FrameWriter):
         frame = av.VideoFrame.from_ndarray(_even(picture), format="bgr24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
         frame.pts, frame.duration, frame.time_base = self._last, self._duration, self._tick
+        if self._file.grows and (self._last - self._last_key) * self._tick >= _FRAGMENT:
+            frame.pict_type = PictureType.I
+            self._last_key = self._last
         self._container.mux(self._stream.encode(frame))
         self._add_sound(self._last)
+
+    def _say_that_it_is_fitted(self, width: int, height: int) -> None:
+        """Once for a file."""
+        if self._fits:
+            return
+        self._fits = True
+        warnings.warn(
+            f"{self.path}: pictures of another size, such as {width} x {height}, are fitted into "
+            f"the first one's {self._size[0]} x {self._size[1]}",
+            SourceWarning,
+            stacklevel=2,
+        )
 
     def _begin(self) -> VideoStream:
         """Open all streams: they have to be there before the first packet."""
@@ -192,6 +215,9 @@ class VideoWriter(FrameWriter):
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.options = _ENCODERS[context.codec.name]
+        if self._file.grows and context.codec.name == "libx264":
+            # No picture is kept back, and key frames are those that are asked for.
+            context.options = context.options | {"tune": "zerolatency", "forced-idr": "1"}
         context.thread_count = self._threads
         context.time_base = self._tick
         context.color_range = ColorRange.MPEG
@@ -293,7 +319,7 @@ class _Sound:
         try:
             yield
         except (av.FFmpegError, OSError, SourceError) as error:
-            self.lost = str(error)
+            self.lost = reason(error) if isinstance(error, av.FFmpegError) else str(error)
 
 
 def _packets(
@@ -353,7 +379,7 @@ def _encoded(
 
 def _first_time(source: InputContainer) -> Fraction:
     """When the first frame is seen, in seconds on the clock of the container."""
-    stream = video_stream(source, source.name)
+    stream = video_stream(source, told(source.name))
     if stream.start_time is None or stream.time_base is None:
         return Fraction(0)
     return stream.start_time * stream.time_base
@@ -366,6 +392,18 @@ def _os_errors() -> Iterator[None]:
         yield
     except av.FFmpegError as error:
         raise OSError(error.errno, error.strerror) from error
+
+
+def _options(suffix: str, *, grows: bool) -> dict[str, str]:
+    """What the container is opened with."""
+    if suffix == ".avi":
+        return {}
+    if suffix == ".mkv":
+        cluster = f"{1000 * _FRAGMENT:.0f}"
+        return {"cluster_time_limit": cluster, "flush_packets": "1"} if grows else {}
+    if not grows:
+        return {"movflags": "+faststart"}
+    return {"movflags": "+frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
 
 
 def _encoder() -> str:

@@ -25,14 +25,16 @@ class FrameWriter(ABC):
 
     A context manager: `close` at the end of the block, `discard` if it is left by an exception.
     The file appears under its name when it is closed; until then, and whatever interrupts,
-    nothing stands there, or what stood there before. One thread at a time; no call may be cut
-    short by an exception from outside if `close` is to follow.
+    nothing stands there, or what stood there before. A kind of file that may grow is, with
+    `grows`, there from the start and stays, whatever happens, with each frame that was written.
+    One thread at a time; no call may be cut short by an exception from outside if `close` is to
+    follow.
 
     Raises OutputError, naming the file and the reason, if it cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = PartFile(path)
+    def __init__(self, path: str | os.PathLike[str], *, grows: bool = False) -> None:
+        self._file = PartFile(path, grows=grows)
         self._open = True
 
     @property

@@ -1,5 +1,8 @@
 """The files of many frames: who opens, fills and closes each.
 
+The files of a camera are there while it runs: JSON lines, CSV and videos grow under their own
+names, and all are finished, however the run ends; with segments each so many seconds.
+
 A file may hold one input or several: a video and its CSV, all pictures together, or whatever
 `--write_csv FILE` is given. It is opened when the first of its inputs begins, and closed when the
 last has ended, whether that was read or not.
@@ -7,6 +10,7 @@ last has ended, whether that was read or not.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -18,7 +22,7 @@ from openpose_ext.outputs.angles import AnglesWriter
 from openpose_ext.outputs.coco_dataset import CocoDatasetWriter
 from openpose_ext.outputs.coco_json import CocoWriter
 from openpose_ext.outputs.controlnet_json import ControlNetWriter
-from openpose_ext.outputs.csv import CsvWriter
+from openpose_ext.outputs.csv import CsvFile, CsvWriter
 from openpose_ext.outputs.json_lines import JsonLinesWriter
 from openpose_ext.outputs.parquet import ParquetWriter
 from openpose_ext.outputs.video import VideoWriter
@@ -43,6 +47,13 @@ _WRITERS: Mapping[str, type[FrameWriter]] = {
 
 # These know pixels only, and have their own word for parts that were not seen.
 _AS_FOUND = ("coco_json", "coco_dataset", "controlnet")
+
+# These can be read while they are written, like videos.
+_GROWING: Mapping[str, type[CsvFile | JsonLinesWriter]] = {
+    "csv": CsvWriter,
+    "angles": AnglesWriter,
+    "jsonl": JsonLinesWriter,
+}
 
 
 def is_whole(kind: str, file: Path, sources: Collection[str]) -> bool:
@@ -102,7 +113,7 @@ class Books:
 
     A context manager. Where it is left by Ctrl-C, the files that are open appear with what there
     is; those of sources that were not over yet are called `a.unfinished.csv`, and `--skip_existing`
-    does them again. After any other exception they do not appear.
+    does them again. After any other exception only the files of cameras appear.
     Use it from one thread at a time, which nothing interrupts.
     """
 
@@ -122,8 +133,9 @@ class Books:
         report: Callable[[SourceError], object],
         *,
         rate: float | None = None,
-        sound: Path | None = None,
+        sound: str | os.PathLike[str] | None = None,
         live: bool = False,
+        segment: float | None = None,
     ) -> Book:
         """Begin an input: open those of its files that are not open yet.
 
@@ -133,19 +145,26 @@ class Books:
                  be written
         rate     frames a second of the source, None if it has none
         sound    the video to take the sound from, or None; a file of several inputs has none
-        live     whether the source has no end of its own, as a camera
+        live     whether it is a camera: its files grow
+        segment  seconds after which other files follow, `<name>_000`, `<name>_001`, ...
 
         Raises OutputError if a file of several inputs, or nothing more, can be written.
         """
         files = results.books(name)
+        number = None if segment is None else 0
+
+        def opened(kind: str, number: int | None) -> FrameWriter:
+            file = files[kind] if number is None else _segment(results, name, kind, number)
+            return self._opened(results, kind, file, rate, None if live else sound, live)
+
         for kind, file in files.items():
             if file not in self._open:
                 with self._failing_alone(file, report):
-                    opened = self._opened(results, kind, file, rate, sound)
-                    self._open[file] = _Open(kind, opened, live)
+                    self._open[file] = _Open(kind, opened(kind, number), live)
             elif isinstance(writer := self._open[file].writer, VideoWriter):
                 writer.next_clip(results.video_rate or rate)
-        return Book(results, [self._open[f] for f in files.values() if f in self._open], report)
+        mine = [self._open[file] for file in files.values() if file in self._open]
+        return Book(results, mine, report, None if segment is None else Segments(segment, opened))
 
     def end(self, files: Mapping[str, Path], report: Callable[[SourceError], object]) -> None:
         """End an input, read or not: close those of its files that no other is to go to.
@@ -180,14 +199,23 @@ class Books:
         with ExitStack() as last:
             for opened in self._open.values():
                 last.callback(opened.writer.discard)  # does nothing to those that are closed
-            for opened in self._open.values() if kind is None or interrupted else ():
-                opened.close(interrupted=interrupted)
+            for opened in self._open.values():
+                if kind is None or interrupted or opened.live:
+                    last.callback(opened.close, interrupted=interrupted)
 
     def _opened(
-        self, results: Results, kind: str, file: Path, rate: float | None, sound: Path | None
+        self,
+        results: Results,
+        kind: str,
+        file: Path,
+        rate: float | None,
+        sound: str | os.PathLike[str] | None,
+        live: bool,
     ) -> FrameWriter:
         if kind == "controlnet":
             return ControlNetWriter(file, **results.drawing.thresholds)
+        if kind in _GROWING:
+            return _GROWING[kind](file, grows=live)
         if kind != "video":
             return _WRITERS[kind](file)
         sources = self._sources.get(file, ())
@@ -198,22 +226,69 @@ class Books:
             sound=None if fixed or sources else sound,
             sources=sources,
             threads=results.threads,
+            grows=live,
         )
+
+
+def _segment(results: Results, name: Path, kind: str, number: int) -> Path:
+    """The file of a kind for one of the segments of an input called `name`."""
+    end = f"_{number:03d}"
+    file = results.books(name.with_name(name.name + end))[kind]
+    named = results.is_file(kind, results.places[kind])
+    return file.with_stem(file.stem + end) if named else file
+
+
+@dataclass
+class Segments:
+    """When other files follow, and which.
+
+    seconds  how long each segment is
+    opened   opens the file of a kind for a segment
+    number   of the segment that is filled
+    end      the time of the first frame that is not in it; None before the first frame
+    """
+
+    seconds: float
+    opened: Callable[[str, int], FrameWriter]
+    number: int = 0
+    end: float | None = None
+
+    def is_over(self, time: float | None) -> bool:
+        """Whether a frame at this time belongs to the next segment, which then is this one."""
+        if time is None:
+            return False
+        if self.end is None:
+            self.end = time + self.seconds
+        if time < self.end:
+            return False
+        self.number += 1
+        while self.end <= time:  # a camera that was away leaves no empty files
+            self.end += self.seconds
+        return True
 
 
 class Book:
     """The open files of one input."""
 
     def __init__(
-        self, results: Results, files: list[_Open], report: Callable[[SourceError], object]
+        self,
+        results: Results,
+        files: list[_Open],
+        report: Callable[[SourceError], object],
+        segments: Segments | None = None,
     ) -> None:
         self._results = results
         self._files = files
         self._report = report
-        self._refused: set[str] = set()
+        self._segments = segments
 
     def write(self, frame: Frame, poses: Poses, drawn: Picture | None, aside: Aside) -> None:
         """Add a frame, in the order of its source. Raises OutputError if that cannot be."""
+        if self._segments is not None and self._segments.is_over(frame.time):
+            for opened in self._files:
+                opened.close()
+                opened.writer = self._segments.opened(opened.kind, self._segments.number)
+                opened.given_up = False
         in_units = self._results.in_units(poses, aside)
         for opened in self._files:
             if opened.given_up:
@@ -236,14 +311,9 @@ class Book:
     ) -> bool:
         """Add a picture to a video; whether it could take it."""
         assert drawn is not None
-        if frame.source in self._refused:
-            return False
+        time = frame.time if frame.played is None else frame.played
         try:
-            writer.add(drawn, None if self._results.video_rate else frame.time)
-        except ValueError as error:  # pictures of several sizes
-            self._refused.add(frame.source)
-            self._report(SourceError(f"{frame.source}: {error}; it is left out of this video"))
-            return False
+            writer.add(drawn, None if self._results.video_rate else time)
         except OutputError as error:
             if ends_run(error):
                 raise

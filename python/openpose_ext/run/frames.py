@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 from tqdm import tqdm
 
 from openpose_ext.errors import SourceError
@@ -23,10 +24,12 @@ from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 
-__all__ = ["How", "Preview", "process"]
+__all__ = ["MIN_TRACK", "How", "Preview", "process"]
 
 Looked = tuple[Frame, Poses | None, Aside]  # no people: left out, or not looked at
 Finished = tuple[Frame, Poses | None, Picture | None, Aside]
+MIN_TRACK = 0.4  # seconds: what a network takes for people comes and goes faster
+
 Preview = Callable[[Frame, Picture | None], None]
 
 
@@ -40,6 +43,11 @@ class How:
     smooth         they are smoothed, too
     people         how many of the most prominent are kept, None for all
     skip_existing  frames whose files exist are left out
+    cutoff, max_gap  of the smoothing, see `followed`; None for its own
+    min_track      seconds for which somebody must be seen; None is `MIN_TRACK`, for cameras 0
+    ids            only people with these ids are kept, None for all
+    segment        seconds after which a camera's files are finished, and others begun
+    fps            frames a second of pictures, where they are smoothed
     streams        pictures that the network looks at at once
     """
 
@@ -49,6 +57,12 @@ class How:
     smooth: bool = False
     people: int | None = None
     skip_existing: bool = False
+    cutoff: float | None = None
+    max_gap: float | None = None
+    min_track: float | None = None
+    ids: frozenset[int] | None = None
+    segment: float | None = None
+    fps: float | None = None
     streams: int = 1
 
     @property
@@ -175,13 +189,18 @@ def _process(
         source = opened.enter_context(planned.open(report))
         bar.set_description(source.name[-30:], refresh=False)
         bar.total = source.count
+        if how.segment is not None and not source.live:
+            bar.write(
+                f"openpose-ext: {source.name} has an end: --segment does not apply", file=sys.stderr
+            )
         book = books.begin(
             results,
             planned.name,
             report,
-            rate=source.rate,
+            rate=source.played_rate,
             sound=planned.sound,
             live=source.live,
+            segment=how.segment if source.live else None,
         )
         # Ids, and files of many frames, need all frames.
         skips = how.skip_existing and not planned.files and not how.follow
@@ -192,8 +211,17 @@ def _process(
         numbered = enumerate(frames)
         if how.follow:
             found = overlap(numbered, look, how.workers)
-            following = followed(found, rate=source.rate, smooth=how.smooth, live=source.live)
-            finished = overlap(_kept(following, how.people), finish, how.workers)
+            usual = 0.0 if source.live else MIN_TRACK
+            following = followed(
+                found,
+                rate=source.rate or how.fps,
+                smooth=how.smooth,
+                live=source.live,
+                cutoff=how.cutoff,
+                max_gap=how.max_gap,
+                min_track=usual if how.min_track is None else how.min_track,
+            )
+            finished = overlap(_kept(following, how), finish, how.workers)
         else:
             finished = overlap(numbered, lambda one: finish(_best(look(one), how)), how.workers)
         if book:
@@ -216,12 +244,15 @@ def _best(found: Looked, how: How) -> Looked:
 
 
 def _kept(
-    following: Generator[tuple[Frame, Poses, Aside], None, None], people: int | None
+    following: Generator[tuple[Frame, Poses, Aside], None, None], how: How
 ) -> Iterator[tuple[Frame, Poses, Aside]]:
-    """The same frames with so many people, the same ones while they are there, by id."""
-    kept = None if people is None else Kept(people)
+    """The same frames with people of the ids asked for, and so many, the same ones while they are
+    there, by id."""
+    kept = None if how.people is None else Kept(how.people)
     with closing(following):
         for frame, poses, aside in following:
+            if how.ids is not None and poses.ids is not None:
+                poses = poses[np.isin(poses.ids, list(how.ids))]
             yield frame, (poses if kept is None else kept(poses)).by_id(), aside
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from openpose_ext.errors import SourceError
-from openpose_ext.io.container import is_address
+from openpose_ext.io.container import is_address, told
 from openpose_ext.run.books import is_whole
 from openpose_ext.run.names import drawn_names, output_names
 from openpose_ext.run.results import Results
@@ -44,7 +45,7 @@ class Planned:
     names     of the files of frames that are known beforehand: all pictures, a video's first frame
     count     how many frames there are, where that is known
     known     people need not be looked for
-    sound     the file that has the sound, or None
+    sound     the file or address that has the sound, or None
     sequence  whether its frames follow one another in time
     """
 
@@ -56,7 +57,7 @@ class Planned:
     names: Sequence[Path] = ()
     count: int | None = None
     known: bool = False
-    sound: Path | None = None
+    sound: str | None = None
     sequence: bool = True
 
     @property
@@ -97,6 +98,7 @@ def plan_run(
     threads: int = 1,
     recursive: bool = True,
     skip_existing: bool = False,
+    fps: float | None = None,
 ) -> Plan:
     """Plan the work on pictures, videos, folders and addresses.
 
@@ -106,8 +108,10 @@ def plan_run(
     recursive      whether subfolders are searched
     skip_existing  leave out what is done: inputs whose files all exist. A file that several inputs
                    share tells which it holds; if one is missing there, all of them are done again.
+    fps            the true frame rate of videos, None for what they say
 
-    Raises ValueError if an input matches nothing, or a result would replace an input.
+    Addresses are called by what may be told of them; of two that are then alike the second gets
+    `_2`. Raises ValueError if an input matches nothing, or a result would replace an input.
     """
     addresses = [name for name in inputs if is_address(name)]
     paths = [name for name in inputs if not is_address(name)]
@@ -117,21 +121,26 @@ def plan_run(
     row = [one for one in named if one[0].kind == "picture"]
     taken = [one for number, one in enumerate(row) if view.takes(number)]
     planned = [_pictures(taken, of_pictures, view)] if taken else []
-    planned += [_video(*one, of_videos, view, threads) for one in named if one[0].kind != "picture"]
-    for address in addresses:
+    planned += [
+        _video(*one, of_videos, view, threads, fps) for one in named if one[0].kind != "picture"
+    ]
+    shown = _distinct([told(address) for address in addresses])
+    files = _distinct([_file_name(address) for address in shown])
+    for address, source, file in zip(addresses, shown, files, strict=True):
+        at = _At(address, source, Path(file))
         is_picture = kind_at(address) == "picture"
         planned.append(
-            _web_picture(address, of_pictures, view)
+            _web_picture(at, of_pictures, view)
             if is_picture
-            else _address(address, of_videos, view, threads)
+            else _address(at, of_videos, view, threads, fps)
         )
     _keep_inputs(paths, named, planned)
     plan = Plan(tuple(planned), outputs=found.skipped)
     return _left(plan, taken, view) if skip_existing else plan
 
 
-def plan_camera(number: int, *, resolution: Size, results: Results, view: View) -> Plan:
-    """Plan the work on a webcam, which has no end."""
+def plan_camera(number: int | str, *, resolution: Size, results: Results, view: View) -> Plan:
+    """Plan the work on a webcam, by its number or its path, which has no end."""
     name = Path("camera")
     planned = Planned(
         name=name,
@@ -177,7 +186,14 @@ def _are_numbered(files: Sequence[Path]) -> bool:
     return len(names) == 1 and len(steps) == 1 and steps.pop() > 0
 
 
-def _video(file: InputFile, name: Path, results: Results, view: View, threads: int) -> Planned:
+def _video(
+    file: InputFile,
+    name: Path,
+    results: Results,
+    view: View,
+    threads: int,
+    fps: float | None,
+) -> Planned:
     """A video, or OpenPose's JSON files."""
     known = file.kind == "poses"
     sources = {os.fspath(file.path)}
@@ -186,44 +202,66 @@ def _video(file: InputFile, name: Path, results: Results, view: View, threads: i
             sources = sources_below(file.path, view)
     return Planned(
         name=name,
-        open=lambda report: open_source(file.path, view=view, threads=threads, report=report),
+        open=lambda report: open_source(
+            file.path, view=view, threads=threads, report=report, fps=fps
+        ),
         name_of=lambda frame: _numbered(name, frame.index),
         results=results,
         sources=tuple(sources),
         names=[_numbered(name, view.first)],
         known=known,
-        sound=file.path if file.kind == "video" and not is_stdin(file.path) else None,
+        sound=os.fspath(file.path) if file.kind == "video" and not is_stdin(file.path) else None,
     )
 
 
-def _web_picture(address: str, results: Results, view: View) -> Planned:
-    name = _name_of(address)
+class _At(NamedTuple):
+    """An address, what is told of it as the source, and what its files are called."""
+
+    address: str
+    shown: str
+    name: Path
+
+
+def _web_picture(at: _At, results: Results, view: View) -> Planned:
+    name = at.name
     name = name.with_suffix("") if name.suffix.lower() in PICTURES else name
     return Planned(
         name=name,
-        open=lambda report: open_source(address, view=view, report=report),
+        open=lambda report: open_source(at.address, view=view, report=report, name=at.shown),
         name_of=lambda frame: name,
         results=results,
-        sources=(address,),
+        sources=(at.shown,),
         names=[name],
         count=view.count(1),
         sequence=False,
     )
 
 
-def _address(address: str, results: Results, view: View, threads: int) -> Planned:
-    name = _name_of(address)
+def _address(at: _At, results: Results, view: View, threads: int, fps: float | None) -> Planned:
+    name = at.name
     return Planned(
         name=name,
-        open=lambda report: open_source(address, view=view, threads=threads, report=report),
+        open=lambda report: open_source(
+            at.address, view=view, threads=threads, report=report, name=at.shown, fps=fps
+        ),
         name_of=lambda frame: _numbered(name, frame.index),
         results=results,
-        sources=(address,),
+        sources=(at.shown,),
+        sound=at.address,
     )
 
 
-def _name_of(address: str) -> Path:
-    return Path(re.sub(r"[^\w.-]+", "_", address.partition("://")[2]).strip("_") or "address")
+def _file_name(address: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", address.partition("://")[2]).strip("_") or "address"
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The same names; of those that are alike the second gets `_2`, the third `_3`, ..."""
+    distinct: list[str] = []
+    for name in names:
+        tries = (name, *(f"{name}_{number}" for number in range(2, len(names) + 2)))
+        distinct.append(next(one for one in tries if one not in distinct))
+    return distinct
 
 
 def _numbered(name: Path, frame: int) -> Path:

@@ -141,6 +141,7 @@ class Drawing:
     hand_threshold  points of hands that score above it
     face_threshold  points of faces that score above it
     black           on black instead of on the picture
+    ids             with their ids
     """
 
     skeletons: bool
@@ -148,13 +149,14 @@ class Drawing:
     hand_threshold: float
     face_threshold: float
     black: bool
+    ids: bool = False
 
     def __call__(self, frame: Frame, poses: Poses) -> Picture:
         """The frame's picture with its people; not to be changed."""
         canvas = np.zeros((*frame.size[::-1], 3), np.uint8) if self.black else frame.image
         if not self.skeletons:
             return canvas
-        return draw(canvas, poses, **self.thresholds)
+        return draw(canvas, poses, ids=self.ids, **self.thresholds)
 
     @property
     def thresholds(self) -> Thresholds:

@@ -18,6 +18,8 @@ def open_source(
     view: View | None = None,
     threads: int = 1,
     report: Report | None = None,
+    name: str | None = None,
+    fps: float | None = None,
 ) -> Source:
     """Open whatever yields frames.
 
@@ -27,6 +29,10 @@ def open_source(
     view     which frames are taken, and how they are turned
     threads  bound on the threads that decode a video
     report   gets what goes wrong, while it goes on, see `Source`
+    name     of an address, in messages and as its frames' source; None takes it without user,
+             password and query
+    fps      the true frame rate of a video, or of OpenPose's JSON files of one; None believes the
+             file. Cameras have a clock of their own.
 
     Raises ValueError if nothing matches, SourceError if a single input cannot be opened. One of
     several that cannot be is among the source's `errors`.
@@ -53,15 +59,17 @@ def open_source(
     if isinstance(inputs, int):
         return webcam(inputs, view=view, report=report)
     if isinstance(inputs, (str, os.PathLike)):
-        name = os.fspath(inputs)
-        if is_address(name):
-            return open_address(name, view=view, threads=threads, report=report)
-        inputs = [name]
+        given = os.fspath(inputs)
+        if is_address(given):
+            return open_address(
+                given, view=view, threads=threads, report=report, name=name, fps=fps
+            )
+        inputs = [given]
     if not inputs:
         raise ValueError("there is nothing to open: the list of inputs is empty")
     files = find_inputs(inputs).files
     if len(files) > 1:
-        return Files(files, view=view, threads=threads, report=report)
+        return Files(files, view=view, threads=threads, report=report, fps=fps)
     if files[0].error:
         raise SourceError(f"{files[0].path}: {files[0].error}")
     if is_stdin(files[0].path):
@@ -70,8 +78,8 @@ def open_source(
         case "animation":
             return Animation(files[0].path, view=view, report=report)
         case "video":
-            return Video(files[0].path, view=view, threads=threads, report=report)
+            return Video(files[0].path, view=view, threads=threads, report=report, fps=fps)
         case "poses":
-            return OpenPoseFiles(files[0].path, view=view, report=report)
+            return OpenPoseFiles(files[0].path, view=view, report=report, rate=fps)
         case "picture":
             return Files(files, view=view, report=report)

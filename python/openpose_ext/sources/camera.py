@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from typing import Protocol
 
@@ -24,13 +25,16 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from openpose_ext.errors import SourceError
-from openpose_ext.io.container import demuxed, open_container, reason, video_stream
+from openpose_ext.io.container import demuxed, open_container, reason, told, video_stream
 from openpose_ext.io.web import fetched
 from openpose_ext.sources.animation import Animation
+from openpose_ext.sources.deinterlace import deinterlaced
+from openpose_ext.sources.fitting import Fitting
 from openpose_ext.sources.listing import kind_at
+from openpose_ext.sources.pixels import VideoPixels
 from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
 from openpose_ext.sources.still import Still
-from openpose_ext.sources.video import Video, VideoPixels
+from openpose_ext.sources.video import Video
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame, Pixels
 
@@ -107,6 +111,7 @@ class Camera(Source):
         self._view = view
         self._patience = patience
         self._newest: Frame | None = None
+        self._fits = Fitting(name)
         self._ended = False
         self._changed = threading.Condition()
         self._closing = threading.Event()
@@ -137,7 +142,7 @@ class Camera(Source):
         self.close()
 
     def _frame(self, shot: Shot, number: int, taken: float) -> Frame:
-        return Frame(shot.pixels, self.name, number, taken)
+        return Frame(self._fits(number, shot.pixels), self.name, number, taken)
 
     def _frames(self) -> Iterator[Frame]:
         while True:
@@ -168,12 +173,17 @@ class Camera(Source):
         if number == 0:
             self._begun = connected
         begun, camera_begun = connected - self._begun, shot.time
+        taken = 0.0
         try:
             while True:
+                now = time.monotonic() - self._begun
                 if shot.time is None or camera_begun is None:
-                    taken = time.monotonic() - self._begun
-                else:
+                    taken = now
+                elif begun + shot.time - camera_begun >= taken:
                     taken = begun + shot.time - camera_begun
+                else:  # its clock was set back: it goes on by ours
+                    taken = max(taken, now)
+                    begun, camera_begun = taken, shot.time
                 if self._view.takes(number):
                     with self._changed:
                         self._newest = self._frame(shot, number, taken)
@@ -214,27 +224,38 @@ class Camera(Source):
 
 
 def open_address(
-    address: str, *, view: View = AS_IT_IS, threads: int = 1, report: Report | None = None
+    address: str,
+    *,
+    view: View = AS_IT_IS,
+    threads: int = 1,
+    report: Report | None = None,
+    name: str | None = None,
+    fps: float | None = None,
 ) -> Source:
     """What is at an address: a picture, a video with an end, or a live stream.
+
+    name  for messages and as the frames' source; None takes what may be told of the address
+    fps   the true frame rate of a video, see `Video`; a live stream has our clock
 
     Raises SourceError if it cannot be opened.
     """
     match kind_at(address):
         case "picture":
-            return Still(address, partial(fetched, address), view=view, report=report)
+            return Still(name or told(address), partial(fetched, address), view=view, report=report)
         case "animation":
-            return Animation(address, data=fetched(address), view=view, report=report)
+            data = fetched(address)
+            return Animation(name or told(address), data=data, view=view, report=report)
     if address.lower().startswith(("http:", "https:")):
         with open_container(address) as container:
             ends = container.duration is not None
         if ends:
-            return Video(address, view=view, threads=threads, report=report)
-    return Camera(address, partial(_StreamFeed, address, view, threads), view=view, report=report)
+            return Video(address, view=view, threads=threads, report=report, name=name, fps=fps)
+    connect = partial(_StreamFeed, address, view, threads)
+    return Camera(name or told(address), connect, view=view, report=report)
 
 
 def webcam(
-    number: int,
+    number: int | str,
     *,
     resolution: tuple[int, int] = RESOLUTION,
     view: View = AS_IT_IS,
@@ -242,12 +263,12 @@ def webcam(
 ) -> Camera:
     """A camera of this machine.
 
-    number      0 for the first; -1 for the first that opens
+    number      0 for the first; -1 for the first that opens; or its path, such as /dev/video0
     resolution  (width, height) to ask the camera for; it may give another
 
     Raises SourceError if there is none, or somebody else uses it.
     """
-    if number < -1:
+    if isinstance(number, int) and number < -1:
         raise ValueError(f"webcams are numbered from 0, -1 is the first that opens; not {number}")
     for candidate in range(_WEBCAMS) if number == -1 else (number,):
         with suppress(SourceError):
@@ -268,7 +289,7 @@ class _StreamFeed:
         self._view = view
         self._container = open_container(address, options=_STREAM_OPTIONS, patience=_SILENCE)
         try:
-            stream = video_stream(self._container, address)
+            stream = video_stream(self._container, told(address))
         except BaseException:
             self._container.close()
             raise
@@ -278,19 +299,21 @@ class _StreamFeed:
         stream.codec_context.flags |= Flags.low_delay
         rate = stream.average_rate or stream.guessed_rate
         self.rate = float(rate) if rate else None
-        self._pictures = self._decoded(stream)
+        self._aspect = stream.sample_aspect_ratio or Fraction(1)
+        self._decoding = self._decoded(stream)
+        self._frames = deinterlaced(self._decoding)
 
     def read(self) -> Shot:
         try:
-            picture = next(self._pictures)
+            picture = next(self._frames)
         except StopIteration:
             raise SourceError("the stream has ended") from None
         except av.error.FFmpegError as error:
             raise SourceError(reason(error)) from error
-        return Shot(VideoPixels(picture, self._view), picture.time)
+        return Shot(VideoPixels(picture, self._view, self._aspect), picture.time)
 
     def close(self) -> None:
-        self._pictures.close()
+        self._decoding.close()
         self._container.close()
 
     def _decoded(self, stream: VideoStream) -> Generator[VideoFrame]:
@@ -302,7 +325,7 @@ class _StreamFeed:
 class _WebcamFeed:
     """A camera of this machine, through OpenCV, which knows those of every system."""
 
-    def __init__(self, number: int, resolution: tuple[int, int], view: View) -> None:
+    def __init__(self, number: int | str, resolution: tuple[int, int], view: View) -> None:
         self._view = view
         self._camera = cv2.VideoCapture(number)
         if not self._camera.isOpened():

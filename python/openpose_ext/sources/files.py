@@ -27,6 +27,7 @@ class Files(Source):
              pictures as one row
     threads  bound on the threads that decode a video
     report   gets what goes wrong, see `Source`
+    fps      the true frame rate of the videos, see `Video`
 
     A file that cannot be read is among the errors. Files are opened when their turn comes, so
     there is no size and no rate; nor a count, unless all are pictures.
@@ -39,12 +40,14 @@ class Files(Source):
         view: View = AS_IT_IS,
         threads: int = 1,
         report: Report | None = None,
+        fps: float | None = None,
     ) -> None:
         name = os.fspath(files[0].path) if len(files) == 1 else f"{len(files)} files"
         super().__init__(name, report)
         self._files = files
         self._view = view
         self._threads = threads
+        self._fps = fps
         self._opened: Source | None = None
         if all(file.kind == "picture" for file in files):
             self.count = view.count(len(files))
@@ -77,8 +80,14 @@ class Files(Source):
         elif file.kind == "animation":
             opened = Animation(file.path, view=self._view, report=self._note)
         elif file.kind == "video":
-            opened = Video(file.path, view=self._view, threads=self._threads, report=self._note)
+            opened = Video(
+                file.path,
+                view=self._view,
+                threads=self._threads,
+                report=self._note,
+                fps=self._fps,
+            )
         else:
-            opened = OpenPoseFiles(file.path, view=self._view, report=self._note)
+            opened = OpenPoseFiles(file.path, view=self._view, report=self._note, rate=self._fps)
         with opened as self._opened:
             yield from opened

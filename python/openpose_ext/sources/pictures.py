@@ -69,11 +69,11 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     truncated or damaged, or is no picture.
     """
     if "://" in os.fspath(path) and not os.path.lexists(path):
-        from openpose_ext.io.web import fetched, is_web, local_path
+        from openpose_ext.io.web import fetched, is_web, local_path, without_secrets
 
         name = os.fspath(path)
         if is_web(name):
-            return decode_picture(fetched(name), name)
+            return decode_picture(fetched(name), without_secrets(name))
         path = local_path(name)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):

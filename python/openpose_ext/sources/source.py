@@ -102,6 +102,7 @@ class Source(ABC):
     name    of the place, for messages
     size    (width, height) of the frames, or None: files differ
     rate    frames a second as they are yielded, or None: pictures have none
+    played_rate  the same as they are to be played, where that is another: slow motion
     count   how many are yielded, as far as can be told beforehand, or None
     live    whether frames come at their own time and are dropped while nobody takes them
     ahead   how many frames are worth taking before they are wanted
@@ -123,6 +124,10 @@ class Source(ABC):
         self.errors: list[SourceError] = []
         self._report = report
         self._iterator: Iterator[Frame] | None = None
+
+    @property
+    def played_rate(self) -> float | None:
+        return self.rate
 
     @property
     def reports(self) -> bool:

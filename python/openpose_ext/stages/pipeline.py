@@ -39,6 +39,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from threading import Condition, Lock, Thread
 from typing import Any, Generic, TypeVar
 
@@ -116,49 +117,87 @@ def followed(
     rate: float | None,
     smooth: bool = False,
     live: bool = False,
+    cutoff: float | None = None,
+    max_gap: float | None = None,
+    min_track: float = 0.0,
 ) -> Generator[tuple[Frame, Poses, T], None, None]:
     """The same frames with people who have ids, and are perhaps smoothed.
 
-    found   frames of one source, in order; people of those that were not looked at are put where
-            they should be by now
-    rate    frames a second, where frames come without times; None takes 30
-    smooth  without jitter: at once if `live`, else by a look ahead of about a second, which also
-            fills gaps; see `smooth`
+    found      frames of one source, in order; people of those that were not looked at are put
+               where they should be by now
+    rate       frames a second, where frames come without times; None takes 30
+    smooth     without jitter: at once if `live`, else by a look ahead of about a second, which also
+               fills gaps; see `smooth`
+    cutoff     Hz, of the smoothing; None takes `TwoPass`'s, if `live` `OneEuro`'s
+    max_gap    seconds of the gaps that are filled, None for `TwoPass`'s
+    min_track  seconds for which somebody must be seen, see `Lasting`; 0 keeps everybody
 
     Who has no body has no id, and is not smoothed.
     """
     from openpose_ext.tracking.ids import Clock, Tracker
+    from openpose_ext.tracking.lasting import Lasting
     from openpose_ext.tracking.one_euro import OneEuro
     from openpose_ext.tracking.two_pass import TwoPass
 
     rate = rate or _RATE
     tracker, clock = Tracker(rate=rate), Clock(rate)
-    one_euro, two_pass = OneEuro(rate=rate), TwoPass(rate=rate)
-    # With what is known without a look ahead, and those without a body.
-    waiting: deque[tuple[Frame, Poses, Poses | None, T]] = deque()
+    one_euro = OneEuro(rate=rate, **_given(min_cutoff=cutoff))
+    two_pass = TwoPass(rate=rate, **_given(cutoff=cutoff, max_gap=max_gap))
+    waiting: deque[tuple[Poses, _Followed[T]]] = deque()  # as known without a look ahead
+
+    def identified() -> Iterator[tuple[Poses, _Followed[T]]]:
+        for frame, poses, extra in found:
+            clock.tick(frame.time)
+            looked, alone = poses is not None, None
+            if poses is not None and poses.bodiless.any():
+                poses, alone = poses[~poses.bodiless], poses[poses.bodiless]
+            poses = tracker.predict(clock.now) if poses is None else tracker(poses, clock.now)
+            yield poses, _Followed(frame, clock.now, looked, alone, extra)
+
+    def lasting() -> Iterator[tuple[Poses, _Followed[T]]]:
+        kept = Lasting[_Followed[T]](min_track, rate=rate)
+        for poses, one in identified():
+            yield from kept.push(poses, one.now, one)
+        yield from kept.flush()
 
     def smoothed(ready: Iterable[Poses]) -> Iterator[tuple[Frame, Poses, T]]:
         for poses in ready:
-            frame, expected, alone, extra = waiting.popleft()
-            yield frame, with_others(poses if len(poses) else expected, alone), extra
+            expected, one = waiting.popleft()
+            yield one.with_people(poses if len(poses) else expected)
 
-    def with_others(people: Poses, alone: Poses | None) -> Poses:
-        return people if alone is None else people.followed_by(alone)
-
-    for frame, poses, extra in found:
-        clock.tick(frame.time)
-        looked, alone = poses is not None, None
-        if poses is not None and poses.bodiless.any():
-            poses, alone = poses[~poses.bodiless], poses[poses.bodiless]
-        poses = tracker.predict(clock.now) if poses is None else tracker(poses, clock.now)
+    for poses, one in lasting() if min_track > 0 else identified():
         if not smooth:
-            yield frame, with_others(poses, alone), extra
+            yield one.with_people(poses)
         elif live:
-            yield frame, with_others(one_euro(poses, clock.now), alone), extra
+            yield one.with_people(one_euro(poses, one.now))
         else:
-            waiting.append((frame, poses, alone, extra))
-            yield from smoothed(two_pass.push(poses if looked else None, clock.now))
+            waiting.append((poses, one))
+            yield from smoothed(two_pass.push(poses if one.looked else None, one.now))
     yield from smoothed(two_pass.flush())
+
+
+@dataclass(frozen=True, eq=False)
+class _Followed(Generic[T]):
+    """A frame whose people are followed.
+
+    now     its time
+    looked  whether the network looked at it
+    alone   people without a body, None for nobody
+    """
+
+    frame: Frame
+    now: float
+    looked: bool
+    alone: Poses | None
+    extra: T
+
+    def with_people(self, people: Poses) -> tuple[Frame, Poses, T]:
+        whole = people if self.alone is None else people.followed_by(self.alone)
+        return self.frame, whole, self.extra
+
+
+def _given(**options: float | None) -> dict[str, float]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 class _State(Generic[T, R]):

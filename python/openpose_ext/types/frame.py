@@ -49,6 +49,7 @@ class Frame:
     index   its number in the source, 0 first; frames that are left out count
     time    seconds since the start of the source, None for a picture
     poses   the people in it where they are known already, as in OpenPose's own files
+    played  seconds at which its video shows it, where that is not `time`: slow motion
     """
 
     pixels: Picture | Pixels
@@ -56,6 +57,7 @@ class Frame:
     index: int = 0
     time: float | None = None
     poses: Poses | None = None
+    played: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,0 +1,189 @@
+"""A decoded frame, as it is shown, once somebody asks for its picture.
+
+What is shown is not always what is stored: pixels need not be square, the picture may have to be
+turned or mirrored, and bright light may be stored on a curve of its own.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, cast
+
+import av.error
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.buffer import Buffer
+from av.sidedata.sidedata import SideDataContainer
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.reformatter import Interpolation
+
+from openpose_ext.errors import SourceError
+from openpose_ext.io.container import reason
+from openpose_ext.io.resize import sampled
+from openpose_ext.sources.hdr import HDR_CURVES, tone_mapped
+from openpose_ext.sources.source import View
+from openpose_ext.types.arrays import Picture, Size
+
+__all__ = ["VideoPixels"]
+
+# What cv2.flip is given to mirror left and right, and up and down.
+_FLIPS = {(False, False): None, (True, False): 1, (False, True): 0, (True, True): -1}
+
+# Formats of which a part is cut out of the planes: brightness, and two of colours of half the size.
+_PLANAR = ("yuv420p", "yuvj420p", "yuv420p10le")
+
+# Pixels more than so many times as wide as high, or as high as wide, are a damaged header: H.264's
+# table ends at 32:11.
+_LONGEST_PIXEL = 4
+
+
+class VideoPixels:
+    """A decoded frame in the video's own format, and how it is to be shown; see `Pixels`.
+
+    frame   as the decoder gives it
+    view    how it is turned besides
+    aspect  width of a pixel to its height. The picture is made wider, or higher, never smaller.
+
+    Raises SourceError where a picture cannot be made.
+    """
+
+    def __init__(self, frame: VideoFrame, view: View, aspect: Fraction = Fraction(1)) -> None:
+        self._frame = frame
+        self._view = view
+        self._square = _square_pixels(frame, aspect)
+        self._curve = frame.color_trc if frame.color_trc in HDR_CURVES else None
+        self._transposed, self._flip = _display_turn(frame)
+        # PyAV writes marks on a frame while it converts it.
+        self._lock = threading.Lock()
+
+    @property
+    def size(self) -> Size:
+        """(width, height) of the picture."""
+        return self._swapped(*self._square)
+
+    def picture(self) -> Picture:
+        """The picture: (H, W, 3) uint8 BGR."""
+        with self._lock:
+            return self._turned(self._bgr(self._squared()))
+
+    def at_size(self, width: int, height: int) -> Picture:
+        """The picture at another size, averaged where it shrinks: (height, width, 3) uint8 BGR."""
+        width, height = self._swapped(width, height)
+        shrinks = width * height < self._frame.width * self._frame.height
+        how = Interpolation.AREA if shrinks else Interpolation.BICUBIC
+        with self._lock:
+            # Resized first, then converted: a third of the time of both at once, and no farther
+            # from the mean of the full-size picture's pixels.
+            resized = _reformatted(self._frame, width=width, height=height, interpolation=how)
+            return self._turned(self._bgr(resized))
+
+    def part(self, x: int, y: int, width: int, height: int) -> Picture:
+        """A part of the picture: (height, width, 3) uint8 BGR, without the rest."""
+        turned = self._transposed or self._flip is not None or self._view.rotate or self._view.flip
+        if turned or self._frame.format.name not in _PLANAR:
+            return np.ascontiguousarray(self.picture()[y : y + height, x : x + width])
+        # Colours are known of squares of two by two pixels.
+        left, top = x - x % 2, y - y % 2
+        columns, rows = x + width - left, y + height - top
+        with self._lock:
+            frame = self._squared()
+            cut = VideoFrame(columns + columns % 2, rows + rows % 2, frame.format.name)
+            for index, (source, target) in enumerate(zip(frame.planes, cut.planes, strict=True)):
+                half = 1 if index == 0 else 2
+                whole, kept = _samples(source, frame), _samples(target, frame)
+                piece = whole[top // half :, left // half :][: len(kept), : kept.shape[1]]
+                # A picture of an odd size ends within a square.
+                kept[: piece.shape[0], : piece.shape[1]] = piece
+            cut.color_range, cut.colorspace = frame.color_range, frame.colorspace
+            pixels = self._bgr(cut)
+        return np.ascontiguousarray(pixels[y - top :, x - left :][:height, :width])
+
+    def glance(self) -> npt.NDArray[np.uint8]:
+        """Some samples of the first plane, as they lie in the file."""
+        plane = _samples(self._frame.planes[0], self._frame)
+        if plane.dtype == np.uint8:
+            return sampled(plane)
+        bits = self._frame.format.components[0].bits
+        return sampled(np.asarray(plane >> (bits - 8), np.uint8))
+
+    def _swapped(self, width: int, height: int) -> Size:
+        """(width, height) before the turns to those after, or back."""
+        return self._view.size((width, height) if not self._transposed else (height, width))
+
+    def _squared(self) -> VideoFrame:
+        """The frame with square pixels; what was stored is not needed any more."""
+        width, height = self._square
+        if (self._frame.width, self._frame.height) != self._square:
+            how = Interpolation.BICUBIC
+            wide = _reformatted(self._frame, width=width, height=height, interpolation=how)
+            self._frame = wide
+        return self._frame
+
+    def _bgr(self, frame: VideoFrame) -> Picture:
+        """The frame's pixels, not turned; of high dynamic range made ordinary ones."""
+        if self._curve is None:
+            return np.asarray(_packed(_reformatted(frame, format="bgr24"), np.uint8), np.uint8)
+        return tone_mapped(_packed(_reformatted(frame, format="rgb48le"), np.uint16), self._curve)
+
+    def _turned(self, picture: Picture) -> Picture:
+        if self._transposed:
+            picture = np.asarray(cv2.transpose(picture), np.uint8)
+        if self._flip is not None:
+            picture = np.asarray(cv2.flip(picture, self._flip), np.uint8)
+        return self._view.turned(picture)
+
+
+def _square_pixels(frame: VideoFrame, aspect: Fraction) -> Size:
+    """(width, height) of a frame with square pixels, at least as many as it has."""
+    if not 1 / _LONGEST_PIXEL <= aspect <= _LONGEST_PIXEL:
+        aspect = Fraction(1)
+    if aspect >= 1:
+        return round(frame.width * aspect), frame.height
+    return frame.width, round(frame.height / aspect)
+
+
+def _reformatted(frame: VideoFrame, **how: Any) -> VideoFrame:
+    try:
+        return frame.reformat(threads=1, **how)
+    except (av.error.FFmpegError, ValueError) as error:
+        why = reason(error) if isinstance(error, av.error.FFmpegError) else error
+        raise SourceError(
+            f"a frame of {frame.width} x {frame.height} pixels in {frame.format.name} cannot be "
+            f"converted: {why}"
+        ) from error
+
+
+def _packed(frame: VideoFrame, of: type[np.uint8 | np.uint16]) -> npt.NDArray[Any]:
+    """A frame of three packed colours: (height, width, 3), new memory."""
+    (plane,) = frame.planes
+    rows = np.frombuffer(memoryview(plane), of).reshape(frame.height, -1)
+    return np.ascontiguousarray(rows[:, : 3 * frame.width]).reshape(frame.height, frame.width, 3)
+
+
+def _samples(plane: VideoPlane, frame: VideoFrame) -> npt.NDArray[Any]:
+    """A plane's samples of a frame, (height, width) uint8 or uint16: a view."""
+    wide = frame.format.components[0].bits > 8
+    rows = np.frombuffer(memoryview(plane), np.uint16 if wide else np.uint8)
+    return rows.reshape(-1, plane.line_size // (2 if wide else 1))[: plane.height, : plane.width]
+
+
+def _display_turn(frame: VideoFrame) -> tuple[bool, int | None]:
+    """What makes a frame upright: whether it is transposed, and how it is flipped then.
+
+    The matrix shows pixel x, y at x' = a x + c y, y' = b x + d y. A slanted one is not followed.
+    """
+    # Not `frame.side_data`, which frame and container keep alive between them: megabytes a frame,
+    # until Python's collector happens to come.
+    container = SideDataContainer(frame)  # type: ignore[call-arg]  # its stub has no __init__
+    data = cast(Mapping[str, Buffer], container).get("DISPLAYMATRIX")
+    if data is None:
+        return False, None
+    a, b, _, c, d = struct.unpack_from("=5i", bytes(data))
+    if bool(a) == bool(b) or bool(a) != bool(d) or bool(b) != bool(c):
+        return False, None
+    return a == 0, _FLIPS[a + c < 0, b + d < 0]

@@ -1,0 +1,94 @@
+"""Leaving out people who are there for a moment only: what a network takes for people now and then.
+
+A frame is held back for as long as somebody has to be seen, so that a person who stays is there
+from the first frame on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from openpose_ext.tracking.points import check_positive, ids_of
+from openpose_ext.types.poses import Poses
+
+__all__ = ["Lasting"]
+
+_EXACT = 1e-6  # seconds by which sums of times may err
+
+T = TypeVar("T")
+
+
+@dataclass
+class _Track:
+    """Somebody not known to stay yet.
+
+    begun  seconds of the first frame
+    seen   seconds for which they were seen
+    """
+
+    begun: float
+    seen: float = 0.0
+
+
+class Lasting(Generic[T]):
+    """Keeps people who are seen for long enough.
+
+    seconds  for which somebody must be seen, within twice that time
+    rate     frames a second, as a rule
+
+    Who is there when the frames begin, and still there before `seconds` have passed, or when they
+    end, is kept: nobody knows for how long they stay. Push frames in order, with whatever shall
+    come along; what comes back, in order, are those that are `seconds` old. At the end, `flush`
+    returns the rest. People without ids are an error.
+
+    Raises ValueError if an option is not positive.
+    """
+
+    def __init__(self, seconds: float, *, rate: float = 30.0) -> None:
+        check_positive(seconds=seconds, rate=rate)
+        self._seconds = seconds
+        self._interval = 1 / rate
+        self._begin: float | None = None
+        self._now = 0.0
+        self._tracks: dict[int, _Track] = {}
+        self._staying: set[int] = set()
+        self._waiting: deque[tuple[float, Poses, T]] = deque()
+
+    def push(self, poses: Poses, time: float, extra: T) -> Iterator[tuple[Poses, T]]:
+        """Take a frame; give back those that are old enough."""
+        elapsed = self._interval if self._begin is None else max(time - self._now, 0.0)
+        if self._begin is None:
+            self._begin = time
+        self._now = time
+        for one in ids_of(poses).tolist():
+            if one in self._staying:
+                continue
+            track = self._tracks.setdefault(one, _Track(time))
+            # Frames that were left out are no reason to take somebody for staying.
+            track.seen += min(elapsed, 2 * self._interval)
+            if track.seen > self._seconds - _EXACT or track.begun == self._begin:
+                self._staying.add(one)
+                del self._tracks[one]
+        old = [i for i, t in self._tracks.items() if time - t.begun > 2 * self._seconds]
+        for one in old:
+            del self._tracks[one]  # who comes back has to stay from now on
+        self._waiting.append((time, poses, extra))
+        while self._waiting and time - self._waiting[0][0] > self._seconds - _EXACT:
+            yield self._next()
+
+    def flush(self) -> Iterator[tuple[Poses, T]]:
+        """The frames that were not given back yet."""
+        if self._waiting:
+            self._staying.update(ids_of(self._waiting[-1][1]).tolist())
+        while self._waiting:
+            yield self._next()
+
+    def _next(self) -> tuple[Poses, T]:
+        _, poses, extra = self._waiting.popleft()
+        stays = np.isin(ids_of(poses), np.fromiter(self._staying, np.int64, len(self._staying)))
+        return poses[stays], extra
