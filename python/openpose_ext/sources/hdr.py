@@ -1,8 +1,12 @@
 """Pictures of high dynamic range, PQ and HLG, made ordinary ones.
 
-Source  ITU-R BT.2100 (the curves of PQ and HLG), BT.2446-1 section 4, "Method A" (1,000 to 100
-        cd/m2), BT.2087 (BT.2020's colours in BT.709's). FFmpeg's own filters for it, zscale and
-        libplacebo, are not among those that PyAV brings.
+White paper, 203 cd/m2, stays all but white; what is brighter is bent into the range, what is darker
+than half of it is left alone. (BT.2446-1's Method A was tried: people came out so dark that the
+embedded network lost nine of ten.)
+
+Source  ITU-R BT.2100 (the curves of PQ and HLG), BT.2408 (reference white), BT.2390 section 5.4.1
+        (the roll-off), BT.2087 (BT.2020's colours in BT.709's). FFmpeg's own filters for it, zscale
+        and libplacebo, are not among those that PyAV brings.
 """
 
 from __future__ import annotations
@@ -22,7 +26,8 @@ __all__ = ["HDR_CURVES", "tone_mapped"]
 
 HDR_CURVES = frozenset((ColorTrc.SMPTE2084.value, ColorTrc.ARIB_STD_B67.value))
 
-_WHITE, _SDR_WHITE = 1000.0, 100.0  # cd/m2: the brightest of both; what is brighter is clipped
+_PEAK = 1000.0  # cd/m2: what is brighter is clipped
+_REFERENCE_WHITE = 203.0  # cd/m2, of BT.2408: the brightest of the ordinary picture
 _GAMMA = 2.4  # BT.1886's, of displays
 _HLG_GAMMA = 1.2  # of the whole system, where the brightest is 1,000 cd/m2
 
@@ -43,53 +48,64 @@ class _Tables:
     """Functions of 16 bits.
 
     linear   what a code says: PQ's light of the display, HLG's of the scene; [0, 1]
-    gamma    the same to the power of 1 / 2.4
-    tone     the brightness of the ordinary picture by that of this one, both gamma-coded
-    light    a gamma-coded value as light
+    factor   what the light of a pixel is multiplied by, by its brightest colour
     code     light as BT.1886's code of 8 bits
     """
 
     linear: Floats
-    gamma: Floats
-    tone: Floats
-    light: Floats
+    factor: Floats
     code: npt.NDArray[np.uint8]
 
     @classmethod
     @cache
     def of(cls, curve: int) -> _Tables:
         x = np.arange(_STEPS + 1) / _STEPS
-        linear = _pq(x) if curve == ColorTrc.SMPTE2084 else _hlg(x)
+        linear = np.minimum(_pq(x) / _PEAK, 1) if curve == ColorTrc.SMPTE2084 else _hlg(x)
         return cls(
             linear.astype(np.float32),
-            (linear ** (1 / _GAMMA)).astype(np.float32),
-            _tone(x).astype(np.float32),
-            (x**_GAMMA).astype(np.float32),
+            (_rolled_off(x) / np.maximum(x, 1 / _STEPS)).astype(np.float32),
             np.round(255 * x ** (1 / _GAMMA)).astype(np.uint8),
         )
 
 
-def _pq(code: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    root = code ** (1 / 78.84375)
-    light = (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (
-        1 / 0.1593017578125
-    )
-    return np.minimum(light * 10_000 / _WHITE, 1)
+# BT.2100, PQ.
+_M1, _M2 = 2610 / 16384, 2523 / 32
+_C1, _C2, _C3 = 3424 / 4096, 2413 / 128, 2392 / 128
+
+Doubles = npt.NDArray[np.float64]
 
 
-def _hlg(code: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _pq(code: Doubles) -> Doubles:
+    """PQ's light, in cd/m2."""
+    root = code ** (1 / _M2)
+    return np.asarray(10_000 * (np.maximum(root - _C1, 0) / (_C2 - _C3 * root)) ** (1 / _M1))
+
+
+def _pq_code(light: Doubles | float) -> Doubles:
+    """The other way."""
+    root = np.asarray(light / 10_000) ** _M1
+    return np.asarray(((_C1 + _C2 * root) / (1 + _C3 * root)) ** _M2)
+
+
+def _hlg(code: Doubles) -> Doubles:
+    """HLG's light of the scene, 1 is the brightest."""
     a = 0.17883277
     b, c = 1 - 4 * a, 0.5 - a * np.log(4 * a)
     return np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
 
 
-def _tone(luma: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Method A, from Y' of 1,000 cd/m2 to Y' of 100 cd/m2."""
-    rho, rho_sdr = (1 + 32 * (white / 10_000) ** (1 / _GAMMA) for white in (_WHITE, _SDR_WHITE))
-    seen = np.log(1 + (rho - 1) * luma) / np.log(rho)
-    knee = np.where(seen <= 0.7399, 1.0770 * seen, -1.1510 * seen**2 + 2.7811 * seen - 0.6302)
-    knee = np.where(seen >= 0.9909, 0.5 * seen + 0.5, knee)
-    return np.asarray((rho_sdr**knee - 1) / (rho_sdr - 1))
+def _rolled_off(light: Doubles) -> Doubles:
+    """BT.2390's roll-off: light, 1 is the peak, as light of which 1 is the reference white."""
+    peak, white = _pq_code(_PEAK), _pq_code(_REFERENCE_WHITE)
+    code, most = _pq_code(light * _PEAK) / peak, white / peak
+    knee = 1.5 * most - 0.5
+    t = np.maximum(code - knee, 0) / (1 - knee)
+    spline = (
+        (2 * t**3 - 3 * t**2 + 1) * knee
+        + (t**3 - 2 * t**2 + t) * (1 - knee)
+        + (-2 * t**3 + 3 * t**2) * most
+    )
+    return _pq(np.where(code < knee, code, spline) * peak) / _REFERENCE_WHITE
 
 
 def tone_mapped(picture: npt.NDArray[np.uint16], curve: int) -> Picture:
@@ -102,20 +118,12 @@ def tone_mapped(picture: npt.NDArray[np.uint16], curve: int) -> Picture:
     tables = _Tables.of(curve)
     mapped = np.empty(picture.shape, np.uint8)
     for top in range(0, len(picture), _ROWS):
-        rgb = np.ascontiguousarray(picture[top : top + _ROWS])
-        colours = tables.gamma[rgb]
+        light = tables.linear[np.ascontiguousarray(picture[top : top + _ROWS])]
         if curve == ColorTrc.ARIB_STD_B67:
-            scene = cv2.transform(tables.linear[rgb], _LUMA)
-            colours *= cv2.pow(scene, (_HLG_GAMMA - 1) / _GAMMA)[..., None]
-        luma = cv2.transform(colours, _LUMA)
-        colours -= luma[..., None]
-        ordinary = tables.tone[_steps(luma)]
-        # Colours shrink with the brightness; bright reds would still leave the range.
-        colours *= (ordinary / np.maximum(1.1 * luma, 1e-6))[..., None]
-        ordinary -= np.maximum(0.1 / 1.4746 * colours[..., 0], 0)
-        colours += ordinary[..., None]
-        light = cv2.transform(tables.light[_steps(colours)], _TO_709)
-        mapped[top : top + _ROWS] = tables.code[_steps(light)]
+            scene = cv2.transform(light, _LUMA)
+            light *= cv2.pow(scene, _HLG_GAMMA - 1)[..., None]
+        light *= tables.factor[_steps(light.max(axis=2))][..., None]
+        mapped[top : top + _ROWS] = tables.code[_steps(cv2.transform(light, _TO_709))]
     return mapped
 
 
