@@ -32,6 +32,8 @@ from openpose_ext.run.coco_eval import (
     Annotations,
     Evaluation,
     _pycocotools,
+    check_files,
+    check_size,
     coco_results,
     percentile_interval,
     seen_only,
@@ -106,7 +108,7 @@ def _eval(argv: Sequence[str]) -> int:
                 return records[entry["id"]].people(args.mode, options)
             with tally.timed("read"):
                 picture = read_picture(folder / entry["file_name"])
-            _check_size(entry, picture.shape[1], picture.shape[0])
+            check_size(entry, picture.shape[1], picture.shape[0])
             return estimator(picture)
 
         if output is not None:
@@ -141,16 +143,6 @@ def _find(
             tally.people += len(poses)
             found.append((poses, entry["id"]))
     return found
-
-
-def _check_size(entry: Mapping[str, Any], width: int, height: int) -> None:
-    """Raise UsageError if a picture was resized or turned after its annotation."""
-    expected = entry.get("width") or width, entry.get("height") or height
-    if expected != (width, height):
-        raise UsageError(
-            f"{entry['file_name']} is {width} x {height}, but it was annotated at "
-            f"{expected[0]} x {expected[1]}"
-        )
 
 
 def _report(
@@ -270,13 +262,7 @@ def _folder(args: argparse.Namespace, annotations: Annotations) -> Path:
     folder = Path(args.images)
     if not folder.is_dir():
         raise UsageError(f"--images {folder} is not a folder")
-    names = [picture["file_name"] for picture in annotations.pictures]
-    missing = [name for name in names if not os.path.isfile(folder / name)]
-    if missing:
-        raise UsageError(
-            f"{args.annotations} names {missing[0]}, which is not in {folder}"
-            + (f"; {len(missing)} of {len(names)} pictures are missing" if missing[1:] else "")
-        )
+    check_files(annotations, folder, args.annotations)
     return folder
 
 
@@ -302,7 +288,7 @@ def _records(
     if not records:
         raise UsageError(f"none of the pictures of {args.datalist} is in {args.annotations}")
     for entry in annotations.only(records).pictures:
-        _check_size(entry, *records[entry["id"]].place.picture)
+        check_size(entry, *records[entry["id"]].place.picture)
     return records
 
 

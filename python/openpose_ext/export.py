@@ -4,6 +4,7 @@ vamc."""
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -19,7 +20,8 @@ from tqdm import tqdm
 
 from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.parser import command_parser, parse
-from openpose_ext.cli.values import positive
+from openpose_ext.cli.steps import Steps
+from openpose_ext.cli.values import FALSE, TRUE, positive
 from openpose_ext.errors import ModelError, OutputError, SourceError, UsageError
 from openpose_ext.io.whole import PartFolder
 from openpose_ext.models.convert.formats import (
@@ -37,8 +39,18 @@ from openpose_ext.models.convert.formats import (
 )
 from openpose_ext.models.engines import open_network
 from openpose_ext.models.manifest import Manifest, read_manifest, write_manifest
+from openpose_ext.run.calibration import hand_crops, sees
+from openpose_ext.run.coco_eval import (
+    Annotations,
+    _pycocotools,
+    check_files,
+    check_size,
+    coco_results,
+    evaluate,
+)
 from openpose_ext.sources.listing import find_inputs
 from openpose_ext.sources.pictures import read_picture
+from openpose_ext.stages.estimator import PoseEstimator
 from openpose_ext.stages.preprocess import Preprocessing
 from openpose_ext.types.arrays import Picture
 from openpose_ext.vastai.vamc import DTYPES
@@ -52,7 +64,11 @@ _SEED_SIZE = {"body": (184, 184), "hand": (368, 368), "face": (368, 368)}
 
 # Number of calibration pictures: 40 gave AP 0.480 to 0.492, 72 gave 0.487 to 0.496.
 _PICTURES = 72
+# The largest error of INT8, see `Quantised.error`.
+_INT8_TOLERANCE = 0.2
+
 _ROUNDS = 7  # runs whose median is the time of a network
+_PATIENCE = 20.0  # seconds after which fewer runs will do
 
 _EXAMPLES = """\
 examples:
@@ -73,6 +89,9 @@ files, each with its manifest <file>.toml:
   int8         body_int8.onnx; with ir: body_int8.xml, too
   vamc         body.onnx, and all that the compiler of Vastai's cards needs beside it (--dtype fp16,
                or int8 with --calibrate); README_body.md has the next commands
+
+The heat maps of pytorch-openpose's body network (.pth) end with a ReLU, as there; those of Caffe's
+(.caffemodel) do not. The people found are the same; --relu_heat decides otherwise.
 
 Every file is run and compared with its source; if the outputs differ too much, nothing is written.
 Calibrate INT8 with pictures like those the network will see: people for body, hands for hand. For
@@ -142,11 +161,12 @@ def _export(argv: Sequence[str]) -> int:
     args = parse(_parser(), argv, booleans=("dynamic",))
     _check(args)
     pictures = _calibration_files(args.calibrate) if _needs_pictures(args) else []
+    annotations = None if args.annotations is None else _annotations(args)
     target = Path(args.output)
     try:
         with PartFolder(target) as files:
             made = _Made(files)
-            _make(args, made, pictures)
+            _make(args, made, pictures, annotations)
             made.publish()
     except OSError as error:
         raise OutputError(f"{target} cannot be written to: {error.strerror}") from error
@@ -155,7 +175,12 @@ def _export(argv: Sequence[str]) -> int:
     return Exit.DONE
 
 
-def _make(args: argparse.Namespace, made: _Made, pictures: Sequence[Path]) -> None:
+def _make(
+    args: argparse.Namespace,
+    made: _Made,
+    pictures: Sequence[Path],
+    annotations: Annotations | None,
+) -> None:
     kind, weights = args.kind, Path(args.weights)
     onnx_file = made.folder / f"{kind}.onnx"
     if weights.suffix.lower() == ".onnx":
@@ -171,7 +196,7 @@ def _make(args: argparse.Namespace, made: _Made, pictures: Sequence[Path]) -> No
             to_ir(onnx_file, made.folder / name, half=half)
             made.add(source, name, TOLERANCE_F16 if half else TOLERANCE, f"{shape}; ")
     if "int8" in args.format:
-        _make_int8(args, made, source, onnx_file, pictures)
+        _make_int8(args, made, source, onnx_file, pictures, annotations)
     if "vamc" in args.format:
         _make_vamc(args, made, source.manifest, pictures)
 
@@ -179,11 +204,17 @@ def _make(args: argparse.Namespace, made: _Made, pictures: Sequence[Path]) -> No
 def _from_weights(args: argparse.Namespace, made: _Made, onnx_file: Path) -> Source:
     """Convert weights to ONNX, the source of the other formats, and to TorchScript if requested."""
     require_torch(args.weights)
+    from openpose_ext.models.convert.original import BodyNet
     from openpose_ext.models.convert.original_weights import load_network
 
-    kind, network = load_network(args.weights)
+    relu_heat = args.relu_heat
+    if relu_heat is None:
+        relu_heat = Path(args.weights).suffix.lower() != ".caffemodel"
+    kind, network = load_network(args.weights, relu_heat=relu_heat)
     if kind != args.kind:
         raise ModelError(f"{args.weights} holds the {kind} network, not {args.kind}")
+    if args.relu_heat and not isinstance(network, BodyNet):
+        raise UsageError(f"--relu_heat true: of the networks, only COCO's body, not {args.weights}")
     seed_size = _SEED_SIZE[kind]
     size = None if args.dynamic else tuple(args.size[::-1]) if args.size else seed_size
     source = Source.original(kind, network, size)
@@ -213,24 +244,64 @@ def _make_int8(
     source: Source,
     onnx_file: Path,
     pictures: Sequence[Path],
+    annotations: Annotations | None,
 ) -> None:
     from openpose_ext.models.convert.quantise import quantise
 
     name = f"{args.kind}_int8.onnx"
     manifest = source.manifest
+    any_will_do = math.isinf(args.int8_tolerance)
     batches = _batches(pictures, manifest)
-    result = quantise(onnx_file, made.folder / name, batches, manifest.input)
+    with Steps("INT8") as steps:
+        result = quantise(
+            onnx_file,
+            made.folder / name,
+            batches,
+            manifest.input,
+            sees=None if any_will_do else sees(manifest),
+            progress=steps,
+        )
+    if not result.error <= args.int8_tolerance:  # an error that is no number, too
+        raise ModelError(
+            f"INT8 differs from the float network by an RMS error of {result.error:.3f} of the "
+            f"maps' deviation; {args.int8_tolerance:g} is allowed. Calibrate with more pictures, "
+            "like those the network is to look at, or allow more with --int8_tolerance"
+        )
     kept = ", ".join(result.float_layers) or "none"
     what = (
         f"{result.layers - len(result.float_layers)} of {result.layers} convolutions in INT8, "
         f"in float: {kept}; RMS error {result.error:.3f} of the maps' deviation; "
     )
     made.add(source, name, None, what)
+    if annotations is not None:
+        before, after = (
+            _average_precision(file, manifest, Path(args.images or args.calibrate), annotations)
+            for file in (onnx_file, made.folder / name)
+        )
+        made.reports[name] += (
+            f"; AP {after:.3f} instead of {before:.3f} on {len(annotations.pictures)} pictures"
+        )
     slow, fast = _times([onnx_file, made.folder / name], manifest, batches[0])
     made.reports[name] += f"; {fast:.1f} ms instead of {slow:.1f} in float32, one thread"
     if "ir" in args.format:
         to_ir(made.folder / name, made.folder / f"{args.kind}_int8.xml")
         made.add(source, f"{args.kind}_int8.xml", None)
+
+
+def _average_precision(
+    file: Path, manifest: Manifest, folder: Path, annotations: Annotations
+) -> float:
+    """AP of a body network, all arithmetic in float32 but for what the file has in INT8."""
+    if not file.with_name(f"{file.name}.toml").exists():
+        write_manifest(manifest, file)  # of those on the way
+    results = []
+    with PoseEstimator(file, precision="f32") as estimator, Steps(f"AP of {file.name}") as steps:
+        for k, entry in enumerate(annotations.pictures):
+            picture = read_picture(folder / entry["file_name"])
+            check_size(entry, picture.shape[1], picture.shape[0])
+            results += coco_results(estimator(picture), entry["id"], annotations.category)
+            steps("pictures", k + 1, len(annotations.pictures))
+    return evaluate(results, annotations).ap
 
 
 def _make_vamc(
@@ -253,8 +324,6 @@ def _make_vamc(
 
 def _shown(kind: str, manifest: Manifest, files: Sequence[Path]) -> list[Picture]:
     """The calibration pictures after preprocessing, as many as are used."""
-    from openpose_ext.run.calibration import hand_crops
-
     pictures = _readable(files)
     if kind == "hand":
         size = manifest.input.size
@@ -288,7 +357,10 @@ def _times(files: Sequence[Path], manifest: Manifest, batch: npt.NDArray[np.uint
             backends.append(
                 open_network(file, input_format=manifest.input, precision="f32", threads=1)
             )
+        begun = time.perf_counter()
         for round_ in range(_ROUNDS + 1):
+            if round_ > 1 and time.perf_counter() - begun > _PATIENCE:
+                break
             for backend, own in zip(backends, times, strict=True):
                 start = time.perf_counter()
                 backend.run(batch)
@@ -331,9 +403,50 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--dynamic", action="store_true", help="Accept any number and size of pictures")
     add("--opset", type=positive, metavar="N", help="ONNX opset (default 10; INT8 uses 13)")
+    add(
+        "--relu_heat",
+        type=_true_or_false,
+        metavar="true|false",
+        help="Cut the COCO body's heat maps at 0 by a last ReLU (default: true for torch's files, "
+        "as pytorch-openpose does and its scripts expect; false for .caffemodel, as OpenPose does)",
+    )
     add("--calibrate", metavar="DIR", help="Folder of pictures to calibrate INT8 with")
+    add(
+        "--int8_tolerance",
+        type=_tolerance,
+        default=_INT8_TOLERANCE,
+        metavar="E",
+        help="Largest RMS error of INT8's maps, in shares of their standard deviation (default "
+        f"{_INT8_TOLERANCE}); inf takes any, and pictures that show the network nothing",
+    )
+    add(
+        "--annotations",
+        metavar="FILE",
+        help="COCO key points: also report the AP of a body network before and after INT8",
+    )
+    add(
+        "--images",
+        metavar="DIR",
+        help="Folder of the annotated pictures (default: that of --calibrate)",
+    )
     add("--dtype", choices=DTYPES, help="Precision that vamc compiles for (default fp16)")
     return parser
+
+
+def _true_or_false(text: str) -> bool:
+    if text.lower() not in TRUE + FALSE:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() in TRUE
+
+
+def _tolerance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share above 0, such as 0.2, or inf")
+    return value
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -358,9 +471,10 @@ def _check(args: argparse.Namespace) -> None:
     if suffix == ".onnx":
         if {"torchscript", "onnx", "vamc"} & {*args.format}:
             raise UsageError(f"{args.weights} is ONNX: --format can be ir and int8")
-        if args.size or args.dynamic or args.opset:
+        if args.size or args.dynamic or args.opset or args.relu_heat is not None:
             raise UsageError(
-                "--size, --dynamic and --opset apply to weights only; an .onnx file keeps its own"
+                "--size, --dynamic, --opset and --relu_heat apply to weights only; an .onnx file "
+                "keeps its own"
             )
     if args.size and args.dynamic:
         raise UsageError("--size and --dynamic contradict each other; give one of them")
@@ -372,6 +486,10 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--dtype applies to --format vamc only")
     if _needs_pictures(args) and not args.calibrate:
         raise UsageError("INT8 needs --calibrate DIR, a folder of pictures")
+    if args.annotations is not None and (args.kind != "body" or "int8" not in args.format):
+        raise UsageError("--annotations are for --format int8 of a body network")
+    if args.images is not None and args.annotations is None:
+        raise UsageError("--images DIR is the folder of what --annotations FILE names")
 
 
 def _check_vamc(args: argparse.Namespace) -> None:
@@ -388,6 +506,17 @@ def _check_vamc(args: argparse.Namespace) -> None:
 
 def _needs_pictures(args: argparse.Namespace) -> bool:
     return "int8" in args.format or ("vamc" in args.format and args.dtype == "int8")
+
+
+def _annotations(args: argparse.Namespace) -> Annotations:
+    """The annotations, of pictures that are all there."""
+    try:
+        annotations = Annotations.read(args.annotations)
+    except ValueError as error:
+        raise UsageError(error) from error
+    check_files(annotations, Path(args.images or args.calibrate), args.annotations)
+    _pycocotools()  # rather missed now than after minutes
+    return annotations
 
 
 def _calibration_files(folder: str) -> list[Path]:

@@ -23,7 +23,7 @@ from openpose_ext.export import main
 from openpose_ext.io.cache import file_digest
 from openpose_ext.models import lookup
 from openpose_ext.models.convert import formats as convert
-from openpose_ext.models.convert.quantise import quantise
+from openpose_ext.models.convert.quantise import quantise, worst_first
 from openpose_ext.models.engines import open_network
 from openpose_ext.models.manifest import ORIGINAL_RANGE, Manifest, read_manifest, write_manifest
 from openpose_ext.outputs.pictures import write_picture
@@ -93,6 +93,11 @@ def original(file: Path, batch: np.ndarray) -> Maps:
         return backend.run(batch)
 
 
+def cut(found: Maps) -> Maps:
+    """As pytorch-openpose's last ReLU leaves the heat maps."""
+    return found | {"heat": found["heat"].clip(min=0)}
+
+
 def assert_same(found: Maps, expected: Maps, tolerance: float = 1e-4) -> None:
     assert found.keys() == expected.keys()
     assert convert.difference(found, expected) <= tolerance
@@ -115,7 +120,7 @@ def test_the_body_goes_to_every_format_and_back(
     assert left(out) == sorted([*names, *manifests, "body.bin", "body_fp16.bin"])
 
     batch = noise(2, 64, 104, 3)
-    expected = original(body, batch)
+    expected = cut(original(body, batch))
     runs = [
         ("body.torchscript.pt", "torch"),
         ("body.onnx", "openvino"),
@@ -164,6 +169,32 @@ def test_a_caffemodel_gives_its_maps_in_every_format(kind: str, tmp_path: Path) 
     assert read_manifest(tmp_path / f"{to}.onnx").topology == topology
 
 
+@pytest.mark.parametrize(
+    ("end", "flags", "cuts"),
+    [
+        (".pth", [], True),
+        (".pth", ["--relu_heat", "false"], False),
+        (".caffemodel", [], False),
+        (".caffemodel", ["--relu_heat=true"], True),
+    ],
+)
+def test_heat_maps_end_as_in_the_system_the_weights_are_of(
+    end: str, flags: list[str], cuts: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / f"a{end}"
+    if end == ".pth":
+        original_networks.write(file)
+    else:
+        caffe_networks.write(file, "coco", THIN)
+    assert not export(
+        "body", "--weights", file, "-o", tmp_path, "--dynamic", *flags, "--format", "onnx"
+    )
+    batch = noise(1, 48, 64, 3)
+    whole = original(file, batch)
+    assert whole["heat"].min() < 0
+    assert_same(maps(tmp_path / "body.onnx", batch), cut(whole) if cuts else whole)
+
+
 def test_the_original_rules_find_the_same_people_in_every_formats_maps(
     body: Path, tmp_path: Path
 ) -> None:
@@ -183,7 +214,7 @@ def test_the_original_rules_find_the_same_people_in_every_formats_maps(
         scaled = (2 * found["heat"][0] / 1.6, found["paf"][0] / 5)
         return [oracle.full_size(maps, (96, 96), (96, 96)) for maps in scaled]
 
-    expected = oracle.decode(*full_size(original(tmp_path / "body.pth", batch)))
+    expected = oracle.decode(*full_size(cut(original(tmp_path / "body.pth", batch))))
     assert len(expected.subset) >= 3
     runs = [
         ("body.torchscript.pt", "torch"),
@@ -415,6 +446,73 @@ with open_backend(sys.argv[1], "openvino", input_format=InputFormat(), precision
     assert convert.difference({"stage": np.load(tmp_path / "maps.npy")}, expected) < 0.01
 
 
+def blind(body: Path, file: Path) -> Path:
+    """The body network, but for the heat of every part: there is none."""
+    weights = torch.load(body, weights_only=True)
+    weights["Mconv7_stage6_L2.weight"] *= 0.01
+    weights["Mconv7_stage6_L2.bias"] = torch.full((19,), -1.0)
+    torch.save(weights, file)
+    return file
+
+
+def test_pictures_that_show_the_network_nobody_do_not_calibrate(
+    body: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (
+        "body", "--weights", blind(body, tmp_path / "blind.pth"), "-o", tmp_path / "out",
+        "--size", 64, 72, "--relu_heat", "false", "--format", "int8", "--calibrate", pictures,
+    )  # fmt: skip
+    assert export(*words) == Exit.MODEL
+    said = capsys.readouterr().err
+    assert "finds what it looks for in 0 of 6 calibration pictures, but 6 are needed" in said
+    assert left(tmp_path / "out") == []
+    assert export(*words, "--int8_tolerance", "inf") == Exit.DONE
+    assert "body_int8.onnx" in left(tmp_path / "out")
+
+
+def test_int8_that_is_too_far_from_float_is_refused(
+    hand: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    code = export(
+        "hand", "--weights", hand, "-o", out, "--size", 64, 72, "--format", "int8",
+        "--calibrate", pictures, "--int8_tolerance", 0.001,
+    )  # fmt: skip
+    assert code == Exit.MODEL
+    said = capsys.readouterr().err
+    assert "INT8 differs from the float network by an RMS error of 0." in said
+    assert "0.001 is allowed" in said
+    assert left(out) == []
+
+
+def test_how_far_int8_is_stands_in_lines_where_there_is_no_terminal(
+    hand: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = export(
+        "hand", "--weights", hand, "-o", tmp_path, "--size", 64, 72,
+        "--format", "int8", "--calibrate", pictures, "--int8_tolerance", "inf",
+    )  # fmt: skip
+    assert code == Exit.DONE
+    said = capsys.readouterr().err.splitlines()
+    assert "openpose-ext: INT8: float network, 6 of 6" in said
+    assert any("INT8: layers that do most harm, " in line for line in said)
+    assert not any("\r" in line for line in said)
+
+
+def test_groups_of_layers_lead_to_those_that_do_most_harm() -> None:
+    harm = {f"layer {k}": float(k * 37 % 101) ** 9 for k in range(100)}  # of some far more
+    tried: list[Sequence[str]] = []
+
+    def harm_of(names: Sequence[str]) -> float:
+        tried.append(names)
+        return sum(harm[name] for name in names)
+
+    found = worst_first([*harm], 8, harm_of)
+    assert found == sorted(harm, key=harm.__getitem__, reverse=True)[:8]
+    assert len(tried) < 60
+    assert worst_first(["a"], 8, len) == ["a"]
+
+
 def test_pictures_that_cannot_be_read_do_not_calibrate(
     hand: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -439,6 +537,9 @@ def test_pictures_that_cannot_be_read_do_not_calibrate(
         (["--size", "64", "60"], Exit.USAGE, "both must be multiples of 8"),
         (["--size", "64", "64", "--dynamic"], Exit.USAGE, "contradict each other"),
         (["--format", "int8"], Exit.USAGE, "needs --calibrate DIR"),
+        (["--int8_tolerance", "0"], Exit.USAGE, "'0' is no share above 0, such as 0.2, or inf"),
+        (["--relu_heat", "maybe"], Exit.USAGE, "'maybe' is neither true nor false"),
+        (["hand", "--annotations", "a.json"], Exit.USAGE, "for --format int8 of a body network"),
         (["--format", "int8", "--calibrate", "nowhere"], Exit.USAGE, "nowhere is not a folder"),
         (["--weights", "a.onnx", "--format", "onnx"], Exit.USAGE, "--format can be ir and int8"),
         (["--weights", "a.onnx", "--opset", "12"], Exit.USAGE, ".onnx file keeps its own"),
@@ -596,13 +697,31 @@ def test_int8_of_a_real_network_loses_little(
     code = export(
         "body", "--weights", real, "-o", tmp_path,
         "--format", "int8", "--calibrate", shared / "data" / "train" / "people",
+        "--annotations", shared / "data/coco_val/person_keypoints.json",
+        "--images", shared / "data/coco_val/images",
     )  # fmt: skip
     assert code == Exit.DONE
     before = average_precision(real, shared)
     after = average_precision(tmp_path / "body_int8.onnx", shared)
+    told = capsys.readouterr().out
     with capsys.disabled():
-        print(f"\nAP {before:.3f} -> {after:.3f}\n{capsys.readouterr().out}")
+        print(f"\n{told}")
+    assert f"; AP {after:.3f} instead of {before:.3f} on 47 pictures; " in told
     assert before - after <= 0.02
+
+
+@pytest.mark.slow
+def test_pictures_of_places_without_people_do_not_calibrate_a_real_network(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = export(
+        "body", "--weights", shared / "weights" / "human-pose-estimation-0001-fp32.onnx",
+        "-o", tmp_path / "out", "--format", "int8",
+        "--calibrate", shared / "data" / "train2" / "nobody",
+    )  # fmt: skip
+    assert code == Exit.MODEL
+    assert "the float network finds what it looks for in" in capsys.readouterr().err
+    assert left(tmp_path / "out") == []
 
 
 @pytest.mark.slow
@@ -640,7 +759,7 @@ def test_the_whole_body_network_is_the_same_on_every_engine(tmp_path: Path) -> N
     weights = original_networks.write(tmp_path / "body.pth", thin=1)
     assert not export("body", "--weights", weights, "-o", tmp_path, "--format", "onnx", "ir")
     batch = noise(1, 184, 184, 3)
-    expected = original(weights, batch)
+    expected = cut(original(weights, batch))
     for name, engine in (
         ("body.onnx", "openvino"),
         ("body.onnx", "onnxruntime"),

@@ -22,6 +22,7 @@ from openpose_ext.models.lookup import (
     find_model,
 )
 from openpose_ext.models.manifest import TOPOLOGIES, Manifest, read_manifest
+from openpose_ext.types.topology import Topology
 
 __all__ = [
     "HAND_CROP",
@@ -33,6 +34,7 @@ __all__ = [
     "FaceNetwork",
     "FootNetwork",
     "HandNetwork",
+    "body_maps",
 ]
 
 Maps = npt.NDArray[np.float32]
@@ -78,6 +80,25 @@ class CropPoints(NamedTuple):
     right: Maps | None
     scores: Maps | None = None
     outline: Maps | None = None
+
+
+def body_maps(outputs: Mapping[str, Maps], manifest: Manifest) -> BodyMaps:
+    """Which of a body network's outputs is what, channels second, without a look at their sizes."""
+    maps = {role: outputs[name] for name, role in manifest.outputs.items()}
+    if manifest.output_layout == "NHWC":
+        maps = {role: array.transpose(0, 3, 1, 2) for role, array in maps.items()}
+    return _apart(maps, TOPOLOGIES[manifest.topology])
+
+
+def _apart(maps: Mapping[str, Maps], topology: Topology) -> BodyMaps:
+    if "heat" in maps:
+        return BodyMaps(maps["heat"], maps["paf"])
+    heat_channels = len(topology.parts) + 1
+    if "heat+paf" in maps:
+        both = maps["heat+paf"]
+        return BodyMaps(both[:, :heat_channels], both[:, heat_channels:])
+    both = maps["paf+heat"]
+    return BodyMaps(both[:, -heat_channels:], both[:, :-heat_channels])
 
 
 class _Network:
@@ -246,15 +267,7 @@ class BodyNetwork(_Network):
 
     def _maps(self, outputs: Outputs, shape: tuple[int, ...]) -> BodyMaps:
         """Which output is what, channels second."""
-        maps = self._maps_by_role(outputs, shape)
-        if "heat" in maps:
-            return BodyMaps(maps["heat"], maps["paf"])
-        heat_channels = len(self.topology.parts) + 1
-        if "heat+paf" in maps:
-            both = maps["heat+paf"]
-            return BodyMaps(both[:, :heat_channels], both[:, heat_channels:])
-        both = maps["paf+heat"]
-        return BodyMaps(both[:, -heat_channels:], both[:, :-heat_channels])
+        return _apart(self._maps_by_role(outputs, shape), self.topology)
 
 
 class CropNetwork(_Network):

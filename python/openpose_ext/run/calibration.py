@@ -1,19 +1,52 @@
-"""Crops of hands from pictures, for the calibration of hand networks."""
+"""Pictures for the calibration of networks: what they show, and crops of hands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
+from openpose_ext.models.manifest import TOPOLOGIES, Manifest
+from openpose_ext.models.network import body_maps
 from openpose_ext.stages.arms import arm_boxes
+from openpose_ext.stages.decode import decode_body
 from openpose_ext.stages.estimator import PoseEstimator
 from openpose_ext.stages.view import View
 from openpose_ext.types.arrays import Picture
 
-__all__ = ["hand_crops"]
+__all__ = ["hand_crops", "sees"]
+
+Outputs = Mapping[str, npt.NDArray[np.float32]]
 
 MOST_PEOPLE = 4  # the best of a picture
+_PEAK = 0.1  # of a map of heat: less is no point
+
+
+def sees(manifest: Manifest) -> Callable[[Outputs], bool]:
+    """Whether a network found what it looks for, of its outputs for one picture.
+
+    A person whom the decoder keeps, or more than half of the points of a hand or face. Networks of
+    landmarks say themselves whether there is one; those that do not are believed.
+    """
+
+    def person(outputs: Outputs) -> bool:
+        heat, paf = (maps[0] for maps in body_maps(outputs, manifest))
+        topology = TOPOLOGIES[manifest.topology]
+        return len(decode_body(heat, paf, topology=topology, stride=manifest.stride)) > 0
+
+    def points(outputs: Outputs) -> bool:
+        by_role = {role: outputs[name] for name, role in manifest.outputs.items()}
+        if "heat" in by_role:
+            nhwc = manifest.output_layout == "NHWC"
+            heat = by_role["heat"].transpose(0, 3, 1, 2) if nhwc else by_role["heat"]
+            count = len(TOPOLOGIES[manifest.topology].parts)  # without the background
+            seen = heat[0, :count].max(axis=(1, 2)) > _PEAK
+            return 2 * int(seen.sum()) > count
+        presence = by_role.get("presence")
+        return presence is None or float(presence.flat[0]) >= (manifest.min_score or 0.0)
+
+    return person if manifest.kind == "body" else points
 
 
 def hand_crops(pictures: Iterable[Picture], size: int) -> Iterator[Picture]:

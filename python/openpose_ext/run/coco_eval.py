@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.errors import BackendError
+from openpose_ext.errors import BackendError, UsageError
 from openpose_ext.formats.coco import COCO_PARTS, FOOT_PARTS
 from openpose_ext.types.poses import Poses
 
@@ -244,6 +244,27 @@ class Evaluation:
         """
         draws = np.random.default_rng(seed).integers(self._pictures, size=(samples, self._pictures))
         return np.array([self.ap_of(draw) for draw in draws], np.float64)
+
+
+def check_files(annotations: Annotations, folder: Path, of: object) -> None:
+    """Raise UsageError, naming one, if pictures of the annotation file `of` are not in a folder."""
+    names = [picture["file_name"] for picture in annotations.pictures]
+    missing = [name for name in names if not os.path.isfile(folder / name)]
+    if missing:
+        raise UsageError(
+            f"{of} names {missing[0]}, which is not in {folder}"
+            + (f"; {len(missing)} of {len(names)} pictures are missing" if missing[1:] else "")
+        )
+
+
+def check_size(entry: Mapping[str, Any], width: int, height: int) -> None:
+    """Raise UsageError for a picture that was resized or turned since: its points lie elsewhere."""
+    expected = entry.get("width") or width, entry.get("height") or height
+    if expected != (width, height):
+        raise UsageError(
+            f"{entry['file_name']} is {width} x {height}, but it was annotated at "
+            f"{expected[0]} x {expected[1]}"
+        )
 
 
 def evaluate(results: Sequence[Result], annotations: Annotations) -> Scores:

@@ -19,6 +19,7 @@ from openpose_ext.backends.protocol import Graph
 from openpose_ext.errors import SourceError
 from openpose_ext.io.vamp_files import read_outputs
 from openpose_ext.models.manifest import TOPOLOGIES, sniff
+from openpose_ext.models.network import body_maps
 from openpose_ext.stages.decode import DecodeOptions, Mode, decode_body
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import Topology
@@ -115,11 +116,5 @@ def _maps(arrays: Sequence[npt.NDArray[Any]]) -> tuple[Maps, Maps, Topology]:
         raise ValueError("these are the outputs of a hand network; a body's are needed")
     if any(len(outputs[name]) != 1 for name in manifest.outputs):
         raise ValueError(f"outputs for one picture have shapes that begin with 1, not {shapes}")
-    topology = TOPOLOGIES[manifest.topology]
-    maps = {role: outputs[name][0] for name, role in manifest.outputs.items()}
-    if manifest.output_layout == "NHWC":
-        maps = {role: array.transpose(2, 0, 1) for role, array in maps.items()}
-    if "heat+paf" in maps:
-        both, channels = maps["heat+paf"], len(topology.parts) + 1
-        return both[:channels], both[channels:], topology
-    return maps["heat"], maps["paf"], topology
+    maps = body_maps(outputs, manifest)
+    return maps.heat[0], maps.paf[0], TOPOLOGIES[manifest.topology]

@@ -71,8 +71,10 @@ def load_face(path: str | PathLike[str]) -> FaceNet:
     return _filled(lambda thin: FaceNet(thin=thin), _read(file), file, "face")
 
 
-def load_network(path: str | PathLike[str]) -> tuple[str, Original]:
+def load_network(path: str | PathLike[str], *, relu_heat: bool = False) -> tuple[str, Original]:
     """("body", "hand" or "face", the network) of a file of weights, whichever its keys name.
+
+    relu_heat  as in `BodyNet`; the other networks have none
 
     Raises as `load_body` does.
     """
@@ -85,7 +87,9 @@ def load_network(path: str | PathLike[str]) -> tuple[str, Original]:
         return "hand", _filled(lambda thin: HandNet(thin=thin), weights, file, "hand")
     if "prelu4_2.weight" in weights:
         return "body", _filled(lambda thin: Body25Net(thin=thin), weights, file, "BODY_25")
-    return "body", _filled(lambda thin: BodyNet(thin=thin), weights, file, "COCO")
+    return "body", _filled(
+        lambda thin: BodyNet(relu_heat=relu_heat, thin=thin), weights, file, "COCO"
+    )
 
 
 def save_weights(network: Original, path: str | PathLike[str]) -> None:

@@ -7,8 +7,13 @@ times on BODY_25).
 
 The range of an activation is its maximum over the calibration pictures, reduced to minimise the
 squared error of rounding and clipping. The convolutions that stay in float are found by
-measurement: each is quantised alone, and the most harmful ones stay in float as long as that is
-worth its time.
+measurement: groups of four are quantised alone, then each convolution of the worst groups, and the
+most harmful ones stay in float as long as that is worth its time. A network that accepts any size
+is tried on smaller pictures here. The reported error is that of the result, on pictures of full
+size.
+
+Pictures that show nothing of what the network looks for lead to ranges that are too small: `sees`
+recognises them, and they are refused.
 
 A convolution of concatenated tensors, such as features and the previous stage's maps, is split into
 a sum of convolutions with a scale for each tensor, unless the tensors have similar ranges and are
@@ -21,7 +26,7 @@ rounds the network's outputs and the inputs of its ELUs, which no convolution re
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
@@ -33,19 +38,27 @@ import numpy.typing as npt
 
 from openpose_ext.backends.protocol import InputFormat
 from openpose_ext.errors import BackendError, ModelError
+from openpose_ext.io.resize import resized
 from openpose_ext.models.convert.formats import network_input, opset
 
-__all__ = ["OPSET", "Quantised", "quantise"]
+__all__ = ["OPSET", "Progress", "Quantised", "quantise", "worst_first"]
 
 Batch = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+Maps = Mapping[str, Floats]
 Ranges = Mapping[str, tuple[float, float]]
+
+# Is told what is done, how much of it, and of how much.
+Progress = Callable[[str, int, int], None]
 
 OPSET = 13  # a scale for each channel does not exist before
 
-# How many of the pictures serve to choose the layers; the others set the ranges.
+# How many of the pictures serve to measure the error; the others set the ranges. The network must
+# see something in twice as many.
 _HELD_OUT = 8
-_ALONE = 2  # of these, each layer alone is tried on
+_ALONE = 2  # of these, each group of layers alone is tried on
+_GROUP = 4  # convolutions that are tried together first
+_SMALLER = 2  # what the sides of pictures are divided by while layers are chosen
 
 _SAMPLE = 10_000  # values of an activation and picture that its range is chosen by
 _SHRINKS = np.linspace(0.3, 1.0, 29)
@@ -88,17 +101,20 @@ def quantise(
     input_format: InputFormat,
     *,
     float_layers: Sequence[int] = _FLOAT_LAYERS,
+    sees: Callable[[Maps], bool] | None = None,
+    progress: Progress = lambda what, done, total: None,
 ) -> Quantised:
     """Write a float ONNX network as QDQ ONNX.
 
     source        an opset older than 13 is converted to 13
     pictures      (1, H, W, 3) uint8 BGR each, of sizes that the network takes: 16 or more
     input_format  what the network expects
-    float_layers  how many convolutions may stay in float; 0 skips the trials, which take most of
-                  the time
+    float_layers  how many convolutions may stay in float; 0 skips the trials
+    sees          whether the float network's outputs for a picture show anything; None accepts all
+                  pictures
 
-    Raises ModelError if there are fewer than two pictures or no convolutions, BackendError if
-    onnxruntime is missing.
+    Raises ModelError if there are fewer than two pictures, something is to be seen in too few of
+    them, or there are no convolutions; BackendError if onnxruntime is missing.
     """
     missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if missing:
@@ -107,56 +123,129 @@ def quantise(
         )
     if len(pictures) < 2:
         raise ModelError(f"INT8 needs pictures to calibrate with; {len(pictures)} are not enough")
-    held_out = min(_HELD_OUT, len(pictures) // 2)
     inputs = [network_input(picture, input_format) for picture in pictures]
     network = _Network(_prepared(source))
     if not network.convolutions:
         raise ModelError(f"{source} has no convolutions to quantise")
-    ranges = network.ranges(inputs[held_out:])
+    looks = []
+    for look in network.looks(inputs):
+        looks.append(look)
+        progress("float network", len(looks), len(inputs))
+    held_out = _held_out([sees is None or sees(look.maps) for look in looks])
+    ranges = network.ranges([look for k, look in enumerate(looks) if k not in held_out])
     network, ranges = network.parted(ranges)
+    trial = _Trial([inputs[k] for k in held_out], [[*looks[k].maps.values()] for k in held_out])
+    del looks
 
-    worst_first = names = [node.name for node in network.convolutions]
-    if float_layers:
-        trial = _Trial(network.model, inputs[:_ALONE])
-        harm = {name: trial.error(network.quantised(ranges, {name})) for name in names}
-        worst_first = sorted(names, key=harm.__getitem__, reverse=True)
-
-    trial = _Trial(network.model, inputs[:held_out])
+    order = names = [node.name for node in network.convolutions]
 
     def without(count: int) -> Any:
-        return network.quantised(ranges, set(worst_first[count:]))
+        return network.quantised(ranges, set(order[count:]))
 
-    chosen, error = 0, trial.error(without(0))
-    for count in float_layers:
-        if count < len(names):
-            found = trial.error(without(count))
-            if found <= error * (1 - _WORTH) ** (count - chosen):
-                chosen, error = count, found
+    chosen = 0
+    float_layers = [count for count in float_layers if count < len(names)]
+    if float_layers:
+        chosen_on = [pictures[k] for k in held_out]
+        if input_format.size is None:
+            chosen_on = [_smaller(picture) for picture in chosen_on]
+        small = [network_input(picture, input_format) for picture in chosen_on]
+        quick = _Trial(small, list(_outputs(network.model, small)))
+        few = _Trial(quick.inputs[:_ALONE], quick.expected[:_ALONE])
+        order = worst_first(
+            names,
+            max(float_layers),
+            lambda some: few.error(network.quantised(ranges, {*some})),
+            progress,
+        )
+        order += [name for name in names if name not in order]
+        error = quick.error(without(0))
+        for k, count in enumerate(float_layers):
+            progress("layers in float", k + 1, len(float_layers))
+            less = quick.error(without(count))
+            if less <= error * (1 - _WORTH) ** (count - chosen):
+                chosen, error = count, less
 
     import onnx
 
     made = without(chosen)
+    error = trial.error(made)
     onnx.checker.check_model(made)
     onnx.save(made, target)
     outputs = {node.name: str(node.output[0]) for node in network.convolutions}
-    return Quantised(tuple(outputs[name] for name in worst_first[:chosen]), len(names), error)
+    return Quantised(tuple(outputs[name] for name in order[:chosen]), len(names), error)
 
 
+def _held_out(seen: Sequence[bool]) -> list[int]:
+    """The first pictures in which something is to be seen, by their numbers."""
+    count = min(_HELD_OUT, len(seen) // 2)
+    found = [k for k, one in enumerate(seen) if one]
+    if len(found) < 2 * count:
+        raise ModelError(
+            f"INT8: the float network finds what it looks for in {len(found)} of {len(seen)} "
+            f"calibration pictures, but {2 * count} are needed. Calibrate with pictures like those "
+            "the network is to look at"
+        )
+    return found[:count]
+
+
+def _smaller(picture: Batch) -> Batch:
+    """The picture at a fraction of its size, of sides that networks with pools take."""
+    height, width = (min(n, max(64, n // _SMALLER // 8 * 8)) for n in picture.shape[1:3])
+    return resized(picture[0], (width, height))[None]
+
+
+def worst_first(
+    names: Sequence[str],
+    count: int,
+    harm: Callable[[Sequence[str]], float],
+    progress: Progress = lambda what, done, total: None,
+) -> list[str]:
+    """The `count` names that do most harm, worst first: those of the worst groups are tried alone.
+
+    harm  of some of the names together, no less than of each of them
+    """
+    groups = [names[k : k + _GROUP] for k in range(0, len(names), _GROUP)]
+    tried = 0
+
+    def worst(of: Sequence[Sequence[str]], total: int) -> list[Sequence[str]]:
+        nonlocal tried
+        harms = []
+        for group in of:
+            harms.append(harm(group))
+            tried += 1
+            progress("layers that do most harm", tried, total)
+        order = sorted(range(len(of)), key=lambda k: harms[k], reverse=True)
+        return [of[k] for k in order[:count]]
+
+    total = len(groups) + min(count * _GROUP, len(names))
+    alone = [[name] for group in worst(groups, total) for name in group]
+    return [name for (name,) in worst(alone, len(groups) + len(alone))]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the float network makes of a picture: its outputs, and what ranges are chosen by."""
+
+    maps: Maps
+    extremes: Floats
+    samples: Sequence[Floats]
+
+
+@dataclass(frozen=True)
 class _Trial:
     """Pictures, with the float network's outputs for them."""
 
-    def __init__(self, model: Any, inputs: Sequence[Floats]) -> None:
-        self._inputs = inputs
-        self._expected = list(_outputs(model, inputs))
+    inputs: Sequence[Floats]
+    expected: Sequence[Sequence[Floats]]
 
     def error(self, model: Any) -> float:
         """See `Quantised.error`."""
-        found = _outputs(model, self._inputs)
+        found = _outputs(model, self.inputs)
         return float(
             np.mean(
                 [
                     np.sqrt(np.mean(np.square(a - b))) / (b.std() or 1.0)
-                    for maps, expected in zip(found, self._expected, strict=True)
+                    for maps, expected in zip(found, self.expected, strict=True)
                     for a, b in zip(maps, expected, strict=True)
                 ]
             )
@@ -199,27 +288,43 @@ class _Network:
             tensor = self._maker[tensor].input[0]
             yield tensor
 
-    def ranges(self, inputs: Sequence[Floats]) -> Ranges:
-        """The range of each tensor that a convolution reads, alone or concatenated."""
+    @cached_property
+    def _measured(self) -> list[str]:
+        """The tensors that convolutions read, alone or joined with others."""
+        read = [node.input[0] for node in self.convolutions]
+        return list(dict.fromkeys([*read, *(p for parts in self._joined.values() for p in parts)]))
+
+    def looks(self, inputs: Sequence[Floats]) -> Iterator[_Look]:
+        """Run the network on each input."""
         import onnx
 
-        names = list(dict.fromkeys(node.input[0] for node in self.convolutions))
-        names += dict.fromkeys(
-            p for parts in self._joined.values() for p in parts if p not in names
-        )
+        outputs = [output.name for output in self.model.graph.output]
         asked = onnx.ModelProto()
         asked.CopyFrom(self.model)
-        del asked.graph.output[:]
-        asked.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-        extremes = np.zeros((len(names), 2), np.float32)  # 0 must be a value: padding is
-        samples: list[list[Floats]] = [[] for _ in names]
+        asked.graph.output.extend(
+            onnx.ValueInfoProto(name=name) for name in self._measured if name not in outputs
+        )
+        names = [output.name for output in asked.graph.output]
         for tensors in _outputs(asked, inputs):
-            for k, values in enumerate(map(np.ravel, tensors)):
-                extremes[k] = min(extremes[k, 0], values.min()), max(extremes[k, 1], values.max())
-                samples[k].append(values[:: max(1, values.size // _SAMPLE)].copy())
+            by_name = dict(zip(names, tensors, strict=True))
+            measured = [by_name[name].ravel() for name in self._measured]
+            yield _Look(
+                {name: by_name[name] for name in outputs},
+                np.array([(values.min(), values.max()) for values in measured], np.float32),
+                [values[:: max(1, values.size // _SAMPLE)].copy() for values in measured],
+            )
+
+    def ranges(self, looks: Iterable[_Look]) -> Ranges:
+        """The range of each tensor that a convolution reads, alone or joined with others."""
+        looks = list(looks)
+        extremes = np.stack([look.extremes for look in looks])
+        low = np.minimum(extremes[..., 0].min(axis=0), 0)  # 0 must be a value: padding is
+        high = np.maximum(extremes[..., 1].max(axis=0), 0)
         return {
-            name: _least_error(np.concatenate(sample), float(low), float(high))
-            for name, sample, (low, high) in zip(names, samples, extremes, strict=True)
+            name: _least_error(
+                np.concatenate([look.samples[k] for look in looks]), float(low[k]), float(high[k])
+            )
+            for k, name in enumerate(self._measured)
         }
 
     @cached_property
