@@ -236,6 +236,30 @@ def test_a_picture_gives_its_people_and_files(start: Start, estimator: PoseEstim
     assert "Eileen%20Collins_keypoints.json" in names["json"]
 
 
+def test_a_healthy_server_says_so_and_what_it_is_doing(start: Start) -> None:
+    slow = Slow()
+    server = start(slow, at_once=1)
+    answer, body = server.ask("GET", "/api/health")
+    assert answer.status == 200
+    assert json.loads(body) == {"status": "ok", "working": 0, "waiting": 0}
+    with server.visitor(picture()), server.visitor(picture()):
+        assert slow.begun.acquire(timeout=LONG)
+        busy = {"status": "ok", "working": 1, "waiting": 1}
+        until(lambda: json.loads(server.ask("GET", "/api/health")[1]) == busy)
+        slow.let.release(2)
+
+
+def test_a_server_that_can_write_no_file_is_not_healthy(start: Start) -> None:
+    server = start(Slow())
+    os.rmdir(server.jobs._root.name)
+    answer, body = server.ask("GET", "/api/health")
+    assert answer.status == 503
+    assert json.loads(body)["error"] == (
+        "No file can be written on this server: No such file or directory."
+    )
+    os.mkdir(server.jobs._root.name)
+
+
 def test_a_video_is_shown_while_it_is_looked_at_and_then_given(start: Start) -> None:
     slow = Slow()
     server = start(slow)

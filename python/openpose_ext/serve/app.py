@@ -3,7 +3,9 @@
     POST /api/people?name=FILE           the body is a picture or a video; lines of JSON come back
          [&pictures=1]                   (see `lines`), with pictures if requested
     GET  /api/people/KEY/KIND            a result: images, video, json, jsonl or csv
-        GET  /api                            accepted files, and the networks in use
+    GET  /api                            accepted files, and the networks in use
+    GET  /api/health                     200, or 503 if no upload can be accepted, for programs
+                                         that restart servers
     GET  /                               the page
 
 A refused request gets a status and `{"error": "a sentence"}`. A visitor who disconnects while an
@@ -52,6 +54,7 @@ def uploads_app(jobs: Jobs, about: dict[str, object], names: tuple[str, ...] = (
         routes=[
             *page_routes("index.html", "index.js"),
             Route("/api", api.about),
+            Route("/api/health", api.health),
             Route("/api/people", api.look, methods=["POST"]),
             Route("/api/people/{key}/{kind}", api.result),
         ],
@@ -89,6 +92,12 @@ class _Api:
 
     async def about(self, request: Request) -> Response:
         return JSONResponse(self._about)
+
+    async def health(self, request: Request) -> Response:
+        problem = await to_thread.run_sync(self._jobs.problem)
+        told = {"status": "ok"} if problem is None else {"status": "failing", "error": problem}
+        status = HTTPStatus.OK if problem is None else HTTPStatus.SERVICE_UNAVAILABLE
+        return JSONResponse(told | self._jobs.count(), status)
 
     async def look(self, request: Request) -> Response:
         job = self._jobs.add(request.query_params.get("name", ""))

@@ -97,6 +97,21 @@ class Jobs:
             self._jobs.add(job)
         return job
 
+    def count(self) -> dict[str, int]:
+        """How many uploads are "working" and "waiting"."""
+        with self._lock:
+            return {"working": self._working, "waiting": len(self._waiting)}
+
+    def problem(self) -> str | None:
+        """Why no upload could be taken now, None if one can. Waiting uploads are no reason."""
+        try:
+            with tempfile.TemporaryFile(dir=self._root.name) as file:
+                file.write(bytes(4096))
+                file.flush()
+        except OSError as error:
+            return f"No file can be written on this server: {error.strerror}."
+        return None
+
     def start(self, job: Job) -> None:
         """Work on an upload when its turn comes."""
         with self._lock:
