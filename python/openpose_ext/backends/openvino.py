@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from openpose_ext.backends.pooled import PooledBackend
 from openpose_ext.backends.protocol import (
+    NVIDIA,
     PIXEL_SPAN,
     Backend,
     BackendInfo,
@@ -99,8 +100,10 @@ def open_engine(
     try:
         capabilities = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
     except RuntimeError as error:
+        nvidia = device.startswith(("CUDA", "TENSORRT"))
         raise BackendError(
             f"openvino has no device {device!r}, only {', '.join(core.available_devices)}"
+            + (f": {NVIDIA}" if nvidia else "")
         ) from error
     # On a CPU, one model with several streams computes wrong maps for INT8 networks in most of its
     # compilations (OpenVINO 2026.4). So each stream has its own model there.

@@ -17,6 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "GPU_REQUESTS",
+    "NO_GPU",
+    "NVIDIA",
     "PIXEL_SPAN",
     "Backend",
     "BackendInfo",
@@ -34,6 +37,21 @@ Shape = tuple[int | None, ...]
 # For a file that holds only weights: returns the names of the network's outputs, and the network
 # for the engine to call. Raises ModelError for an unknown file.
 WeightsReader = Callable[[Path], tuple[Sequence[str], Any]]
+
+# Requests in flight on a GPU, at least: one computes, the pixels of one are on their way, the maps of
+# two are decoded.
+GPU_REQUESTS = 4
+
+# The advice for anyone who asks the wrong engine for a GPU.
+NVIDIA = (
+    "NVIDIA's GPUs are devices of the backends onnxruntime (cuda:0, tensorrt:0) and torch (cuda:0)"
+)
+
+# The reason if the software for CUDA is there and CUDA is not.
+NO_GPU = (
+    "no NVIDIA GPU is found. `nvidia-smi` must list one: install NVIDIA's driver; a container has "
+    "to be given the GPU (podman run --device nvidia.com/gpu=all, docker run --gpus all)"
+)
 
 # If a quantiser at the input spans this range, it takes pixels and not values around 1.
 PIXEL_SPAN = 128.0

@@ -2,6 +2,10 @@
 
 Slower than the other engines on a CPU. Used for files that only torch can read, for CUDA, and for
 comparison.
+
+On CUDA several requests are in flight, each with a stream and page-locked memory of its own: pixels
+go to the GPU as bytes, and the maps of one request come back and are decoded while the next one
+computes.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -19,6 +24,9 @@ import torch
 
 from openpose_ext.backends.pooled import PooledBackend
 from openpose_ext.backends.protocol import (
+    GPU_REQUESTS,
+    NO_GPU,
+    NVIDIA,
     Backend,
     BackendInfo,
     Graph,
@@ -54,11 +62,13 @@ def open_engine(
 ) -> Backend:
     """Open a file; see `backends.engines.open_backend`."""
     precision = "f32" if precision == "auto" else precision
+    place = _place(device)
+    if place.type == "cuda":
+        streams = max(streams, GPU_REQUESTS)
     names, network = _load(file, weights)
     try:
-        place = torch.device(device.lower())
         network.to(place, _TYPES[precision])
-    except (RuntimeError, AssertionError) as error:  # AssertionError: a build without CUDA
+    except (RuntimeError, AssertionError) as error:
         raise BackendError(f"torch cannot use the device {device!r}: {reason(error)}") from error
     size = input_format.size or _PROBE
     shapes = _shapes(file, names, network, input_format.layout, size, place, _TYPES[precision])
@@ -106,30 +116,23 @@ def load_script(file: Path) -> Any:
             raise BackendError(f"torch cannot read {file}: {reason(error)}") from error
 
 
-class _TorchBackend(PooledBackend[Network]):
+class _TorchBackend(PooledBackend["_Request"]):
     def __init__(
         self, network: Network, input_format: InputFormat, device: torch.device, info: BackendInfo
     ) -> None:
-        self._device = device
-        self._format = input_format
-        self._type = _TYPES[info.precision]
-        # Threads of one run; concurrent runs share them.
+        # Of one run: runs that are in flight share them.
         self._threads = info.threads
         if info.streams > 1:
             self._threads = max(1, (info.threads or own_cores()) // info.streams)
-        constants = [
-            torch.tensor(values, dtype=torch.float32, device=device)
-            for values in (input_format.mean, input_format.divisor)
-        ]
-        self._mean, self._divisor = constants
-        # A module can run in any number of threads at once; the copies only limit their number.
-        super().__init__([network] * info.streams, info)
+        kind = _OnCuda if device.type == "cuda" else _Request
+        prepared = _Prepared(input_format, device, _TYPES[info.precision])
+        # A module runs on any number of threads at once.
+        super().__init__([kind(network, prepared, device) for _ in range(info.streams)], info)
 
-    def _infer(self, request: Network, batch: npt.NDArray[np.uint8]) -> Outputs:
+    def _infer(self, request: _Request, batch: npt.NDArray[np.uint8]) -> Outputs:
         try:
             with torch.inference_mode(), _at_most(self._threads):
-                outputs = _listed(request(self._input(batch)))
-                arrays = [output.float().cpu().numpy() for output in outputs]
+                arrays = request.run(batch)
         except RuntimeError as error:
             raise BackendError(
                 f"torch failed on a batch of {batch.shape} with {self.info.model.name}: "
@@ -137,10 +140,19 @@ class _TorchBackend(PooledBackend[Network]):
             ) from error
         return dict(zip(self.info.outputs, arrays, strict=True))
 
-    def _input(self, batch: npt.NDArray[np.uint8]) -> torch.Tensor:
-        """Convert (N, H, W, 3) uint8 BGR to the input that the network expects."""
-        # torch.tensor copies; from_numpy warns of pictures that must not be written to.
-        pixels = torch.tensor(batch).to(self._device)
+
+class _Prepared:
+    """Makes of pixels (N, H, W, 3) uint8 BGR, where they are, what the network expects."""
+
+    def __init__(self, input_format: InputFormat, device: torch.device, kind: torch.dtype) -> None:
+        self._format = input_format
+        self._type = kind
+        self._mean, self._divisor = (
+            torch.tensor(values, dtype=torch.float32, device=device)
+            for values in (input_format.mean, input_format.divisor)
+        )
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         if self._format.channels == "RGB":
             pixels = pixels.flip(3)
         values = pixels.float()
@@ -149,6 +161,105 @@ class _TorchBackend(PooledBackend[Network]):
         if self._format.layout == "NCHW":
             values = values.permute(0, 3, 1, 2).contiguous()
         return values.to(self._type)
+
+
+class _Request:
+    """A run of the network on the CPU."""
+
+    def __init__(self, network: Network, prepared: _Prepared, device: torch.device) -> None:
+        self._network = network
+        self._prepared = prepared
+        self._device = device
+
+    def run(self, batch: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+        # torch.tensor copies; from_numpy warns of pictures that must not be written to.
+        outputs = _listed(self._network(self._prepared(torch.tensor(batch))))
+        return [output.float().numpy() for output in outputs]
+
+
+class _OnCuda(_Request):
+    """A run on a GPU: a stream, and the page-locked memory that goes there and comes back.
+
+    What `run` returns is valid until it is called again.
+    """
+
+    def __init__(self, network: Network, prepared: _Prepared, device: torch.device) -> None:
+        super().__init__(network, prepared, device)
+        self._stream = torch.cuda.Stream(device)
+        self._locked: dict[str, torch.Tensor] = {}
+
+    def run(self, batch: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+        pixels = self._lock("pixels", batch.shape, torch.uint8)
+        pixels.numpy()[...] = batch
+        found = []
+        with torch.cuda.stream(self._stream), _exact:
+            there = pixels.to(self._device, non_blocking=True)
+            for k, output in enumerate(_listed(self._network(self._prepared(there)))):
+                back = self._lock(str(k), output.shape, torch.float32)
+                back.copy_(output.float(), non_blocking=True)
+                found.append(back.numpy())
+        self._stream.synchronize()  # other threads run meanwhile
+        return found
+
+    def _lock(self, name: str, shape: Sequence[int], kind: torch.dtype) -> torch.Tensor:
+        """Page-locked memory of a shape, the same as long as that stays."""
+        held = self._locked.get(name)
+        if held is None or held.shape != torch.Size(shape):
+            held = torch.empty(tuple(shape), dtype=kind, pin_memory=True)
+            self._locked[name] = held
+        return held
+
+
+class _Exact:
+    """While anybody is inside, cuDNN multiplies float32 as it is, not by the faster TF32.
+
+    The setting is the whole process's: the first who comes changes it, the last who goes puts it
+    back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._before = True
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._before = torch.backends.cudnn.allow_tf32
+                torch.backends.cudnn.allow_tf32 = False
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                torch.backends.cudnn.allow_tf32 = self._before
+
+
+_exact = _Exact()
+
+
+def _place(device: str) -> torch.device:
+    """The device of a name. Raises BackendError that says what is missing, and how to get it."""
+    what = f"torch cannot use the device {device!r}: "
+    try:
+        place = torch.device(device.lower())
+    except RuntimeError as error:
+        nvidia = device.lower().startswith("tensorrt")
+        raise BackendError(f"{what}{NVIDIA if nvidia else reason(error)}") from error
+    if place.type != "cuda":
+        return place
+    if torch.version.cuda is None and torch.version.hip is None:
+        raise BackendError(
+            f"{what}torch {torch.__version__} is a build for the CPU alone. Install one with CUDA, "
+            "as torch's own page of installation commands says for this system"
+        )
+    count = torch.cuda.device_count()
+    if count == 0:
+        raise BackendError(f"{what}torch has CUDA {torch.version.cuda}, but {NO_GPU}")
+    if (place.index or 0) >= count:
+        raise BackendError(f"{what}there are {count} GPUs, cuda:0 to cuda:{count - 1}")
+    return place
 
 
 def _load(file: Path, weights: WeightsReader | None) -> tuple[Sequence[str] | None, Any]:

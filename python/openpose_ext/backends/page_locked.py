@@ -1,0 +1,44 @@
+"""Arrays in page-locked memory, which a GPU reads and writes without the processor's help."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["PageLocked"]
+
+
+class PageLocked:
+    """Makes arrays by CUDA's own runtime library.
+
+    runtime  the library, loaded: `libcudart`
+
+    Raises OSError from `array` if the memory cannot be had.
+    """
+
+    def __init__(self, runtime: Any) -> None:
+        self._runtime = runtime
+
+    @classmethod
+    def of_version(cls, major: int) -> PageLocked:
+        """By the library of a version of CUDA. Raises OSError if it is not there."""
+        return cls(ctypes.CDLL(f"libcudart.so.{major}"))
+
+    def array(self, shape: Sequence[int], kind: npt.DTypeLike) -> npt.NDArray[Any]:
+        """An array, not filled with anything, whose memory is given back with it."""
+        dtype = np.dtype(kind)
+        size = max(1, int(np.prod(shape)) * dtype.itemsize)
+        place = ctypes.c_void_p()
+        code = self._runtime.cudaMallocHost(ctypes.byref(place), ctypes.c_size_t(size))
+        if code != 0 or place.value is None:
+            raise OSError(f"CUDA gives no {size} bytes of page-locked memory: error {code}")
+        held = (ctypes.c_ubyte * size).from_address(place.value)
+        # The array, and whatever views there are of it, keep `held`.
+        weakref.finalize(held, self._runtime.cudaFreeHost, ctypes.c_void_p(place.value))
+        array: npt.NDArray[Any] = np.ctypeslib.as_array(held)
+        return array[: size - size % dtype.itemsize].view(dtype).reshape(shape)
