@@ -38,8 +38,8 @@ Shape = tuple[int | None, ...]
 # for the engine to call. Raises ModelError for an unknown file.
 WeightsReader = Callable[[Path], tuple[Sequence[str], Any]]
 
-# Requests in flight on a GPU, at least: one computes, the pixels of one are on their way, the maps of
-# two are decoded.
+# Requests in flight on a GPU, at least: one computes, the pixels of one are on their way, the maps
+# of two are decoded.
 GPU_REQUESTS = 4
 
 # The advice for anyone who asks the wrong engine for a GPU.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import glob
 import io
+import json
 import logging
 import os
 import pickle
 import sys
+import uuid
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,8 +50,9 @@ _FRAMES = 256  # of a shard: seconds of work, which is what a lost worker loses
 # Number of videos that are searched for key frames at a time; this mostly reads.
 _CUTTERS = 4
 
-# Retries of a unit whose worker died: enough for killed machines, limited for fatal pictures.
-_RETRIES = 4
+# Retries of a unit whose worker died. Its diary leads to an end sooner, unless dozens of its pictures
+# are fatal.
+_RETRIES = 50
 
 # Rows are small, so Ray need not reserve a third of the memory for them.
 _OBJECT_STORE = 128 << 20
@@ -134,6 +137,8 @@ def _batch(argv: Sequence[str]) -> int:
         with tqdm(unit="frame", disable=not sys.stderr.isatty(), leave=False) as bar:
             for outcome in _outcomes(job, workers, args.threads, args.worker_gpus):
                 total.add(outcome)
+                if outcome.note:
+                    bar.write(f"openpose-ext: {outcome.note}", file=sys.stderr)
                 for failure in outcome.errors:
                     bar.write(f"openpose-ext: {failure.source}: {failure.reason}", file=sys.stderr)
                 bar.update(outcome.frames)
@@ -229,6 +234,7 @@ def _job(args: argparse.Namespace) -> BatchRequest:
         detect_every=detect_every(args),
         json=args.write_json and _absolute(args.write_json),
         keep_filled=args.keep_filled,
+        run=uuid.uuid4().hex,
     )
 
 
@@ -241,6 +247,9 @@ def _claim(output: Place, job: BatchRequest) -> None:
     """Store the request in the output. Raises UsageError if another request is stored there."""
     claim = job.claim()
     before = output.get("job.json")
+    if before is not None and not _is_json(before):
+        print(f"openpose-ext: {output.name}/job.json is damaged; written again", file=sys.stderr)
+        before = None
     if before is None:
         output.put("job.json", claim)
     elif before != claim:
@@ -248,6 +257,13 @@ def _claim(output: Place, job: BatchRequest) -> None:
             f"{output.name} has the results of another command (see job.json there); "
             "take another folder, or the same inputs and options"
         )
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openpose_ext.batch.places import open_address, read, resolved
+from openpose_ext.batch.places import open_address, read, resolved, steadily
 from openpose_ext.errors import SourceError
 from openpose_ext.io.container import is_address
 from openpose_ext.sources.listing import PICTURES, VIDEOS, Kind, each_input
@@ -43,6 +43,7 @@ class BatchRequest:
     json     folder or address of OpenPose's JSON, or None
     detect_every  whole frames of a video are looked at each of this number, from the shard's first
     keep_filled  whether the parts that the decoder filled in are written, too
+    run      a name of this run alone, on which results do not depend
     """
 
     inputs: tuple[str, ...]
@@ -52,6 +53,7 @@ class BatchRequest:
     json: str | None = None
     detect_every: int = 1
     keep_filled: bool = False
+    run: str = ""
 
     def claim(self) -> bytes:
         """The text that is stored in the output for later commands."""
@@ -210,7 +212,7 @@ class _Listing:
                 yield from _Listing(address)._remote()
             return
         if any(sign in path for sign in "*?["):
-            matches = system.glob(path, detail=True)
+            matches = steadily(lambda: system.glob(path, detail=True))
             fixed = path[: min(path.index(sign) for sign in "*?[" if sign in path)]
             yield from self._of(system, sorted(matches.items()), posixpath.dirname(fixed))
             return
@@ -227,7 +229,7 @@ class _Listing:
         while folders:
             folder = folders.pop()
             try:
-                listed = system.ls(folder, detail=True)
+                listed = steadily(partial(system.ls, folder, detail=True))
             except Exception as error:  # each file system has its own
                 self._unlisted(OSError(0, str(error), system.unstrip_protocol(folder)))
                 continue
@@ -260,7 +262,7 @@ class _Listing:
 
 def _status(system: Any, path: str) -> dict[str, Any] | None:
     try:
-        status: dict[str, Any] = system.info(path)
+        status: dict[str, Any] = steadily(lambda: system.info(path))
         return status
     except FileNotFoundError:
         return None

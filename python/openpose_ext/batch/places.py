@@ -1,5 +1,8 @@
 """Folders on disk, and those of any file system that fsspec knows (s3://, gs://, hdfs://, ...).
 
+A store may fail and answer a moment later: requests are repeated a few times, unless the answer is
+that a file does not exist or must not be touched.
+
 The file system gets an address's credentials and end point by itself: from environment variables
 (AWS_..., FSSPEC_S3_...) or fsspec's configuration, which must be the same on every machine.
 """
@@ -7,16 +10,39 @@ The file system gets an address's credentials and end point by itself: from envi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from openpose_ext.errors import OutputError, SourceError
 from openpose_ext.io.container import is_address
 from openpose_ext.io.whole import write_whole
 
-__all__ = ["Place", "open_address", "read", "resolved"]
+__all__ = ["Place", "open_address", "read", "resolved", "steadily"]
+
+T = TypeVar("T")
+
+_TRIES = 6
+_WAIT = 0.2  # seconds before the second try; twice as long before each further one
+
+# Answers that stay the same.
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError)
+
+
+def steadily(ask: Callable[[], T]) -> T:
+    """The answer of a store, asked again where it fails; its last error if it always does."""
+    for number in range(_TRIES - 1):
+        try:
+            return ask()
+        except _FINAL:
+            raise
+        except Exception:  # each file system has errors of its own
+            # Not all workers at once.
+            time.sleep(_WAIT * 2**number * random.uniform(0.5, 1.5))
+    return ask()
 
 
 def resolved(address: str) -> tuple[Any, str]:
@@ -37,7 +63,7 @@ def read(name: str) -> bytes:
         if not is_address(name):
             return Path(name).read_bytes()
         system, path = resolved(name)
-        content: bytes = system.cat_file(path)
+        content: bytes = steadily(lambda: system.cat_file(path))
         return content
 
 
@@ -45,7 +71,7 @@ def open_address(address: str) -> IO[bytes]:
     """Open a file for reading in pieces. Raises SourceError with the reason if that fails."""
     with _failing(address, SourceError):
         system, path = resolved(address)
-        file: IO[bytes] = system.open(path, "rb")
+        file: IO[bytes] = steadily(lambda: system.open(path, "rb"))
         return file
 
 
@@ -67,8 +93,9 @@ class Place:
             write_whole(Path(self.name, name), data)
             return
         with _failing(f"{self.name}/{name} cannot be written", OutputError):
-            self._system.makedirs(os.path.dirname(self._of(name)), exist_ok=True)
-            self._system.pipe_file(self._of(name), data)
+            folder = os.path.dirname(self._of(name))
+            steadily(lambda: self._system.makedirs(folder, exist_ok=True))
+            steadily(lambda: self._system.pipe_file(self._of(name), data))
 
     def get(self, name: str) -> bytes | None:
         """The content of a file, or None if it does not exist."""
@@ -76,7 +103,7 @@ class Place:
             try:
                 if not self._remote:
                     return Path(self.name, name).read_bytes()
-                content: bytes = self._system.cat_file(self._of(name))
+                content: bytes = steadily(lambda: self._system.cat_file(self._of(name)))
                 return content
             except FileNotFoundError:
                 return None
@@ -87,7 +114,7 @@ class Place:
             try:
                 if not self._remote:
                     return os.listdir(Path(self.name, folder))
-                listed = self._system.ls(self._of(folder), detail=False)
+                listed = steadily(lambda: self._system.ls(self._of(folder), detail=False))
                 return [os.path.basename(path) for path in listed]
             except FileNotFoundError:
                 return []
@@ -98,7 +125,8 @@ class Place:
             if not self._remote:
                 Path(self.name, name).unlink(missing_ok=True)
             else:
-                self._system.rm_file(self._of(name))
+                with suppress(FileNotFoundError):  # an earlier try, or somebody else
+                    steadily(lambda: self._system.rm_file(self._of(name)))
 
     def _of(self, name: str) -> str:
         return f"{self._path}/{name}"

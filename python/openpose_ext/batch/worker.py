@@ -7,13 +7,14 @@ import json
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 import cv2
 import numpy as np
 
+from openpose_ext.batch.diary import MOST_DEATHS, Diary
 from openpose_ext.batch.inputs import BatchRequest, Failure, Item, Unit
 from openpose_ext.batch.places import Place, open_address, read
 from openpose_ext.errors import BackendError, ModelError, OutputError, SourceError
@@ -54,6 +55,7 @@ class Outcome:
     ended    its end, in seconds since 1970
     cpu      CPU seconds
     fatal    the reason for ending the whole job, with the name of the error, or None
+    note     a sentence for the user, or ""
     """
 
     shard: str = ""
@@ -66,6 +68,11 @@ class Outcome:
     ended: float = 0.0
     cpu: float = 0.0
     fatal: tuple[str, str] | None = None
+    note: str = ""
+
+
+class _DamagedError(Exception):
+    """A shard is not what was written."""
 
 
 class Shards:
@@ -91,7 +98,22 @@ class Shards:
             return Outcome(inputs=1, errors=(unit.failure,))
         shard = unit.shard(self._job)
         try:
-            return self._found(shard) or self._made(unit, shard)
+            note = ""
+            try:
+                found = self._found(shard)
+            except _DamagedError as error:
+                found, note = None, f"{self._output.name}/{shard} is damaged ({error}); done again"
+            if found is not None:
+                return found
+            diary = Diary(self._output, shard, self._job.run)
+            if diary.deaths() >= MOST_DEATHS:
+                raise BackendError(
+                    f"{MOST_DEATHS} workers died before they looked at anything: is there memory "
+                    "enough for the network?"
+                )
+            made = self._made(unit, shard, diary)
+            diary.close()
+            return replace(made, note=note)
         except (ModelError, BackendError, OutputError) as error:
             return Outcome(fatal=(type(error).__name__, str(error)))
 
@@ -103,23 +125,31 @@ class Shards:
             raise ModelError(str(error)) from error
 
     def _found(self, shard: str) -> Outcome | None:
+        """What a shard that is there tells of itself. Raises _DamagedError if it is not whole."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         data = self._output.get(shard)
         if data is None:
             return None
-        told = json.loads(pq.read_schema(io.BytesIO(data)).metadata[_METADATA])
-        told["errors"] = tuple(Failure(*error) for error in told["errors"])
-        return Outcome(shard=shard, done=True, **told)
+        try:
+            # All of it, each page with its checksum.
+            with pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True) as file:
+                file.read()
+                told = json.loads(file.schema_arrow.metadata[_METADATA])
+            told["errors"] = tuple(Failure(*error) for error in told["errors"])
+            return Outcome(shard=shard, done=True, **told)
+        except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+            raise _DamagedError(" ".join(str(error).split())[:100] or "no rows") from error
 
-    def _made(self, unit: Unit, shard: str) -> Outcome:
+    def _made(self, unit: Unit, shard: str, diary: Diary) -> Outcome:
         import pyarrow.parquet as pq
 
         _ = self._estimator  # opening it is no part of the time
         begun, cpu = time.time(), time.process_time()
         errors: list[Failure] = []
         found = []
-        with closing(self._looked_at(unit, errors)) as looked_at:
+        with closing(self._looked_at(unit, errors, diary)) as looked_at:
             for frame, poses in looked_at:
                 found.append((poses, frame.source, frame.index, frame.time))
         told: dict[str, Any] = {
@@ -132,7 +162,9 @@ class Shards:
         buffer = io.BytesIO()
         # All at once, because converting each frame's rows alone takes a twentieth of its time.
         shard_rows = table([rows(*one) for one in found])
-        pq.write_table(shard_rows.replace_schema_metadata(metadata), buffer)
+        pq.write_table(
+            shard_rows.replace_schema_metadata(metadata), buffer, write_page_checksum=True
+        )
         self._output.put(shard, buffer.getvalue())
         told["errors"] = tuple(errors)
         return Outcome(
@@ -144,10 +176,10 @@ class Shards:
         )
 
     def _looked_at(
-        self, unit: Unit, errors: list[Failure]
+        self, unit: Unit, errors: list[Failure], diary: Diary
     ) -> Generator[tuple[Frame, Poses], None, None]:
         """The frames of a unit with their people; also writes the JSON."""
-        work = self._video(unit, errors) if unit.is_video else self._pictures(unit)
+        work = self._video(unit, errors, diary) if unit.is_video else self._pictures(unit, diary)
         try:
             for found in work:
                 if isinstance(found, Failure):
@@ -157,7 +189,7 @@ class Shards:
         except SourceError as error:  # a video that cannot be opened
             errors.append(Failure.of(unit.items[0].name, error))
 
-    def _pictures(self, unit: Unit) -> Iterator[tuple[Frame, Poses] | Failure]:
+    def _pictures(self, unit: Unit, diary: Diary) -> Iterator[tuple[Frame, Poses] | Failure]:
         def fetch(item: Item) -> tuple[Item, bytes | SourceError]:
             try:
                 return item, read(item.name)
@@ -174,11 +206,33 @@ class Shards:
             except _BAD_PICTURE as error:
                 return Failure.of(item.name, error)
 
+        if diary.careful:
+            for item in unit.items:
+                if diary.deaths(item.name) >= MOST_DEATHS:
+                    yield Failure(
+                        item.name, f"{MOST_DEATHS} workers died while they looked at it; left out"
+                    )
+                    continue
+                diary.at(item.name)
+                yield look(fetch(item))
+            return
         readers = _READERS if is_address(unit.items[0].name) else 1
-        return overlapped(overlapped(unit.items, fetch, readers), look, self._threads)
+        yield from overlapped(overlapped(unit.items, fetch, readers), look, self._threads)
 
-    def _video(self, unit: Unit, errors: list[Failure]) -> Iterator[tuple[Frame, Poses] | Failure]:
+    def _video(
+        self, unit: Unit, errors: list[Failure], diary: Diary
+    ) -> Iterator[tuple[Frame, Poses] | Failure]:
         (item,) = unit.items
+        if diary.deaths(item.name) >= MOST_DEATHS:
+            first = unit.start.number if unit.start else 0
+            last = "its end" if unit.last is None else unit.last
+            yield Failure(
+                item.name,
+                f"{MOST_DEATHS} workers died while they looked at it; left out from frame {first} "
+                f"to {last}",
+            )
+            return
+        diary.at(item.name)
         watch = self._estimator.watch(self._job.detect_every)
 
         def look(numbered: tuple[int, Frame]) -> tuple[Frame, Poses] | Failure:
