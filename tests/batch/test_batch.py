@@ -29,12 +29,13 @@ import ray
 import openpose_ext.batch
 import ray_cluster as cluster
 from openpose_ext import infer
-from openpose_ext.batch import main
-from openpose_ext.batch.inputs import BatchRequest, cut, units
-from openpose_ext.batch.places import Place
+from openpose_ext.batch import command, main, worker
+from openpose_ext.batch.inputs import BatchRequest, Failure, cut, units
+from openpose_ext.batch.places import Place, steadily
 from openpose_ext.batch.worker import Shards
 from openpose_ext.cli.exit_codes import Exit
 from openpose_ext.errors import SourceError
+from openpose_ext.sources.pictures import decode_picture
 from openpose_ext.sources.source import View
 from openpose_ext.sources.video import KeyFrame, Video, key_frames
 
@@ -482,6 +483,163 @@ def test_a_unit_is_done_once(people: Path, tmp_path: Path) -> None:
     assert second.done
     assert (first.frames, first.people, first.errors) == (second.frames, second.people, ())
     assert second.frames == 6
+
+
+class Death(BaseException):
+    """In place of a crash: nothing catches it, and nothing is done after it."""
+
+
+def deadly(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
+    """Let workers die at a picture; the pictures that were looked at."""
+    looked: list[str] = []
+
+    def decoded(data: bytes, source: str) -> np.ndarray:
+        looked.append(os.path.basename(source))
+        if source.endswith(name):
+            raise Death
+        return decode_picture(data, source)
+
+    monkeypatch.setattr(worker, "decode_picture", decoded)
+    return looked
+
+
+def test_a_picture_that_kills_three_workers_is_left_out_and_named(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = replace(job(tmp_path / "out", people / "day 0", frames=100), run="a")
+    (unit,) = units(asked)
+    undisturbed = replace(asked, output=str(tmp_path / "undisturbed"))
+    Shards(undisturbed)(unit)
+    killer = unit.items[2].name
+    looked = deadly(monkeypatch, killer)
+    for _ in range(3):
+        with pytest.raises(Death):
+            Shards(asked)(unit)
+    assert looked.count(os.path.basename(killer)) == 3
+    outcome = Shards(asked)(unit)
+    assert looked.count(os.path.basename(killer)) == 3  # not once more
+    assert outcome.errors == (Failure(killer, "3 workers died while they looked at it; left out"),)
+    expected = cluster.rows(cluster.shards(tmp_path / "undisturbed"))
+    expected = expected[expected["source"] != killer].reset_index(drop=True)
+    assert_rows(tmp_path / "out", expected)
+    assert [file.suffix for file in (tmp_path / "out/shards").iterdir()] == [".parquet"]
+
+
+def test_a_run_that_was_ended_from_outside_blames_no_picture(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = job(tmp_path / "out", people / "day 0", frames=100)
+    (unit,) = units(asked)
+    with monkeypatch.context() as patch:
+        deadly(patch, unit.items[0].name)
+        for run in "abcd":
+            with pytest.raises(Death):
+                Shards(replace(asked, run=run))(unit)
+    assert Shards(replace(asked, run="e"))(unit).errors == ()
+
+
+def test_workers_that_die_before_they_look_at_anything_end_the_job(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(**network: object) -> None:
+        raise Death
+
+    asked = replace(job(tmp_path / "out", people / "day 0"), run="a")
+    (unit,) = units(asked)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "PoseEstimator", dies)
+        for _ in range(3):
+            with pytest.raises(Death):
+                Shards(asked)(unit)
+        fatal = Shards(asked)(unit).fatal
+    assert fatal is not None
+    assert fatal[0] == "BackendError"
+    assert "3 workers died before they looked at anything" in fatal[1]
+
+
+def test_a_video_that_kills_three_workers_is_left_out_from_frame_to_frame(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object, **__: object) -> None:
+        raise Death
+
+    asked = replace(job(tmp_path / "out", people / "walk.mp4", frames=16), run="a")
+    part = [part for unit in units(asked) for part in cut(unit, 16)][1]
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "Video", dies)
+        for _ in range(3):
+            with pytest.raises(Death):
+                Shards(asked)(part)
+        (failure,) = Shards(asked)(part).errors
+    assert failure.source == str(people / "walk.mp4")
+    assert failure.reason == (
+        "3 workers died while they looked at it; left out from frame 16 to 31"
+    )
+
+
+@pytest.mark.parametrize("damage", ["cut", "bits"])
+def test_a_damaged_shard_is_named_and_done_again(damage: str, people: Path, tmp_path: Path) -> None:
+    asked = job(tmp_path / "out", people / "day 0", frames=100)
+    (unit,) = units(asked)
+    Shards(asked)(unit)
+    (shard,) = cluster.shards(tmp_path / "out")
+    whole = shard.read_bytes()
+    middle = len(whole) // 8
+    flipped = whole[:middle] + bytes(255 - b for b in whole[middle : middle + 40])
+    shard.write_bytes(whole[:-100] if damage == "cut" else flipped + whole[middle + 40 :])
+    outcome = Shards(asked)(unit)
+    assert not outcome.done
+    assert outcome.note.startswith(f"{tmp_path / 'out'}/shards/{shard.name} is damaged (")
+    assert "\n" not in outcome.note
+    assert shard.read_bytes() == whole
+    again = Shards(asked)(unit)
+    assert (again.done, again.note) == (True, "")
+
+
+def test_a_damaged_claim_is_named_and_written_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, asked = Place(str(tmp_path)), job(tmp_path, "photos")
+    command._claim(place, asked)
+    (tmp_path / "job.json").write_bytes(asked.claim()[:20])
+    command._claim(place, asked)
+    assert capsys.readouterr().err == (
+        f"openpose-ext: {tmp_path}/job.json is damaged; written again\n"
+    )
+    assert (tmp_path / "job.json").read_bytes() == asked.claim()
+
+
+def test_a_store_is_asked_again_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("openpose_ext.batch.places.time.sleep", waits.append)
+    answers = iter([OSError("reset"), ConnectionError("gone"), b"data"])
+
+    def ask() -> bytes:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert steadily(ask) == b"data"
+    assert len(waits) == 2
+    tries: list[int] = []
+
+    def fails() -> None:
+        tries.append(1)
+        raise TimeoutError("no answer")
+
+    with pytest.raises(TimeoutError, match="no answer"):
+        steadily(fails)
+    assert len(tries) == 6
+    assert 0.1 <= waits[2] < waits[-1] <= 5
+
+    def gone() -> None:
+        tries.append(1)
+        raise FileNotFoundError
+
+    with pytest.raises(FileNotFoundError):
+        steadily(gone)
+    assert len(tries) == 7  # that is an answer
 
 
 def test_a_folder_is_a_place_and_files_in_it_are_whole(tmp_path: Path) -> None:

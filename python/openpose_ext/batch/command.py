@@ -50,8 +50,8 @@ _FRAMES = 256  # of a shard: seconds of work, which is what a lost worker loses
 # Number of videos that are searched for key frames at a time; this mostly reads.
 _CUTTERS = 4
 
-# Retries of a unit whose worker died. Its diary leads to an end sooner, unless dozens of its pictures
-# are fatal.
+# Retries of a unit whose worker died. Its diary leads to an end sooner, unless dozens of its
+# pictures are fatal.
 _RETRIES = 50
 
 # Rows are small, so Ray need not reserve a third of the memory for them.

@@ -56,6 +56,7 @@ OPSET = 13  # a scale for each channel does not exist before
 # How many of the pictures serve to measure the error; the others set the ranges. The network must
 # see something in twice as many.
 _HELD_OUT = 8
+_CHOSEN_ON = 4  # of these, on which it is decided how many layers stay in float
 _ALONE = 2  # of these, each group of layers alone is tried on
 _GROUP = 4  # convolutions that are tried together first
 _SMALLER = 2  # what the sides of pictures are divided by while layers are chosen
@@ -145,7 +146,7 @@ def quantise(
     chosen = 0
     float_layers = [count for count in float_layers if count < len(names)]
     if float_layers:
-        chosen_on = [pictures[k] for k in held_out]
+        chosen_on = [pictures[k] for k in held_out[:_CHOSEN_ON]]
         if input_format.size is None:
             chosen_on = [_smaller(picture) for picture in chosen_on]
         small = [network_input(picture, input_format) for picture in chosen_on]
@@ -544,6 +545,7 @@ def _outputs(model: Any, inputs: Sequence[Floats]) -> Iterator[list[Floats]]:
 
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors only
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it waits a lot
     session = ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
