@@ -110,6 +110,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'cpp/*.hpp' 'cpp/*.cpp' 'bench/*.cpp')
+	test ! -x $(BIN)/hadolint || $(BIN)/hadolint Containerfile
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -125,7 +125,8 @@ def running(root: Path, stage: Stage, words: Sequence[str], data: Path) -> Itera
         "ip link set lo up || true",
     ]
     inside = [CHROOT, f"--userspec={stage.user}:{stage.user}", str(root)]
-    at_work = ["/bin/sh", "-c", f'cd {stage.folder} && exec "$@"', "sh"]
+    path = stage.environment["PATH"]
+    at_work = ["/bin/sh", "-c", f'export PATH={path}; cd {stage.folder} && exec "$@"', "sh"]
     script = " && ".join(f"({mount})" for mount in mounts)
     command = [*inside, *at_work, *words]
     process = subprocess.Popen(
