@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cpp -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-arm64 test-threads test-slow test-torch test-ray test-clients test-versions check format docs bench fuzz clean
+.PHONY: help demo test test-cpp test-arm64 test-threads test-python-threads test-compilers test-slow test-torch test-ray test-clients test-versions check format docs bench fuzz clean
 
 help:
 	@echo "make demo       skeletons of two pictures, into $(DEMO)"
@@ -23,6 +23,8 @@ help:
 	@echo "make test-versions  smoke tests with CPython 3.11 to 3.13, newest and oldest dependencies"
 	@echo "make test-arm64 C++ tests on arm64, under qemu"
 	@echo "make test-threads C++ tests of many threads, under ThreadSanitizer"
+	@echo "make test-python-threads Python's threads on the core, under ThreadSanitizer"
+	@echo "make test-compilers warnings with every GCC and clang that is installed"
 	@echo "make check      formatting, lint and types"
 	@echo "make docs       the documentation, into build/docs"
 	@echo "make bench      speed and accuracy tables"
@@ -105,6 +107,26 @@ test-arm64: $(VENV)/installed-dev
 test-threads:
 	$(MAKE) --no-print-directory run-cpp-tests CPP_BUILD=build/threads \
 	  CMAKE_FLAGS=-DOPENPOSE_EXT_SANITIZE=thread CTEST_FLAGS='-R DecodeMany'
+
+# The same of Python's threads. Takes minutes; GCC's ThreadSanitizer (Debian: libtsan2).
+test-python-threads: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet pybind11
+	cmake -S . -B build/python-threads -DOPENPOSE_EXT_BUILD_PYTHON=ON -DOPENPOSE_EXT_SANITIZE=thread \
+	  -DCMAKE_CXX_COMPILER=g++ -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+	  -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir)
+	cmake --build build/python-threads --parallel 2 --target _core
+	LD_PRELOAD=$$(g++ -print-file-name=libtsan.so) TSAN_OPTIONS=suppressions=tests/python_threads.supp \
+	  $(BIN)/python tests/python_threads.py build/python-threads
+
+# Warnings as errors with every GCC and clang that is installed.
+test-compilers:
+	@for compiler in $$(ls /usr/bin/g++-[0-9]* /usr/bin/clang++-[0-9]*); do \
+	  build=build/compilers/$$(basename $$compiler); \
+	  cmake -S . -B $$build -DCMAKE_CXX_COMPILER=$$compiler -DOPENPOSE_EXT_BUILD_TESTS=ON \
+	    -DOPENPOSE_EXT_WARNINGS_AS_ERRORS=ON >/dev/null && \
+	  cmake --build $$build --parallel 2 >$$build/log 2>&1 || { cat $$build/log; exit 1; }; \
+	  echo "$$compiler: no warning"; \
+	done
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -3,9 +3,9 @@
     python bench/bench_decode.py [--assignment hungarian] [--reference]
 
 The yardstick is 57 calls of `cv2.resize(channel, None, fx=4, fy=4, INTER_CUBIC)`, what decoders
-that enlarge their maps pay before they begin. "after them": one call after the 57 resizes, which
-have pushed the maps and the code out of the processor's nearer caches. One thread; every decoded
-result is checked against the people the maps were drawn from. Needs ../shared.
+that enlarge their maps pay before they begin. Hot is call after call; cold is one call after the 57
+resizes, which have pushed the maps and the code out of the processor's nearer caches. One thread;
+every decoded result is checked against the people the maps were drawn from. Needs ../shared.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def bench_workloads(maps: ModuleType, options: op.DecodeOptions, oracle: ModuleT
     """One row a workload."""
     reference = " reference rules (oracle) |" if oracle else ""
     print(
-        "| workload | best | median | of 57 resizes | after them | recall | precision | error |"
+        "| workload | best | median | hot, of 57 resizes | cold | recall | precision | error |"
         + reference
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |" + (" --- |" if oracle else ""))
