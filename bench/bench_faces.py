@@ -27,7 +27,6 @@ import numpy.typing as npt
 from bench_accuracy import machine
 
 from openpose_ext import PoseEstimator
-from openpose_ext.models.lookup import is_embedded
 from openpose_ext.sources.pictures import read_picture
 from openpose_ext.types.arrays import Picture
 
@@ -37,7 +36,7 @@ FACES = SHARED / "data" / "face_val"
 BODY = SHARED / "weights" / "human-pose-estimation-0001-int8-qdq.onnx"
 NETWORKS: Mapping[str, str | Path] = {
     "landmark": SHARED / "weights" / "face_landmark.tflite",
-    **({"lite": "lite"} if is_embedded("face") else {}),
+    "lite": "lite",
 }
 
 PRECISION = "f32"

@@ -25,7 +25,6 @@ from bench_accuracy import MOBILENET, SHARED, machine
 
 from openpose_ext import BODY_25, COCO_18, PoseEstimator, Poses
 from openpose_ext.formats.coco import COCO_PARTS
-from openpose_ext.models.lookup import is_embedded
 from openpose_ext.sources.pictures import read_picture
 from openpose_ext.stages.feet import FootFinder
 from openpose_ext.types.arrays import Picture
@@ -33,7 +32,7 @@ from openpose_ext.types.arrays import Picture
 FEET = SHARED / "data" / "feet_val"
 NETWORKS: Mapping[str, str | Path] = {
     "landmark": SHARED / "weights" / "pose_landmark_full.tflite",
-    **({"lite": "lite"} if is_embedded("foot") else {}),
+    "lite": "lite",
 }
 
 PRECISION = "f32"

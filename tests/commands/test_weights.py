@@ -27,7 +27,7 @@ from openpose_ext import __main__ as console
 from openpose_ext import weights
 from openpose_ext.errors import ModelError
 from openpose_ext.models import download
-from openpose_ext.models.lookup import NETWORKS, find_file, find_model, is_embedded
+from openpose_ext.models.lookup import NETWORKS, find_file, find_model
 from openpose_ext.models.manifest import registry
 
 CONTENT = bytes(range(256)) * 400
@@ -814,7 +814,7 @@ def test_the_packages_networks_are_listed(place: Place, capsys: pytest.CaptureFi
     assert "non-commercial" in heads["openpose"]
     assert "non-commercial" in heads["body25"]
     assert weights.main(["path", "lite"]) == 0
-    files = [find_model("lite", names) for kind, names in NETWORKS.items() if is_embedded(kind)]
+    files = [find_model("lite", names) for names in NETWORKS.values()]
     assert capsys.readouterr().out.splitlines() == [str(file) for file in files]
     assert weights.main(["path", "mobilenet"]) == 3
     assert "fetch it: python -m openpose_ext.weights fetch mobilenet\n" in capsys.readouterr().err

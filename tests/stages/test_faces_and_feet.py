@@ -451,6 +451,17 @@ def test_what_leaves_nothing_to_look_for_is_refused(asked: dict[str, Any], messa
         PoseEstimator(**asked)
 
 
+def test_the_whole_person_is_found_with_what_is_in_the_package_where_nothing_is_said() -> None:
+    with PoseEstimator(whole=True, hand="none", threads=1) as estimator:
+        poses = estimator(np.zeros((64, 96, 3), np.uint8))
+        names = [info and info.model.name for info in (estimator.face_info, estimator.foot_info)]
+        assert estimator.hand_info is None
+    assert names == ["lite_face.onnx", "lite_foot.onnx"]
+    assert poses.topology == BODY_25
+    assert poses.hands is None
+    assert poses.faces is not None
+
+
 def test_without_a_face_network_no_faces_can_be_asked_for() -> None:
     with (
         PoseEstimator(None, hand="lite") as estimator,

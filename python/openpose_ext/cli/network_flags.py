@@ -11,7 +11,7 @@ from typing import Any
 
 from openpose_ext.cli.values import FALSE, TRUE, positive
 from openpose_ext.errors import UsageError
-from openpose_ext.models.lookup import NETWORKS, default_network, is_embedded
+from openpose_ext.models.lookup import NETWORKS
 from openpose_ext.stages.preprocess import HEIGHT
 from openpose_ext.stages.refine import stature_at
 
@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 DEFAULT_BODY = "lite"
+
+DEFAULT_CLOSER = "lite"  # of a bare --hand, --face or --foot
 
 _CLOSER = ("hand", "face", "foot")
 
@@ -177,7 +179,7 @@ def add_closer_flags(group: argparse._ArgumentGroup) -> None:
             const="true",
             metavar="NAME|FILE",
             help=f"{what}, with this network: {', '.join(NETWORKS[kind])}, or a file "
-            f"(default none; {default_network(kind)} if no name follows)",
+            f"(default none; {DEFAULT_CLOSER} if no name follows)",
         )
     add(
         "--whole",
@@ -212,14 +214,12 @@ def add_closer_flags(group: argparse._ArgumentGroup) -> None:
 
 def closer_flags(args: argparse.Namespace) -> dict[str, Any]:
     """The arguments for `PoseEstimator` from these flags. Raises ValueError for empty squares."""
-    chosen: dict[str, Any] = {kind: _network(kind, getattr(args, kind)) for kind in _CLOSER}
+    chosen: dict[str, Any] = {kind: _network(getattr(args, kind)) for kind in _CLOSER}
     if args.whole:
-        for kind, network in chosen.items():
-            if network is None and is_embedded(kind):
-                chosen[kind] = "lite"
+        chosen = {kind: network or DEFAULT_CLOSER for kind, network in chosen.items()}
     chosen = {kind: None if network == "none" else network for kind, network in chosen.items()}
     if args.hand_detector.lower() not in FALSE:
-        chosen["hand"] = chosen["hand"] or default_network("hand")
+        chosen["hand"] = chosen["hand"] or DEFAULT_CLOSER
         chosen["hand_detector"] = True
     number, span = args.hand_scale_number, args.hand_scale_range
     if not 0 <= span < 2:
@@ -231,12 +231,12 @@ def closer_flags(args: argparse.Namespace) -> dict[str, Any]:
     return chosen
 
 
-def _network(kind: str, given: str | None) -> str | None:
+def _network(given: str | None) -> str | None:
     """The name or file for a flag's value; None if the flag is not given."""
     if given is None:
         return None
     if given.lower() in TRUE:
-        return default_network(kind)
+        return DEFAULT_CLOSER
     return "none" if given.lower() in (*FALSE, "none") else given
 
 

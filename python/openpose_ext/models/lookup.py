@@ -23,11 +23,9 @@ __all__ = [
     "FOOT_NETWORKS",
     "HAND_NETWORKS",
     "NETWORKS",
-    "default_network",
     "fetched_folder",
     "find_file",
     "find_model",
-    "is_embedded",
     "model_folders",
 ]
 
@@ -76,16 +74,6 @@ NETWORKS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "face": FACE_NETWORKS,
     "foot": FOOT_NETWORKS,
 }
-
-
-def is_embedded(kind: str) -> bool:
-    """Whether a network "lite" of a kind comes with this package."""
-    return any((EMBEDDED / file).is_file() for file in NETWORKS[kind]["lite"])
-
-
-def default_network(kind: str) -> str:
-    """The network of a kind where only the kind is asked for."""
-    return "lite" if is_embedded(kind) else "landmark"
 
 
 def find_model(

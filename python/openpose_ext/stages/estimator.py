@@ -22,7 +22,6 @@ from openpose_ext.backends.protocol import BackendInfo
 from openpose_ext.errors import SourceError, SourceWarning
 from openpose_ext.io.cpus import own_cores
 from openpose_ext.io.memory import own_memory
-from openpose_ext.models.lookup import is_embedded
 from openpose_ext.models.manifest import KINDS
 from openpose_ext.models.network import BodyNetwork, HandNetwork
 from openpose_ext.sources.pictures import PictureLike, as_picture
@@ -108,7 +107,7 @@ class PoseEstimator:
     foot        the network of heels and big toes, likewise; with it people are BODY_25
     hand_detector  look for hands in the whole picture, too: each that belongs to no arm is a person
                 without a body, after all others. With body=None there are only these
-    whole       look for all of them: what is None is "lite", as far as that comes with the package
+    whole       look for all of them: what is None is "lite"; "none" is not looked for
     backend     "auto", or a name of `backends.engines.ENGINES`
     device      in the engine's own words: "cpu", "GPU", "cuda:0", dies of a card "0,1"
     precision   "auto" (the engine's choice, see `info`), "f32", "bf16" or "f16"
@@ -382,7 +381,7 @@ class PoseEstimator:
         Raises ValueError without a face network or if the lengths disagree; else as a call does.
         """
         if self._networks.faces is None:
-            raise ValueError('this estimator has no face network; make it with face="landmark"')
+            raise ValueError('this estimator has no face network; make it with face="lite"')
         return self._networks.faces.in_boxes(as_picture(picture), boxes, angles)
 
     def stages(self, picture: PictureLike | Frame) -> Stages:
@@ -708,10 +707,7 @@ def _chosen(
     networks: Mapping[str, str | PathLike[str] | None], *, embedded: bool
 ) -> dict[str, str | PathLike[str]]:
     """The networks that are wanted, by kind; with `embedded` what is not given comes with us."""
-    given = {
-        kind: "lite" if embedded and one is None and is_embedded(kind) else one
-        for kind, one in networks.items()
-    }
+    given = {kind: "lite" if embedded and one is None else one for kind, one in networks.items()}
     return {kind: one for kind, one in given.items() if one is not None and one != "none"}
 
 
