@@ -6,7 +6,7 @@
 A slow look (four scales, mirrored) at frames 5, 15, 25, ... says who is there; none of these is a
 frame that `--every 10` looks at whole. AP is COCO's against it, over the parts it sees; people of
 whom it is not sure count neither way. Tracks are the ids given over all frames; a switch is a
-person of the slow look who has another id than ten frames ago. Rates are frames a second with
+person of the slow look who has another id than ten frames ago. Times are processor time with
 OpenPose's JSON written, as shares of the plain run's, each setting in turn, by an estimator that
 was just opened, for which all sizes of inputs are new, and in its second pass. The videos lie in
 ../shared; without them there is nothing to measure.
@@ -104,13 +104,13 @@ def labelled(person: Poses, image_id: int) -> dict[str, Any]:
 
 
 def run(setting: Setting, estimator: PoseEstimator, video: Path) -> float:
-    """Seconds of a pass over the video, JSON written."""
+    """Processor time of a pass over the video, JSON written."""
     with tempfile.TemporaryDirectory() as folder:
-        begun = time.perf_counter()
+        begun = time.process_time()
         for frame, people in estimator.stream(video, detect_every=setting.every):
             write_openpose(f"{folder}/{frame.index:012d}_keypoints.json", people)
             setting.people[frame.index] = people
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
 
 def judged(people: Mapping[int, Poses], truth: Truth, rate: float) -> tuple[float, int, int]:
@@ -162,7 +162,7 @@ def compare(video: Path, every: int, height: int, rounds: int) -> None:
     for setting in settings:
         ap, tracks, switches = judged(setting.people, truth, rate)
         first, second = (
-            sum(getattr(settings[0], which)) / sum(getattr(setting, which))
+            sum(getattr(setting, which)) / sum(getattr(settings[0], which))
             for which in ("first", "second")
         )
         print(
@@ -197,7 +197,7 @@ def main() -> None:
     if arguments.memory:
         memory(videos[0], settings_of(arguments.every)[arguments.memory], arguments.height)
         return
-    print("| video | setting | AP | tracks | switches | rate at first | rate |")
+    print("| video | setting | AP | tracks | switches | time at first | time |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for video in videos:
         compare(video, arguments.every, arguments.height, arguments.rounds)
