@@ -232,7 +232,9 @@ def test_videos_of_high_dynamic_range_are_ordinary_pictures(tmp_path: Path, curv
     assert errors == []
     expected = tone_mapped(picture, curve)
     assert difference(frame.image, expected) < 3
-    assert difference(at_size(frame, (48, 32)), cv2.resize(expected, (48, 32))) < 4
+    for size in ((48, 32), (47, 32), (47, 31)):
+        small = cv2.resize(expected, size, interpolation=cv2.INTER_AREA)
+        assert difference(at_size(frame, size), small) < 5
     part = part_at_size(frame, (13, 9, 40, 30), (40, 30))
     assert difference(part, frame.image[9:39, 13:53]) <= 2
     assert abs(float(frame.pixels.glance().mean()) - 255 * code.mean()) < 16

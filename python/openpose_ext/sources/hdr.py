@@ -1,8 +1,7 @@
 """Pictures of high dynamic range, PQ and HLG, made ordinary ones.
 
 White paper, 203 cd/m2, stays all but white; what is brighter is bent into the range, what is darker
-than half of it is left alone. (BT.2446-1's Method A was tried: people came out so dark that the
-embedded network lost nine of ten.)
+than half of it is left alone. So a scene has the brightness that ordinary cameras give it.
 
 Source  ITU-R BT.2100 (the curves of PQ and HLG), BT.2408 (reference white), BT.2390 section 5.4.1
         (the roll-off), BT.2087 (BT.2020's colours in BT.709's). FFmpeg's own filters for it, zscale

@@ -24,7 +24,7 @@ from av.video.reformatter import Interpolation
 
 from openpose_ext.errors import SourceError
 from openpose_ext.io.container import reason
-from openpose_ext.io.resize import sampled
+from openpose_ext.io.resize import resized, sampled
 from openpose_ext.sources.hdr import HDR_CURVES, tone_mapped
 from openpose_ext.sources.source import View
 from openpose_ext.types.arrays import Picture, Size
@@ -55,8 +55,9 @@ class VideoPixels:
     def __init__(self, frame: VideoFrame, view: View, aspect: Fraction = Fraction(1)) -> None:
         self._frame = frame
         self._view = view
-        self._square = _square_pixels(frame, aspect)
         self._curve = frame.color_trc if frame.color_trc in HDR_CURVES else None
+        width, height = _square_pixels(frame, aspect)
+        self._square = width if self._curve is None else width + width % 2, height
         self._transposed, self._flip = _display_turn(frame)
         # PyAV writes marks on a frame while it converts it.
         self._lock = threading.Lock()
@@ -79,8 +80,9 @@ class VideoPixels:
         with self._lock:
             # Resized first, then converted: a third of the time of both at once, and no farther
             # from the mean of the full-size picture's pixels.
-            resized = _reformatted(self._frame, width=width, height=height, interpolation=how)
-            return self._turned(self._bgr(resized))
+            even = width if self._curve is None else width + width % 2
+            small = _reformatted(self._frame, width=even, height=height, interpolation=how)
+            return self._turned(resized(self._bgr(small), (width, height)))
 
     def part(self, x: int, y: int, width: int, height: int) -> Picture:
         """A part of the picture: (height, width, 3) uint8 BGR, without the rest."""
@@ -125,7 +127,10 @@ class VideoPixels:
         return self._frame
 
     def _bgr(self, frame: VideoFrame) -> Picture:
-        """The frame's pixels, not turned; of high dynamic range made ordinary ones."""
+        """The frame's pixels, not turned; of high dynamic range made ordinary ones.
+
+        Of an odd width libswscale spoils the colours of the latter.
+        """
         if self._curve is None:
             return np.asarray(_packed(_reformatted(frame, format="bgr24"), np.uint8), np.uint8)
         return tone_mapped(_packed(_reformatted(frame, format="rgb48le"), np.uint16), self._curve)
