@@ -1,20 +1,20 @@
-"""Kill `infer` in the middle, again and again, and look at what it leaves.
+"""End `infer` in the middle, again and again, and look at what it leaves.
 
-    python bench/soak.py [--minutes 20] [--seed 1] [--video FILE] [infer's network flags]
+    python bench/soak.py [--kills 100] [--seed 1] [--signal KILL TERM INT] [infer's flags]
 
-Each round takes a fresh folder and a long video (a shorter one, repeated), and starts the command
-with `--skip_existing`. After a random time it is killed with SIGKILL and started again; the last
-start is left alone. In turn rounds write JSON for each frame, and all that a video gets by default.
-After every kill and at the end it is checked that
+Each round takes a fresh folder, six pictures and two videos, and starts the command with
+`--skip_existing` and most kinds of results. After a random time it gets SIGKILL, SIGTERM or SIGINT,
+in turn, and is started again and left alone. It is checked that
 
-- every file under its final name is whole: JSON parses, the table has only whole rows, the video
-  can be decoded;
-- what stood under its final name before is still there, byte for byte (a table or video that is
-  done is not touched, JSON of a frame says the same);
-- at the end there is every frame, and what it says is what an undisturbed run says.
+- after any signal every file under its final name is whole: JSON parses, tables and JSON lines have
+  only whole rows, pictures and videos can be decoded;
+- after SIGTERM and SIGINT the exit code is 143 or 130, nothing aborts and nobody sees a traceback,
+  no hidden file is left, and every frame that has its JSON has its line and its picture in the
+  files of many frames;
+- the next run gives what an undisturbed run gives, byte for byte (drawn videos frame for frame),
+  and no other file is left.
 
-Prints a line a round; stops with an AssertionError at the first fault. Without --video it takes
-one of ../shared, or makes one up.
+Prints a line a signal and their sum; stops with an AssertionError at the first fault.
 """
 
 from __future__ import annotations
@@ -22,148 +22,203 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
+import cv2
+import matplotlib
 import numpy as np
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-KINDS = (["--write_json"], [])
+FLAGS = (
+    "--write_json", "--write_images", "--write_txt", "--write_csv", "--write_jsonl",
+    "--write_video", "--skip_existing", "--height", "96",
+)  # fmt: skip
+FRAMES = 40
+CODES = {"KILL": -9, "TERM": 143, "INT": 130}
 
 
-def made_up(file: Path, frames: int = 60, size: tuple[int, int] = (160, 96)) -> Path:
-    """A video of noise that moves."""
-    noise = np.random.default_rng(1).integers(0, 255, (size[1], 2 * size[0], 3), np.uint8)
-    with av.open(str(file), "w") as container:
-        stream = container.add_stream("libx264", rate=30)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        for number in range(frames):
-            picture = np.ascontiguousarray(noise[:, number : number + size[0]])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
-        container.mux(stream.encode())
-    return file
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it said on stderr."""
+
+    code: int
+    said: str
 
 
-def repeated(video: Path, file: Path, times: int) -> int:
-    """Write a video that shows another several times; return how many frames it has.
-
-    The packets are copied as they are, their times shifted.
-    """
-    frames = 0
-    with av.open(str(file), "w") as target:
-        out, shift = None, 0
-        for _ in range(times):
-            with av.open(str(video)) as source:
-                stream = source.streams.video[0]
-                out = out or target.add_stream_from_template(stream)
-                end = 0
-                for packet in source.demux(stream):
-                    if packet.dts is None or packet.pts is None:
-                        continue
-                    end = max(end, packet.pts + (packet.duration or 1))
-                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                    packet.stream = out
-                    target.mux(packet)
-                    frames += 1
-                shift += end
-    return frames
+def made_up(folder: Path, size: tuple[int, int] = (160, 192)) -> Path:
+    """Pictures and videos of a woman past whom the camera moves."""
+    found = cv2.imread(str(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"))
+    wide = cv2.resize(found, (size[0], size[1]), interpolation=cv2.INTER_AREA)
+    wide = cv2.copyMakeBorder(wide, 0, 0, FRAMES, FRAMES, cv2.BORDER_REPLICATE)
+    folder.mkdir()
+    for number in range(6):
+        cv2.imwrite(os.fspath(folder / f"picture{number}.png"), wide[:, 6 * number :][:, : size[0]])
+    for name in ("a.mp4", "b.mkv"):
+        with av.open(str(folder / name), "w") as container:
+            stream = container.add_stream("libx264", rate=30)
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+            for number in range(FRAMES):
+                picture = np.ascontiguousarray(wide[:, number : number + size[0]])
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
+            container.mux(stream.encode())
+    return folder
 
 
-def command(video: Path, out: Path, flags: list[str]) -> list[str]:
-    words = [sys.executable, "-m", "openpose_ext.infer", video, "-o", out, "--skip_existing"]
-    return [*map(str, words), *flags]
+def run(
+    inputs: Path, out: Path, flags: list[str], after: float | None = None, by: str = ""
+) -> Ended:
+    """Run the command; after so many seconds it gets a signal."""
+    words = [sys.executable, "-m", "openpose_ext.infer", inputs, "-o", out, *FLAGS, *flags]
+    process = subprocess.Popen(
+        [*map(str, words)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+    )
+    if after is not None:
+        try:
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.Signals[f"SIG{by}"])
+    said = process.communicate()[1]
+    return Ended(process.returncode, said)
+
+
+def contents(out: Path) -> dict[str, object]:
+    """The files under their final names, each checked to be whole; of a video its frames."""
+    found: dict[str, object] = {}
+    for file in sorted(out.iterdir()) if out.is_dir() else ():
+        if file.name.startswith(".") or file.suffix == ".unfinished":
+            continue
+        data = file.read_bytes()
+        found[file.name] = data
+        match file.suffix:
+            case ".json":
+                assert json.loads(data)["version"] == 1.3, file
+            case ".png":
+                assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None, (
+                    file
+                )
+            case ".csv":
+                rows = [*csv.reader(data.decode().splitlines())]
+                assert data.endswith(b"\n"), file
+                assert len({len(row) for row in rows}) == 1, file
+            case ".jsonl":
+                assert all(json.loads(line) for line in data.splitlines()), file
+            case ".mp4":
+                found[file.name] = shown(file)
+            case ".txt":
+                assert data.startswith(b"# openpose_ext 1 "), file
+            case _:
+                raise AssertionError(f"{file} should not be there")
+    return found
+
+
+def shown(video: Path) -> list[bytes]:
+    """The frames of a video."""
+    with av.open(str(video)) as container:
+        return [frame.to_ndarray(format="gray").tobytes() for frame in container.decode(video=0)]
+
+
+def checked_ending(ended: Ended, by: str) -> str:
+    """How it ended, in a word, which is as it should be."""
+    if ended.code == 0:
+        return "done before"
+    if by != "KILL":
+        if "Traceback" in ended.said and "/openpose_ext/" not in ended.said:
+            return "before it was loaded"  # the interpreter's own start
+        assert "Traceback" not in ended.said, ended.said
+        assert "terminate called" not in ended.said, ended.said
+        # Before the command has begun a signal does what it always does.
+        loading = ended.code == -signal.Signals[f"SIG{by}"] and not ended.said
+        assert loading or ended.code == CODES[by], ended
+    return "killed" if by == "KILL" else "ended"
+
+
+def check_finished_frames(out: Path, found: dict[str, object]) -> None:
+    """After a signal that lets it finish: what has its JSON is in the files of many frames."""
+    assert not [file for file in out.iterdir() if file.name.startswith(".")], "hidden files"
+    for stem in ("a", "b"):
+        frames = {name for name in found if name.startswith(f"{stem}_0") and "keypoints" in name}
+        lines = found.get(f"{stem}.jsonl")
+        if not frames:
+            continue
+        assert isinstance(lines, bytes), f"{stem}.jsonl is missing"
+        numbers = {json.loads(line)["frame"] for line in lines.splitlines()}
+        missing = {name for name in frames if int(name.split("_")[1]) not in numbers}
+        assert not missing, f"{missing} are not in {stem}.jsonl"
+        drawn = found.get(f"{stem}_rendered.mp4")
+        assert isinstance(drawn, list), f"{stem}_rendered.mp4 is missing"
+        assert len(drawn) == len(numbers), f"{stem}_rendered.mp4"
 
 
 def run_round(
-    video: Path, frames: int, out: Path, flags: list[str], kills: int, longest: float, seed: int
-) -> int:
-    """Kill the command several times, then let it end; return how many kills hit it alive."""
-    chance = random.Random(seed)
-    before: dict[str, bytes] = {}
-    hits = 0
-    for turn in range(kills + 1):
-        process = subprocess.Popen(
-            command(video, out, flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        if turn < kills:
-            try:
-                process.wait(chance.uniform(0.3, longest))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                hits += 1
-        said, complained = process.communicate()
-        if turn == kills:
-            assert process.returncode == 0, complained
-            assert "0 failed" in said, said
-        before = checked(out, before)
-    stems = {name for name in before if name.endswith("_keypoints.json")}
-    expected = {f"{video.stem}_{number:012d}_keypoints.json" for number in range(frames)}
-    assert stems == expected, f"{len(expected - stems)} frames are missing"
-    return hits
-
-
-def checked(out: Path, before: dict[str, bytes]) -> dict[str, bytes]:
-    """The files under their final names, each whole and as it was."""
-    now = {}
-    for file in out.iterdir() if out.is_dir() else ():
-        if file.name.startswith("."):
-            continue
-        data = now[file.name] = file.read_bytes()
-        if file.suffix == ".json":
-            assert json.loads(data)["version"] == 1.3, file
-        elif file.suffix == ".csv":
-            rows = list(csv.reader(data.decode().splitlines()))
-            assert len({len(row) for row in rows}) == 1, file
-        elif file.suffix == ".mp4":
-            with av.open(str(file)) as container:
-                assert sum(1 for _ in container.decode(video=0)) > 0, file
-        else:
-            raise AssertionError(f"{file} should not be there")
-    for name, data in before.items():
-        assert now.get(name) == data, f"{name} was done, and is lost or changed"
-    return now
+    inputs: Path,
+    out: Path,
+    truth: dict[str, object],
+    by: str,
+    after: float,
+    flags: list[str],
+) -> str:
+    """A run that gets a signal, and one that is left alone; how the first ended."""
+    ended = run(inputs, out, flags, after, by)
+    found = contents(out)
+    how = checked_ending(ended, by)
+    if how == "ended" and out.is_dir():
+        try:
+            check_finished_frames(out, found)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{ended}\n{sorted(os.listdir(out))}") from error
+    again = run(inputs, out, flags)
+    assert again.code == 0, again
+    now = contents(out)
+    assert now.keys() == truth.keys(), now.keys() ^ truth.keys()
+    for name, content in truth.items():
+        assert now[name] == content, f"{name} differs from an undisturbed run"
+    left = {file.name for file in out.iterdir()} - now.keys()
+    assert not left, f"{left} are left over"
+    return how
 
 
 def main() -> None:
-    """Round after round until the time is over."""
+    """Round after round, in a fresh folder each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--video", type=Path)
-    parser.add_argument("--times", type=int, default=4, help="how often the video is repeated")
-    parser.add_argument("--longest", type=float, default=12, help="seconds until a kill at most")
+    parser.add_argument("--signal", nargs="*", default=[*CODES], choices=[*CODES])
     arguments, flags = parser.parse_known_args()
-    end = time.monotonic() + 60 * arguments.minutes
+    chance = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        short = arguments.video or SHARED / "data/videos/openpose_street.avi"
-        if not short.exists():
-            short = made_up(folder / "made_up.mp4")
-        video = folder / "long.mkv"
-        frames = repeated(short, video, arguments.times)
-        undisturbed = folder / "undisturbed"
-        subprocess.run(command(video, undisturbed, ["--write_json", *flags]), check=True)
-        truth = checked(undisturbed, {})
-        number = kills = 0
-        while time.monotonic() < end:
-            out = folder / f"round_{number}"
-            kinds = KINDS[number % len(KINDS)]
-            hits = run_round(
-                video, frames, out, [*kinds, *flags], 4, arguments.longest, arguments.seed + number
-            )
-            found = checked(out, {})
-            for name, data in truth.items():
-                assert found[name] == data, f"{name} differs from an undisturbed run"
-            number, kills = number + 1, kills + hits
-            print(f"round {number}: {frames} frames, {hits} kills, all whole", flush=True)
+        inputs = made_up(folder / "in")
+        run(inputs, folder / "first", flags)  # fills the caches
+        begun = time.monotonic()
+        ended = run(inputs, folder / "undisturbed", flags)
+        assert ended.code == 0, ended.said
+        longest = time.monotonic() - begun
+        truth = contents(folder / "undisturbed")
+        counts: Counter[tuple[str, str]] = Counter()
+        for number in range(arguments.kills):
+            by = arguments.signal[number % len(arguments.signal)]
+            after = chance.uniform(0, longest)
+            out = folder / f"round{number}"
+            how = run_round(inputs, out, truth, by, after, flags)
+            counts[by, how] += 1
+            print(f"{number + 1}: {by} after {after:.2f} s: {how}", flush=True)
             for file in out.iterdir():
                 file.unlink()
-    print(f"{number} rounds, {kills} kills: nothing half-written, nothing lost")
+    for (by, how), count in sorted(counts.items()):
+        print(f"{by} {how}: {count}")
 
 
 if __name__ == "__main__":

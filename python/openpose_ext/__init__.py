@@ -9,6 +9,9 @@ poses.keypoints  # (people, 18, 3) float32: x, y in the picture, score
 Everything outside `__all__` is private and may change.
 """
 
+import openpose_ext.cli.starting  # noqa: F401  # before all that takes time
+
+# isort: split
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

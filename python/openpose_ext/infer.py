@@ -35,6 +35,7 @@ from openpose_ext.cli.zoo_flags import card_options, translate_zoo_flags
 from openpose_ext.errors import UsageError
 from openpose_ext.io.container import is_address
 from openpose_ext.io.cpus import own_cores
+from openpose_ext.io.leftovers import remove_leftovers
 from openpose_ext.io.web import without_secrets
 from openpose_ext.io.whole import make_folder
 from openpose_ext.outputs.pictures import can_write
@@ -88,6 +89,8 @@ def _infer(argv: Sequence[str]) -> int:
             f"--mode {args.mode} has no heat maps, candidates and scale 1; use --mode fast"
         )
     plan = _plan(args, results, how)
+    for folder in plan.folders:
+        remove_leftovers(folder)
     tally = Tally(existing=plan.existing, outputs=plan.outputs)
     if not plan.inputs:
         _report(tally, results)

@@ -1165,3 +1165,49 @@ def test_controlnet_files_are_an_object_a_picture_and_a_list_a_video(tmp_path: P
         assert len([*out.glob("v_*_controlnet.png")]) == 3
         assert min(cv2.imread(str(out / "p_controlnet.png")).shape[:2]) == 512
     assert len(json.loads((tmp_path / "out" / "v_controlnet.json").read_text())) == 3
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    cv2.imwrite(os.fspath(tmp_path / "a.png"), np.zeros((32, 32, 3), np.uint8))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / f".{32 * 'a'}.part").write_bytes(b"half")
+    words = ("a.png", "--write_json", "out", "--height", "64", "--skip_existing")
+    run = command(*words, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert os.listdir(tmp_path / "out") == ["a_keypoints.json"]
+    (tmp_path / "out" / f".{32 * 'b'}.part").write_bytes(b"half")
+    assert command(*words, cwd=tmp_path).returncode == 0  # nothing to do
+    assert os.listdir(tmp_path / "out") == ["a_keypoints.json"]
+
+
+def test_a_signal_lets_what_is_begun_be_finished(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(place / "in" / "v.mp4", 60)
+
+    def ending(self: Standin, frame: Frame) -> Poses:
+        if frame.index == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return Standin.__call__(self, frame)
+
+    monkeypatch.setattr(infer, "PoseEstimator", type("Ending", (Standin,), {"__call__": ending}))
+    words = ["in/v.mp4", "-o", "out", "--write_json", "--write_jsonl", "--write_video"]
+    assert infer.main([*words, "--threads", "2"]) == 143
+    lines = (place / "out" / "v.jsonl").read_text().splitlines()
+    frames = {json.loads(line)["frame"] for line in lines}
+    assert frames == {*range(len(frames))}
+    assert 7 < len(frames) < 60
+    jsons = [file for file in (place / "out").iterdir() if file.name.endswith("keypoints.json")]
+    assert len(jsons) == len(frames)
+    with av.open(str(place / "out" / "v_rendered.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == len(frames)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_ctrl_c_while_the_command_is_loaded_is_quiet(tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    )
+    run = command("a.png", env={**os.environ, "PYTHONPATH": os.fspath(tmp_path)})
+    assert run.returncode == 130
+    assert run.stdout + run.stderr == ""

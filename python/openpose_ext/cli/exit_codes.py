@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 
+from openpose_ext.cli.starting import begun
 from openpose_ext.errors import BackendError, ModelError, OutputError, UsageError
 
 __all__ = ["Ended", "Exit", "ended", "exit_code"]
@@ -36,6 +37,7 @@ def exit_code(command: Callable[[], int]) -> int:
 
     SIGTERM and SIGHUP end it like Ctrl-C: open files are finished.
     """
+    begun()
     _mend_streams()
     usual = warnings.formatwarning
     warnings.formatwarning = _worded

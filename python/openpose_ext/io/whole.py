@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from openpose_ext.errors import OutputError
+from openpose_ext.io.leftovers import let_go, new_part
 
 __all__ = ["PartFile", "PartFolder", "make_folder", "write_whole"]
 
@@ -24,7 +25,8 @@ class PartFile:
     grows      it is written under its own name from the start, and what is written stays,
                whatever happens: for files that are read while they are written
 
-    Raises OutputError with the reason if the folder cannot be made.
+    A hidden part is held for this process until it has its name, so that `remove_leftovers` knows
+    it from those of processes that were killed. Raises OutputError with the reason if it cannot be made.
     """
 
     def __init__(
@@ -34,19 +36,28 @@ class PartFile:
         self.grows = grows
         make_folder(self.path.parent)
         self._resumable = resumable
-        name = f"{self.path.name}.part" if resumable else f".{uuid.uuid4().hex}.part"
-        self.part = self.path if grows else self.path.with_name(name)
+        self._held: int | None = None
+        self.part = self.path if grows else self.path.with_name(f"{self.path.name}.part")
+        if not (resumable or grows):
+            with self.failing():
+                self.part, self._held = new_part(self.path.parent)
 
     def appear(self) -> None:
         """Rename the part to its final name."""
         with self.failing():
             if not self.grows:
                 os.replace(self.part, self.path)
+        self._let_go()
 
     def discard(self) -> None:
         """Remove what was written; of a file that grows only an empty one."""
         if not self.grows or (self.part.exists() and not self.part.stat().st_size):
             self.part.unlink(missing_ok=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        let_go(self._held)
+        self._held = None
 
     @contextmanager
     def failing(self) -> Iterator[None]:

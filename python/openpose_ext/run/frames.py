@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from types import FrameType
 
 import numpy as np
 from tqdm import tqdm
@@ -208,7 +211,8 @@ def _process(
         frames = _timed(source, tally)
         if source.ahead and how.streams > 1:
             frames = opened.enter_context(closing(ahead(frames, source.ahead)))
-        numbered = enumerate(frames)
+        stopping = threading.Event()
+        numbered = enumerate(_until(stopping, frames))
         if how.follow:
             found = overlap(numbered, look, how.workers)
             usual = 0.0 if source.live else MIN_TRACK
@@ -228,11 +232,59 @@ def _process(
             finished = overlap(finished, add, 1)
         # Whatever interrupts, the workers are gone before the books are closed.
         opened.enter_context(closing(finished))
-        for frame, poses, drawn, _ in finished:
-            tally.count(frame, poses)
-            if poses is not None and preview is not None:
-                preview(frame, drawn)
-            bar.update()
+
+        def stop() -> None:
+            stopping.set()
+            source.stop()
+
+        with _finishing(stop):
+            for frame, poses, drawn, _ in finished:
+                tally.count(frame, poses)
+                if poses is not None and preview is not None:
+                    preview(frame, drawn)
+                bar.update()
+
+
+@contextmanager
+def _finishing(stop: Callable[[], None]) -> Iterator[None]:
+    """Let a block end what it has begun where a signal asks to end.
+
+    The first one calls `stop`, and does what it would have done when the block has ended; another
+    one does it at once. Signals are those whose handlers are Python's.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual: dict[int, Callable[[int, FrameType | None], object]] = {}
+    came: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) > 1:
+            usual[number](number, frame)
+        stop()
+
+    numbers = [getattr(signal, name, 0) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+    for number in filter(None, numbers):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            usual[number] = handler
+            signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        if came:
+            usual[came[0]](came[0], None)
+
+
+def _until(stopping: threading.Event, frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames until no more are wanted."""
+    for frame in frames:
+        if stopping.is_set():
+            return
+        yield frame
 
 
 def _best(found: Looked, how: How) -> Looked:

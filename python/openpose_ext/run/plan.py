@@ -73,11 +73,13 @@ class Plan:
     inputs    those that are read
     existing  pictures, videos and frames left out because their results exist
     outputs   files left out because they are results
+    folders   where results are, those of what is done among them
     """
 
     inputs: tuple[Planned, ...]
     existing: int = 0
     outputs: int = 0
+    folders: frozenset[Path] = frozenset()
 
     @cached_property
     def shared(self) -> dict[Path, tuple[str, ...]]:
@@ -135,7 +137,8 @@ def plan_run(
             else _address(at, of_videos, view, threads, fps)
         )
     _keep_inputs(paths, named, planned)
-    plan = Plan(tuple(planned), outputs=found.skipped)
+    places = frozenset(folder for one in planned for folder in _folders(one))
+    plan = Plan(tuple(planned), outputs=found.skipped, folders=places)
     return _left(plan, taken, view) if skip_existing else plan
 
 
@@ -148,7 +151,14 @@ def plan_camera(number: int | str, *, resolution: Size, results: Results, view: 
         name_of=lambda frame: _numbered(name, frame.index),
         results=results,
     )
-    return Plan((planned,))
+    return Plan((planned,), folders=frozenset(_folders(planned)))
+
+
+def _folders(planned: Planned) -> set[Path]:
+    """Where the files of an input are, as far as its frames are known."""
+    below = {name.parent for name in planned.names or [planned.name]}
+    of_frames = {place / folder for place in planned.results.folders for folder in below}
+    return of_frames | {file.parent for file in planned.files.values()}
 
 
 def _pictures(named: Sequence[tuple[InputFile, Path]], results: Results, view: View) -> Planned:
@@ -300,7 +310,7 @@ def _left(plan: Plan, pictures: Sequence[tuple[InputFile, Path]], view: View) ->
             left += [_pictures(missing, planned.results, view)] if missing else []
         else:
             left.append(planned)  # frames of a video that have all their files are left out later
-    return Plan(tuple(left), existing=existing, outputs=plan.outputs)
+    return replace(plan, inputs=tuple(left), existing=existing)
 
 
 def _holds(plan: Plan) -> dict[Path, tuple[str, Sequence[str]]]:
