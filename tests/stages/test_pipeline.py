@@ -9,6 +9,7 @@ import gc
 import importlib.util
 import os
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -493,6 +494,29 @@ def test_threads_bound_the_streams_of_the_engine(people: np.ndarray) -> None:
         assert one.info.streams == 1
         assert three.info.streams == 3
         assert len(one.batch([people])) == len(three.batch([people])) == 1
+
+
+ABANDONED = """
+import numpy as np
+import openpose_ext as op
+from openpose_ext.stages.pipeline import overlapped
+
+maps = np.ones((19, 12, 16), np.float32), np.ones((38, 12, 16), np.float32)
+
+def work(_):
+    for _ in range(20):
+        op.decode_body(*maps)
+
+results = overlapped(iter(int, 1), work, 4)
+next(results)
+"""
+
+
+def test_workers_that_nobody_has_ended_do_not_abort_the_interpreter() -> None:
+    """Coming back from C++ to an interpreter that is gone is std::terminate."""
+    for _ in range(3):
+        run = subprocess.run([sys.executable, "-c", ABANDONED], capture_output=True, text=True)
+        assert (run.returncode, run.stderr) == (0, "")
 
 
 # The whole, killed -----------------------------------------------------------------------------

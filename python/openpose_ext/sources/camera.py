@@ -7,6 +7,7 @@ lost is reported and tried again, at growing intervals.
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -123,6 +124,7 @@ class Camera(Source):
             target=self._read, args=(feed, first), name=f"camera {name}", daemon=True
         )
         self._thread.start()
+        atexit.register(self.close)  # see `stages.pipeline`: native threads end first
 
     def close(self) -> None:
         """End the iteration, wait for the reading thread and let go of the camera.
@@ -136,6 +138,7 @@ class Camera(Source):
             self._changed.notify_all()
         if self._thread is not threading.current_thread():
             self._thread.join()
+        atexit.unregister(self.close)
 
     def stop(self) -> None:
         """The same as `close`."""

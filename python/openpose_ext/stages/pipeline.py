@@ -37,6 +37,7 @@ more frames a second of a VP9 video, and nothing of an H.264 one.
 
 from __future__ import annotations
 
+import atexit
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -83,23 +84,31 @@ def overlapped(
     An error of `items` or `work` is raised where its result would have stood; what comes before
     it is delivered. However the iteration ends (an error, Ctrl-C, the consumer's `close`, or
     nobody holding it any more), every worker finishes what it has in hand and ends, and `items`
-    is closed if it is a generator.
+    is closed if it is a generator. Workers that are still there at the interpreter's end are waited
+    for: one that comes back from C++ to an interpreter that is gone aborts the process.
     """
     state = _State(items, work, ahead or 2 * workers)
     threads = [
         Thread(target=state.carry, name=f"openpose_ext-{number}", daemon=True)
         for number in range(workers)
     ]
+
+    def end() -> None:
+        state.end()
+        if stop is not None:
+            stop()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+
+    atexit.register(end)
     try:
         for thread in threads:
             thread.start()
         yield from state.results()
     finally:
-        state.end()
-        if stop is not None:
-            stop()
-        for thread in threads:
-            thread.join()
+        end()
+        atexit.unregister(end)
         state.close()
 
 
