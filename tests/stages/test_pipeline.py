@@ -145,7 +145,7 @@ def test_a_source_is_taken_ahead_as_far_as_it_says_unless_one_thread_is_all() ->
             pass
 
     for threads in (1, 2):
-        with PoseEstimator(height=16, threads=threads) as estimator:
+        with PoseEstimator(height=32, threads=threads) as estimator:
             film = Film()
             stream = estimator.stream(film)
             next(stream)
