@@ -26,7 +26,8 @@ class PartFile:
                whatever happens: for files that are read while they are written
 
     A hidden part is held for this process until it has its name, so that `remove_leftovers` knows
-    it from those of processes that were killed. Raises OutputError with the reason if it cannot be made.
+    it from those of processes that were killed. Raises OutputError with the reason if it cannot be
+    made.
     """
 
     def __init__(
