@@ -98,7 +98,7 @@ def contents(out: Path) -> dict[str, object]:
     """The files under their final names, each checked to be whole; of a video its frames."""
     found: dict[str, object] = {}
     for file in sorted(out.iterdir()) if out.is_dir() else ():
-        if file.name.startswith(".") or file.suffix == ".unfinished":
+        if file.name.startswith("."):
             continue
         data = file.read_bytes()
         found[file.name] = data
@@ -150,14 +150,15 @@ def check_finished_frames(out: Path, found: dict[str, object]) -> None:
     assert not [file for file in out.iterdir() if file.name.startswith(".")], "hidden files"
     for stem in ("a", "b"):
         frames = {name for name in found if name.startswith(f"{stem}_0") and "keypoints" in name}
-        lines = found.get(f"{stem}.jsonl")
+        lines = found.get(f"{stem}.jsonl", found.get(f"{stem}.unfinished.jsonl"))
         if not frames:
             continue
         assert isinstance(lines, bytes), f"{stem}.jsonl is missing"
         numbers = {json.loads(line)["frame"] for line in lines.splitlines()}
         missing = {name for name in frames if int(name.split("_")[1]) not in numbers}
         assert not missing, f"{missing} are not in {stem}.jsonl"
-        drawn = found.get(f"{stem}_rendered.mp4")
+        name = f"{stem}_rendered"
+        drawn = found.get(f"{name}.mp4", found.get(f"{name}.unfinished.mp4"))
         assert isinstance(drawn, list), f"{stem}_rendered.mp4 is missing"
         assert len(drawn) == len(numbers), f"{stem}_rendered.mp4"
 

@@ -1193,13 +1193,13 @@ def test_a_signal_lets_what_is_begun_be_finished(
     monkeypatch.setattr(infer, "PoseEstimator", type("Ending", (Standin,), {"__call__": ending}))
     words = ["in/v.mp4", "-o", "out", "--write_json", "--write_jsonl", "--write_video"]
     assert infer.main([*words, "--threads", "2"]) == 143
-    lines = (place / "out" / "v.jsonl").read_text().splitlines()
+    lines = (place / "out" / "v.unfinished.jsonl").read_text().splitlines()
     frames = {json.loads(line)["frame"] for line in lines}
     assert frames == {*range(len(frames))}
     assert 7 < len(frames) < 60
     jsons = [file for file in (place / "out").iterdir() if file.name.endswith("keypoints.json")]
     assert len(jsons) == len(frames)
-    with av.open(str(place / "out" / "v_rendered.mp4")) as container:
+    with av.open(str(place / "out" / "v_rendered.unfinished.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == len(frames)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
