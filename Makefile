@@ -60,7 +60,7 @@ test-slow: $(VENV)/installed-dev
 test-torch: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pytest tests/models tests/backends/test_torch_backend.py \
-	  tests/compat tests/vastai/test_vamc.py tests/commands/test_export.py tests/test_readme.py \
+	  tests/compat tests/vastai/test_vamc.py tests/commands/test_export.py tests/test_docs.py \
 	  tests/test_examples.py
 
 # A Ray cluster of this machine, and a small S3 server on loopback.
