@@ -22,7 +22,6 @@ from openpose_ext.run.coco_eval import (
     Evaluation,
     coco_results,
     percentile_interval,
-    seen_only,
 )
 from openpose_ext.sources.pictures import read_picture
 from openpose_ext.stages.preprocess import Preprocessing
@@ -101,9 +100,9 @@ def row(
         original,
         evaluation(original_rules_and_resize(network, height, pictures.values())),
         ours,
-        evaluation(map(seen_only, greedy)),
+        evaluation(map(Poses.without_filled, greedy)),
         evaluation(hungarian),
-        evaluation(map(seen_only, hungarian)),
+        evaluation(map(Poses.without_filled, hungarian)),
     ):
         yield f"{scored.scores().ap:.3f}"
     # Both on the same samples of the pictures: what is common to them cancels.

@@ -3,30 +3,26 @@
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
-#include <span>
 #include <vector>
 
 #include "openpose_ext/openpose_ext.hpp"
-
+namespace op = openpose_ext;
 int main(int argc, char** argv) {
     std::ifstream file(argc == 2 ? argv[1] : "", std::ios::binary);
     std::int32_t size[2] = {0, 0};
     file.read(reinterpret_cast<char*>(size), sizeof size);
-    const auto [height, width] = size;
-    if (!file || height < 1 || width < 1 || height > 10000 || width > 10000) return 2;
-    std::vector<float> cells(std::size_t{57} * height * width);
+    const auto [h, w] = size;
+    if (!file || h < 1 || w < 1 || h > 10000 || w > 10000) return 2;
+    std::vector<float> cells(std::size_t{57} * h * w);
     file.read(reinterpret_cast<char*>(cells.data()), std::streamsize(cells.size() * sizeof(float)));
     if (!file) return 2;
-
-    const std::span<const float> all(cells);
-    const openpose_ext::MapView heat(all.first(cells.size() / 3), 19, height, width);
-    const openpose_ext::MapView paf(all.last(cells.size() / 3 * 2), 38, height, width);
-    openpose_ext::Decoder decoder;
-    for (const openpose_ext::Person person : decoder.decode(
-             heat, paf, openpose_ext::coco_18(), openpose_ext::Placement::network(8, heat))) {
+    const op::MapView heat{std::span(cells).first(cells.size() / 3), 19, h, w};
+    const op::MapView paf{std::span(cells).last(cells.size() / 3 * 2), 38, h, w};
+    op::Decoder decoder;
+    for (const op::Person person :
+         decoder.decode(heat, paf, op::coco_18(), op::Placement::network(8, heat))) {
         std::printf("%.9g", person.score());
-        for (const auto point : person)
-            std::printf(" %.9g %.9g %.9g", point.x, point.y, point.score);
+        for (const auto part : person) std::printf(" %.9g %.9g %.9g", part.x, part.y, part.score);
         std::printf("\n");
     }
 }

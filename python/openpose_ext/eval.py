@@ -36,7 +36,6 @@ from openpose_ext.run.coco_eval import (
     check_size,
     coco_results,
     percentile_interval,
-    seen_only,
 )
 from openpose_ext.run.tally import Tally
 from openpose_ext.sources.pictures import read_picture
@@ -153,7 +152,7 @@ def _report(
     print(" " * 9 + "".join(f"{name:>6}" for name in header) + last)
     kinds = {"all parts": found}
     if any(poses.filled.any() for poses, _ in found):
-        kinds["seen"] = [(seen_only(poses), k) for poses, k in found]
+        kinds["seen"] = [(poses.without_filled(), k) for poses, k in found]
     results = {
         kind: [r for poses, k in people for r in coco_results(poses, k, annotations.category)]
         for kind, people in kinds.items()

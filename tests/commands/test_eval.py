@@ -34,7 +34,6 @@ from openpose_ext.run.coco_eval import (
     coco_results,
     evaluate,
     percentile_interval,
-    seen_only,
 )
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21
@@ -249,7 +248,7 @@ def test_filled_parts_can_be_left_out() -> None:
     """LEar, the last of the 18, is COCO's fourth."""
     poses = people(1)
     assert coco_results(poses, 1)[0]["keypoints"][9:12] == [18, 0.5, 1]
-    seen = seen_only(poses)
+    seen = poses.without_filled()
     assert coco_results(seen, 1)[0]["keypoints"][9:12] == [0, 0, 0]
     assert not seen.filled.any()
     assert np.array_equal(seen.keypoints[:, :-1], poses.keypoints[:, :-1])
@@ -841,4 +840,4 @@ def test_the_reference_rules_have_their_known_ap_and_the_default_is_not_below(
     assert reference == pytest.approx(expected, abs=0.008)
     ours = found()
     assert ap(ours) >= reference
-    assert ap(map(seen_only, ours)) >= reference
+    assert ap(map(Poses.without_filled, ours)) >= reference

@@ -28,7 +28,6 @@ __all__ = [
     "coco_results",
     "evaluate",
     "percentile_interval",
-    "seen_only",
 ]
 
 Result = Mapping[str, Any]
@@ -289,12 +288,6 @@ def coco_results(poses: Poses, image_id: int, category: int = 1) -> list[dict[st
     """The results of a picture that COCO scores: its best people, with all 17 parts."""
     people = poses.to_coco(image_id)[:MAX_DETECTIONS]
     return [{**person, "category_id": category} for person in people]
-
-
-def seen_only(poses: Poses) -> Poses:
-    """The same people without the filled parts."""
-    keypoints = np.where(poses.filled[..., None], np.float32(0), poses.keypoints)
-    return replace(poses, keypoints=keypoints, filled=np.zeros_like(poses.filled))
 
 
 def _pycocotools() -> tuple[Any, Any]:

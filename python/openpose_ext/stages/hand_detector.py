@@ -21,6 +21,7 @@ from openpose_ext.models.network import CropMaps, CropNetwork
 from openpose_ext.stages.box import MIN_SIDE, Box
 from openpose_ext.stages.preprocess import PADDING
 from openpose_ext.types.arrays import Picture
+from openpose_ext.types.geometry import Geometry
 
 __all__ = ["HandDetector", "Sighting"]
 
@@ -88,6 +89,11 @@ class HandDetector:
             # Grey all around, so that hands at the edge lie in the middle of a crop, too.
             margin = crop // 4 // stride * stride
             sides = [stride * math.ceil((side + 2 * margin) / stride) for side in shown.shape[:2]]
+            content = shown.shape[1], shown.shape[0]
+            geometry = Geometry(
+                (width, height), (sides[1], sides[0]), content, (factor, factor),
+                (margin, margin), stride,
+            )  # fmt: skip
             canvas = np.full((*sides, 3), PADDING, np.uint8)
             canvas[margin : margin + shown.shape[0], margin : margin + shown.shape[1]] = shown
             for mirrored in (False, True):
@@ -98,10 +104,8 @@ class HandDetector:
                 if mirrored:
                     heat = heat[:, :, ::-1]
                 for x, y, score in _places(heat, crop * _HAND / stride):
-                    at = (np.array([x, y]) + 0.5) * stride - 0.5 - margin
-                    centre = (at + 0.5) / factor - 0.5
-                    box = Box((float(centre[0]), float(centre[1])), crop / factor)
-                    yield Sighting(box, mirrored, score)
+                    at_x, at_y = geometry.from_maps(np.array([x, y], np.float64)).tolist()
+                    yield Sighting(Box((at_x, at_y), crop / factor), mirrored, score)
 
 
 def _places(heat: Floats, hand: float) -> Iterator[tuple[float, float, float]]:

@@ -7,7 +7,7 @@ always the third, so that the results do not depend on the number of threads.
 
 In regions only those are taken who are expected there, each once: what else is seen at their edges
 comes and goes, and somebody new is found when all is looked at. (With everybody a street video had
-48 tracks instead of 14, and AP .61 instead of .67; the plain run 21 and .59.)
+48 tracks instead of 14, and AP .61 instead of .64; the plain run 21 and .59.)
 
 A region that loses somebody, and a cut to another scene, brings a look at the whole frame at once.
 """
