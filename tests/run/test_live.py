@@ -30,6 +30,7 @@ from openpose_ext.outputs.video import VideoWriter
 from openpose_ext.sources import camera as module
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
+from rtsp import serving
 from standin import Standin
 
 KINDS = ("csv", "jsonl", "parquet", "coco_json", "video")
@@ -225,12 +226,23 @@ sys.exit(infer.main(sys.argv[1:]))
 """
 
 
+@pytest.fixture
+def rtsp() -> Iterator[str]:
+    """The address of a camera that speaks RTSP, alike."""
+    with serving() as server:
+        yield f"rtsp://admin:S3cret@127.0.0.1:{server.port}/live?pw=T0ken"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_camera_ended_from_outside(tmp_path: Path, web: str, how: signal.Signals) -> None:
+@pytest.mark.parametrize("camera", ["web", "rtsp"])
+def test_a_camera_ended_from_outside(
+    tmp_path: Path, request: pytest.FixtureRequest, camera: str, how: signal.Signals
+) -> None:
     out = tmp_path / "out"
+    address = request.getfixturevalue(camera)
     process = subprocess.Popen(
-        [sys.executable, "-c", _RUN, web, "-o", str(out), *written()],
+        [sys.executable, "-c", _RUN, address, "-o", str(out), *written()],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -249,7 +261,7 @@ def test_a_camera_ended_from_outside(tmp_path: Path, web: str, how: signal.Signa
     names = {path.name for path in out.iterdir()}
     stem = next(path.stem for path in out.glob("*.csv"))
     assert stem.startswith("127.0.0.1_")
-    assert stem.endswith("_cam")
+    assert stem.endswith({"web": "_cam", "rtsp": "_live"}[camera])
     for secret in ("S3cret", "T0ken", "admin"):
         assert secret not in said
         assert not any(secret in name for name in names)

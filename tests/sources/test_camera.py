@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,10 +24,9 @@ from openpose_ext.sources import camera as module
 from openpose_ext.sources import open_source
 from openpose_ext.sources.camera import Camera, Shot, webcam
 from openpose_ext.sources.source import View
+from rtsp import Server, serving
 from videos import numbered, shown, write
 
-SYSTEM_PYTHON = "/usr/bin/python3"
-SERVER = Path(__file__).parents[1] / "rtsp_server.py"
 LOST = SourceError("the cable is out")
 
 
@@ -284,47 +282,10 @@ def test_a_missing_webcam_is_named(monkeypatch: pytest.MonkeyPatch, index: int, 
         open_source(-2)
 
 
-class Server:
-    """A real RTSP server in a process of its own, that can be killed and started again."""
-
-    def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.address = f"rtsp://127.0.0.1:{self.port}/live"
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [SYSTEM_PYTHON, str(SERVER), str(self.port)], stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n"
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    needed = (
-        "import gi; gi.require_version('GstRtspServer', '1.0'); "
-        "gi.require_version('Gst', '1.0'); from gi.repository import Gst; Gst.init(None); "
-        "assert all(map(Gst.ElementFactory.find, ['videotestsrc', 'jpegenc', 'rtpjpegpay']))"
-    )
-    try:
-        subprocess.run([SYSTEM_PYTHON, "-c", needed], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip(
-            "no RTSP server: apt-get install python3-gi gir1.2-gst-rtsp-server-1.0 "
-            "gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
-        )
-    server = Server()
-    yield server
-    server.kill()
+    with serving() as server:
+        yield server
 
 
 def test_a_stream_goes_on_when_its_server_comes_back(server: Server) -> None:
