@@ -43,9 +43,10 @@ def workload(shared: Path) -> ModuleType:
 def _interruptible() -> None:
     """Let Ctrl-C reach the commands under test, which inherit what the test run does with it.
 
-    A shell starts its background jobs with SIGINT ignored.
+    A shell starts its background jobs with SIGINT ignored, and nohup everything with SIGHUP.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ def test_what_is_no_bgr_picture_is_refused(picture: np.ndarray) -> None:
 
 
 def test_a_file_that_opencv_cannot_read_is_told_as_the_reason() -> None:
-    with pytest.raises(ValueError, match=r"cv2\.imread gives None for a file it cannot read"):
+    with pytest.raises(ValueError, match=r"cv2\.imread returns that for a file it cannot read"):
         draw(cv2.imread("gone.jpg"), Poses.empty(SIZE))
 
 

@@ -70,7 +70,8 @@ def test_a_picture_is_one_frame_and_no_stream(host: str, name: str) -> None:
     with open_source(f"{host}/{name}") as source:
         assert (source.count, source.live) == (1, False)
         (frame,) = source
-    assert (frame.source, frame.size, frame.time) == (f"{host}/{name}", (60, 40), None)
+    told = f"{host}/{name.partition('?')[0]}"  # a query may hold a secret
+    assert (frame.source, frame.size, frame.time) == (told, (60, 40), None)
     assert read_picture(f"{host}/{name}").mean() == 90
 
 

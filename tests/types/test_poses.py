@@ -79,7 +79,7 @@ def test_one_index_gives_one_person_still_as_poses(index: int) -> None:
 
 @pytest.mark.parametrize("index", [4, -5, 1000])
 def test_a_person_who_is_not_there_is_an_index_error(index: int) -> None:
-    with pytest.raises(IndexError, match="of 4"):
+    with pytest.raises(IndexError, match="only 4 were found"):
         some_people()[index]
 
 

@@ -284,7 +284,8 @@ class PoseActor:
 
     def __call__(self, batch: Mapping[str, Any]) -> Any:
         found = self._estimator.stream(_frames(batch))
-        return table([rows(p, frame.source, frame.index, frame.time) for frame, p in found])
+        seen = [(frame, poses.without_filled()) for frame, poses in found]
+        return table([rows(p, frame.source, frame.index, frame.time) for frame, p in seen])
 
 
 def _frames(batch: Mapping[str, Any]) -> Iterator[Frame]:

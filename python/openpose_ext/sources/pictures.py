@@ -223,8 +223,8 @@ def _checked_array(array: npt.NDArray[np.generic]) -> Picture:
         )
     if array.ndim == 4 and array.shape[3] == 3:
         raise ValueError(
-            f"one picture is expected, not {len(array)} ({array.shape}): batch(pictures) of an "
-            "estimator takes several"
+            f"one picture is expected, not several in one array of {array.shape}: "
+            "batch(pictures) of an estimator takes several"
         )
     if array.ndim != 3 or array.shape[2] != 3:
         raise ValueError(
