@@ -129,19 +129,18 @@ def running(root: Path, stage: Stage, words: Sequence[str], data: Path) -> Itera
     at_work = ["/bin/sh", "-c", f'export PATH={path}; cd {stage.folder} && exec "$@"', "sh"]
     script = " && ".join(f"({mount})" for mount in mounts)
     command = [*inside, *at_work, *words]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         ["unshare", "--mount", "--net", "sh", "-ec", f'{script} && exec "$@"', "sh", *command],
         env=stage.environment | {"PATH": PATH},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    try:
-        enter = ["nsenter", f"--target={process.pid}", "--mount", "--net", *inside, *at_work]
-        yield {"process": process, "enter": enter}
-    finally:
-        process.terminate()
-        process.wait()
+    ) as process:
+        try:
+            enter = ["nsenter", f"--target={process.pid}", "--mount", "--net", *inside, *at_work]
+            yield {"process": process, "enter": enter}
+        finally:
+            process.terminate()
 
 
 @contextmanager
