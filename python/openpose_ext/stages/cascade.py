@@ -9,6 +9,7 @@ never shrunk. What is looked for is a `Region`; hands, faces and feet are values
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -99,7 +100,7 @@ class Found(NamedTuple):
     outline: Points
 
 
-class Cascade:
+class Cascade(ABC):
     """Finds a region of the body. Thread-safe; close it, or use it as a context manager.
 
     network    that sees it; it is closed together with this
@@ -115,11 +116,11 @@ class Cascade:
     def __init__(
         self,
         network: CropNetwork,
-        region: Region,
         *,
         scales: Sequence[float] = (1.0,),
         max_batch: int | None = None,
     ) -> None:
+        region = self.region_of(network)
         kind = region.kind
         if not scales or not all(math.isfinite(scale) and scale > 0 for scale in scales):
             raise ValueError(
@@ -138,6 +139,11 @@ class Cascade:
         self._max_batch = max_batch
         default = region.min_presence if network.regresses else region.min_maps
         self._min_score = default if network.min_score is None else network.min_score
+
+    @staticmethod
+    @abstractmethod
+    def region_of(network: CropNetwork) -> Region:
+        """What is looked for with this network."""
 
     @classmethod
     def open(cls, network: str | PathLike[str], **options: Any) -> Self:

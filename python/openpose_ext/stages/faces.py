@@ -37,15 +37,10 @@ class FaceFinder(Cascade):
 
     networks = FaceNetwork
 
-    def __init__(
-        self,
-        network: CropNetwork,
-        *,
-        scales: Sequence[float] = (1.0,),
-        max_batch: int | None = None,
-    ) -> None:
-        region = FACES if network.outlined else OF_POINTS
-        super().__init__(network, region, scales=scales, max_batch=max_batch)
+    @staticmethod
+    def region_of(network: CropNetwork) -> Region:
+        """By whether it gives more than the points, which tells the second look of the forehead."""
+        return FACES if network.outlined else OF_POINTS
 
     def of_people(self, picture: Picture, people: Poses) -> Points:
         """The face of each person: (P, 70, 3) float32.

@@ -7,7 +7,6 @@ by neither: they stay missing, but with a body network that has them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -44,16 +43,14 @@ class FootFinder(Cascade):
 
     networks = FootNetwork
 
-    def __init__(
-        self,
-        network: CropNetwork,
-        *,
-        scales: Sequence[float] = (1.0,),
-        max_batch: int | None = None,
-    ) -> None:
-        self._both = network.topology == FEET_6
-        region = BOTH_FEET if self._both else FOOT
-        super().__init__(network, region, scales=scales, max_batch=max_batch)
+    @staticmethod
+    def region_of(network: CropNetwork) -> Region:
+        """Both feet of a whole person, or one foot."""
+        return BOTH_FEET if network.topology == FEET_6 else FOOT
+
+    @property
+    def _both(self) -> bool:
+        return self._region is BOTH_FEET
 
     def of_people(self, picture: Picture, people: Poses) -> Poses:
         """The same people as BODY_25, with the heels and big toes that were found.

@@ -55,14 +55,10 @@ class HandFinder(Cascade):
 
     networks = HandNetwork
 
-    def __init__(
-        self,
-        network: CropNetwork,
-        *,
-        scales: Sequence[float] = (1.0,),
-        max_batch: int | None = None,
-    ) -> None:
-        super().__init__(network, HANDS, scales=scales, max_batch=max_batch)
+    @staticmethod
+    def region_of(network: CropNetwork) -> Region:
+        """Every network sees hands alike."""
+        return HANDS
 
     @property
     def network(self) -> CropNetwork:
