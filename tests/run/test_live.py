@@ -158,6 +158,31 @@ def test_segments_of_files_that_are_named(place: Path) -> None:
     assert not Path("t.csv").exists()
 
 
+@pytest.mark.parametrize("named", [None, "t"])
+def test_a_run_that_is_started_again_overwrites_no_segment(place: Path, named: str | None) -> None:
+    words = ["--camera", "0", "--frame_last", "30", "-o", "out", "--segment", "0.2"]
+    words += written(named=named)
+    folder = Path() if named else Path("out")
+    assert infer.main(words) == 0
+    before = {file: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    assert infer.main(words) == 0
+    assert {file: file.read_bytes() for file in before} == before
+    after = {file for file in folder.iterdir() if file.is_file()} - {*before}
+    assert len(after) >= len(before) - len(KINDS)  # each run ends at some point of a segment
+    for file in [*before, *after]:
+        if "_000" in file.name:
+            file.unlink()  # to make room; the number is not used again
+    assert infer.main(words) == 0
+    assert not [*folder.glob("*_000*")]
+    numbers = {kind: set[str]() for kind in ("csv", "parquet", "mp4")}
+    for file in folder.iterdir():
+        if file.suffix[1:] in numbers:
+            numbers[file.suffix[1:]].add(file.stem.removesuffix("_rendered")[-3:])
+    assert len({frozenset(found) for found in numbers.values()}) == 1
+    found = sorted(map(int, numbers["csv"]))
+    assert found == list(range(1, len(found) + 1))
+
+
 def test_what_a_camera_gave_stays_when_the_run_fails(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ last has ended, whether that was read or not.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -146,12 +147,13 @@ class Books:
         rate     frames a second of the source, None if it has none
         sound    the video to take the sound from, or None; a file of several inputs has none
         live     whether it is a camera: its files grow
-        segment  seconds after which other files follow, `<name>_000`, `<name>_001`, ...
+        segment  seconds after which other files follow, `<name>_000`, `<name>_001`, ..., from the
+                 first number on that no earlier run has used
 
         Raises OutputError if a file of several inputs, or nothing more, can be written.
         """
         files = results.books(name)
-        number = None if segment is None else 0
+        number = None if segment is None else _next_number(results, name)
 
         def opened(kind: str, number: int | None) -> FrameWriter:
             file = files[kind] if number is None else _segment(results, name, kind, number)
@@ -164,7 +166,10 @@ class Books:
             elif isinstance(writer := self._open[file].writer, VideoWriter):
                 writer.next_clip(results.video_rate or rate)
         mine = [self._open[file] for file in files.values() if file in self._open]
-        return Book(results, mine, report, None if segment is None else Segments(segment, opened))
+        segments = None
+        if segment is not None:
+            segments = Segments(segment, opened, lambda: _next_number(results, name))
+        return Book(results, mine, report, segments)
 
     def end(self, files: Mapping[str, Path], report: Callable[[SourceError], object]) -> None:
         """End an input, read or not: close those of its files that no other is to go to.
@@ -238,30 +243,45 @@ def _segment(results: Results, name: Path, kind: str, number: int) -> Path:
     return file.with_stem(file.stem + end) if named else file
 
 
+def _next_number(results: Results, name: Path) -> int:
+    """The number after the last segment of an input that there are files of, 0 if there are none.
+
+    Numbers whose files were taken away are not used again, so that names stay in order of time.
+    """
+    last = -1
+    for kind in results.books(name):
+        file = _segment(results, name, kind, 0)
+        before, _, after = file.name.rpartition("_000")
+        numbered = re.compile(f"{re.escape(before)}_([0-9]{{3,}}){re.escape(after)}")
+        found = map(numbered.fullmatch, os.listdir(file.parent) if file.parent.is_dir() else ())
+        last = max([last, *(int(match[1]) for match in found if match)])
+    return last + 1
+
+
 @dataclass
 class Segments:
     """When other files follow, and which.
 
-    seconds  how long each segment is
-    opened   opens the file of a kind for a segment
-    number   of the segment that is filled
-    end      the time of the first frame that is not in it; None before the first frame
+    seconds      how long each segment is
+    opened       opens the file of a kind for a segment
+    next_number  the number of a new segment, when the files of those before it are there
+    end          the time of the first frame that is not in the segment that is filled; None before
+                 the first frame
     """
 
     seconds: float
     opened: Callable[[str, int], FrameWriter]
-    number: int = 0
+    next_number: Callable[[], int]
     end: float | None = None
 
     def is_over(self, time: float | None) -> bool:
-        """Whether a frame at this time belongs to the next segment, which then is this one."""
+        """Whether a frame at this time belongs to the next segment, which is asked for once."""
         if time is None:
             return False
         if self.end is None:
             self.end = time + self.seconds
         if time < self.end:
             return False
-        self.number += 1
         while self.end <= time:  # a camera that was away leaves no empty files
             self.end += self.seconds
         return True
@@ -287,7 +307,9 @@ class Book:
         if self._segments is not None and self._segments.is_over(frame.time):
             for opened in self._files:
                 opened.close()
-                opened.writer = self._segments.opened(opened.kind, self._segments.number)
+            number = self._segments.next_number()
+            for opened in self._files:
+                opened.writer = self._segments.opened(opened.kind, number)
                 opened.given_up = False
         in_units = self._results.in_units(poses, aside)
         for opened in self._files:
