@@ -6,7 +6,7 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -15,11 +15,22 @@ import av
 import numpy as np
 import pytest
 
+from openpose_ext import infer
 from openpose_ext.sources.clock import Clock
 from openpose_ext.sources.source import View
 from openpose_ext.sources.video import Video, key_frames
 from openpose_ext.types.frame import Frame
+from standin import Standin
 from videos import RATE, barred, numbered, shown, write
+
+ExitCode = Callable[[Path], int]
+
+
+@pytest.fixture
+def exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExitCode:
+    """What `infer` says of a video, by a network that is none."""
+    monkeypatch.setattr(infer, "PoseEstimator", type("Fresh", (Standin,), {}))
+    return lambda file: infer.main([str(file), "-o", str(tmp_path / "out"), "--write_csv"])
 
 
 def read(path: Path, **options: object) -> tuple[list[Frame], list[str]]:
@@ -73,7 +84,12 @@ def add_silence(path: Path, target: Path, seconds: float, **options: str) -> Pat
 )
 @pytest.mark.parametrize("sound", [False, True])
 def test_a_whole_file_is_not_accused(
-    tmp_path: Path, name: str, codec: str, options: dict[str, str], sound: bool
+    tmp_path: Path,
+    name: str,
+    codec: str,
+    options: dict[str, str],
+    sound: bool,
+    exit_code: ExitCode,
 ) -> None:
     how = {"movflags": "frag_keyframe+empty_moov"} if "fragments" in name else {}
     if sound:
@@ -86,6 +102,7 @@ def test_a_whole_file_is_not_accused(
     assert errors == []
     assert len(frames) == decoder_count(file) == 40
     assert [shown(frame.image) for frame in frames] == list(range(40))
+    assert exit_code(file) == 0
 
 
 def test_frames_that_an_avi_file_leaves_out_are_not_missing(tmp_path: Path) -> None:
@@ -100,7 +117,7 @@ def test_frames_that_an_avi_file_leaves_out_are_not_missing(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("shown_share", [0.5, 0.9])
 def test_an_end_that_an_edit_list_cuts_off_is_not_missed(
-    tmp_path: Path, shown_share: float
+    tmp_path: Path, shown_share: float, exit_code: ExitCode
 ) -> None:
     file = write(tmp_path / "a.mp4", numbered(50), g="12", bf="2")
     data = bytearray(file.read_bytes())
@@ -113,10 +130,13 @@ def test_an_end_that_an_edit_list_cuts_off_is_not_missed(
     assert len(frames) == decoder_count(file)
     assert len(frames) == pytest.approx(shown_share * 50, abs=3)
     assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert exit_code(file) == 0
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts", "flv"])
-def test_a_first_frame_that_comes_late_is_the_beginning(tmp_path: Path, suffix: str) -> None:
+def test_a_first_frame_that_comes_late_is_the_beginning(
+    tmp_path: Path, suffix: str, exit_code: ExitCode
+) -> None:
     late = write(tmp_path / f"late.{suffix}", numbered(40), times=range(50, 90), bf="0")
     file = add_silence(late, tmp_path / f"a.{suffix}", 4.5)
     frames, errors = read(file)
@@ -125,6 +145,7 @@ def test_a_first_frame_that_comes_late_is_the_beginning(tmp_path: Path, suffix: 
     assert [frame.time for frame in frames] == pytest.approx(
         [k / RATE for k in range(40)], abs=2e-3
     )
+    assert exit_code(file) == 0
 
 
 def packets(path: Path) -> list[tuple[int, int]]:
@@ -136,7 +157,9 @@ def packets(path: Path) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("lacking", [4, 14, 40])
 @pytest.mark.parametrize("suffix", ["mkv", "webm", "mp4", "avi", "fmp4"])
 @pytest.mark.parametrize("sound", [False, True])
-def test_a_cut_file_is_noticed(tmp_path: Path, suffix: str, lacking: int, sound: bool) -> None:
+def test_a_cut_file_is_noticed(
+    tmp_path: Path, suffix: str, lacking: int, sound: bool, exit_code: ExitCode
+) -> None:
     codec = "libvpx" if suffix == "webm" else "mpeg4" if suffix == "avi" else "libx264"
     how = {"mp4": {"movflags": "faststart"}, "fmp4": {"movflags": "frag_keyframe"}}.get(suffix, {})
     name = f"a.{suffix.removeprefix('f')}"
@@ -149,6 +172,7 @@ def test_a_cut_file_is_noticed(tmp_path: Path, suffix: str, lacking: int, sound:
     frames, errors = read(file)
     assert 75 - lacking - 12 <= len(frames) <= 75 - lacking + 1
     assert any("it ends early, after" in error or "to its end" in error for error in errors), errors
+    assert exit_code(file) == 1
     frames, errors = read(file, view=View(last=20))
     assert errors == []  # what was asked for is there
 
@@ -163,7 +187,7 @@ def joined(target: Path, *parts: Path) -> Path:
     ("suffix", "codec"), [("ts", "libx264"), ("mpg", "mpeg2video"), ("ts", "libx265")]
 )
 def test_joined_files_go_on_from_the_last_frame(
-    tmp_path: Path, suffix: str, codec: str, bf: str
+    tmp_path: Path, suffix: str, codec: str, bf: str, exit_code: ExitCode
 ) -> None:
     options = {"x265-params": f"log-level=none:bframes={bf}"} if codec == "libx265" else {"bf": bf}
     pictures = numbered(90)
@@ -178,6 +202,7 @@ def test_joined_files_go_on_from_the_last_frame(
     assert [frame.index for frame in frames] == list(range(90))
     assert [shown(frame.image) for frame in frames] == list(range(90))
     steps = [b.time - a.time for a, b in pairwise(frames)]
+    assert exit_code(file) == 0
     assert steps == pytest.approx([1 / RATE] * 89, abs=2e-3)
     for first in (7, 30, 59, 75):
         (frame,), _ = read(file, view=View(first=first, last=first))

@@ -57,6 +57,12 @@ def test_who_is_missed_now_and_then_stays_too() -> None:
     assert not any(1 in ids for ids in kept(present(60, {0: range(60), 1: flicker})))
 
 
+def test_short_holes_do_not_count() -> None:
+    """A small person in the background, seen every other frame for 12 frames."""
+    frames = present(60, {0: range(60), 1: range(20, 32, 2)})
+    assert kept(frames) == frames
+
+
 def test_whoever_the_beginning_or_the_end_cuts_off_is_kept() -> None:
     frames = present(60, {0: range(4), 1: range(55, 60)})
     assert kept(frames) == frames

@@ -19,6 +19,7 @@ from openpose_ext.types.poses import Poses
 __all__ = ["Lasting"]
 
 _EXACT = 1e-6  # seconds by which sums of times may err
+_HOLE = 0.1  # seconds: who is missed for no longer is there all the same, as small people are
 
 T = TypeVar("T")
 
@@ -28,17 +29,19 @@ class _Track:
     """Somebody not known to stay yet.
 
     begun  seconds of the first frame
-    seen   seconds for which they were seen
+    last   seconds of the last one
+    seen   seconds for which they were there
     """
 
     begun: float
+    last: float
     seen: float = 0.0
 
 
 class Lasting(Generic[T]):
     """Keeps people who are seen for long enough.
 
-    seconds  for which somebody must be seen, within twice that time
+    seconds  for which somebody must be there, within twice that time; short holes do not count
     rate     frames a second, as a rule
 
     Who is there when the frames begin, and still there before `seconds` have passed, or when they
@@ -68,9 +71,11 @@ class Lasting(Generic[T]):
         for one in ids_of(poses).tolist():
             if one in self._staying:
                 continue
-            track = self._tracks.setdefault(one, _Track(time))
+            track = self._tracks.setdefault(one, _Track(time, time - elapsed))
+            since = time - track.last
             # Frames that were left out are no reason to take somebody for staying.
-            track.seen += min(elapsed, 2 * self._interval)
+            track.seen += since if since <= _HOLE + _EXACT else min(elapsed, 2 * self._interval)
+            track.last = time
             if track.seen > self._seconds - _EXACT or track.begun == self._begin:
                 self._staying.add(one)
                 del self._tracks[one]
