@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from openpose_ext.outputs.json_lines import JsonLinesWriter
     from openpose_ext.outputs.parquet import ParquetWriter
     from openpose_ext.outputs.video import VideoWriter
+    from openpose_ext.outputs.wide_csv import WideCsvWriter
     from openpose_ext.outputs.writer import FrameWriter
     from openpose_ext.run.coco_eval import Annotations, Evaluation, Scores, evaluate
     from openpose_ext.sources import open_source
@@ -89,6 +90,7 @@ __all__ = [
     "TwoPass",
     "VideoWriter",
     "View",
+    "WideCsvWriter",
     "decode_bodies",
     "decode_body",
     "decode_hand",
@@ -135,6 +137,7 @@ _MODULES = {
     "TwoPass": "openpose_ext.tracking.two_pass",
     "VideoWriter": "openpose_ext.outputs.video",
     "View": "openpose_ext.sources.source",
+    "WideCsvWriter": "openpose_ext.outputs.wide_csv",
     "decode_bodies": "openpose_ext.stages.decode",
     "decode_body": "openpose_ext.stages.decode",
     "decode_hand": "openpose_ext.stages.decode",

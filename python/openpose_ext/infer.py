@@ -44,6 +44,7 @@ from openpose_ext.run.plan import Plan, plan_camera, plan_run
 from openpose_ext.run.results import (
     FILE_SUFFIXES,
     KINDS,
+    OF_PEOPLE,
     Drawing,
     HeatmapChoice,
     Results,
@@ -58,13 +59,16 @@ __all__ = ["main"]
 
 # The default results. The flags --write_KIND name the kinds.
 _OF_PICTURES = ("images", "json", "txt")
-_OF_VIDEOS = ("video", "json", "csv")
+_OF_VIDEOS = ("video", "json", "csv", "csv_wide")
+
+# By their own flags; --csv_layout makes "csv_wide" of "csv".
+_ASKED = [kind for kind in KINDS if kind != "csv_wide"]
 
 _MODEL_POSE = {"BODY_25": "body25", "COCO": "openpose"}
 _BOOLEANS = (
-    "disable_blending", "flat", "frame_flip", "heatmaps_add_PAFs", "heatmaps_add_bkg",
-    "heatmaps_add_parts", "identification", "keep_filled", "part_candidates", "skip_existing",
-    "smooth",
+    "csv_empty_frames", "disable_blending", "flat", "frame_flip", "heatmaps_add_PAFs",
+    "heatmaps_add_bkg", "heatmaps_add_parts", "identification", "keep_filled", "part_candidates",
+    "skip_existing", "smooth",
 )  # fmt: skip
 
 
@@ -80,7 +84,7 @@ def _infer(argv: Sequence[str]) -> int:
     # Silence OpenCV's messages on damaged files; this package reports the reason.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     how = _how(args)
-    results = _results(args, how.streams)
+    results = _results(args, how)
     network = _network(args)
     if results.needs_stages and args.detect_every > 1:
         raise UsageError("heat maps and candidates need whole frames; omit --detect_every")
@@ -127,7 +131,7 @@ def _plan(args: argparse.Namespace, results: Results, how: How) -> Plan:
             raise UsageError(f"--ip_camera {shown} is not an address such as rtsp://host/stream")
         inputs.append(given)
     # The default results depend on the input.
-    asked = any(getattr(args, f"write_{kind}") is not None for kind in KINDS)
+    asked = any(getattr(args, f"write_{kind}") is not None for kind in _ASKED)
     of_videos = results if asked else results.only(_OF_VIDEOS)
     of_videos = replace(of_videos, controlnet=args.controlnet_format or "list")
     try:
@@ -209,9 +213,9 @@ def _how(args: argparse.Namespace) -> How:
     )
 
 
-def _results(args: argparse.Namespace, streams: int) -> Results:
+def _results(args: argparse.Namespace, how: How) -> Results:
     """The results to write, for all kinds of inputs."""
-    given = {kind: getattr(args, f"write_{kind}") for kind in KINDS}
+    given = {kind: getattr(args, f"write_{kind}") for kind in _ASKED}
     if all(place is None for place in given.values()):
         drawn = ("images", "video") if args.render_pose != 0 else ()
         given = dict.fromkeys((*drawn, "json", "txt", "csv"), "")
@@ -239,6 +243,7 @@ def _results(args: argparse.Namespace, streams: int) -> Results:
             raise UsageError(
                 f"--write_{kind} {place}: give a folder, or a file {' or '.join(suffixes)}"
             )
+    places = _of_people(args, places, how)
     formats = {"images": args.write_images_format, "heatmaps": args.write_heatmaps_format}
     formats = {kind: suffix.removeprefix(".").lower() for kind, suffix in formats.items()}
     for kind, suffix in formats.items():
@@ -266,12 +271,35 @@ def _results(args: argparse.Namespace, streams: int) -> Results:
         candidates=args.part_candidates,
         keep_filled=args.keep_filled,
         video_rate=args.write_video_fps if args.write_video_fps > 0 else None,
-        threads=max(1, streams // 2),
+        threads=max(1, how.streams // 2),
         output=output,
+        empty_frames=args.csv_empty_frames,
         controlnet=args.controlnet_format or "object",
         canvas=args.controlnet_size,
         drawn_as={} if args.save_dir else None,
     )
+
+
+def _of_people(args: argparse.Namespace, places: dict[str, Path], how: How) -> dict[str, Path]:
+    """The places, with the wide layout for the long one. Raises UsageError if ids are missing, or a
+    flag has nothing to apply to."""
+    if args.csv_empty_frames and not {"csv", "angles"} & {*places}:
+        raise UsageError("--csv_empty_frames applies to --write_csv and --write_angles; add one")
+    if args.csv_layout == "wide":
+        if "csv" not in places:
+            raise UsageError("--csv_layout wide applies to --write_csv; add it")
+        place = places.pop("csv")
+        if place != Path(args.output) and place.suffix.lower() in FILE_SUFFIXES["csv"]:
+            raise UsageError(
+                f"--csv_layout wide writes a file for each person; give --write_csv a folder, not "
+                f"{place}"
+            )
+        places["csv_wide"] = place
+    for kind in OF_PEOPLE:
+        if kind in places and not how.follow:
+            flag = "--csv_layout wide" if kind == "csv_wide" else f"--write_{kind}"
+            raise UsageError(f"{flag} writes a file for each person; add --identification")
+    return places
 
 
 def _preview(args: argparse.Namespace) -> AbstractContextManager[Preview | None]:

@@ -19,6 +19,7 @@ from openpose_ext.outputs.controlnet_json import write_controlnet
 from openpose_ext.outputs.json_lines import JsonLinesWriter
 from openpose_ext.outputs.openpose_json import write_openpose
 from openpose_ext.outputs.scale import scaled
+from openpose_ext.outputs.wide_csv import WideCsvWriter
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25, COCO_18, Topology
 from random_people import frames, people
@@ -41,7 +42,7 @@ def errors(name: str, content: object) -> list[str]:
 
 def test_there_is_a_schema_for_each_format() -> None:
     assert SCHEMAS.keys() == {
-        "openpose", "json_lines", "coco_results", "coco_images", "controlnet",
+        "openpose", "json_lines", "coco_results", "coco_images", "controlnet", "person_files",
     }  # fmt: skip
 
 
@@ -62,6 +63,16 @@ def test_openpose_json(tmp_path: Path, topology: Topology, extras: bool, count: 
             content = json.loads((tmp_path / "a.json").read_text())
             assert errors("openpose", content) == []
             assert ("part_candidates" in content) is (candidates is not None)
+
+
+@pytest.mark.parametrize("count", [0, 6])
+def test_lists_of_files_a_person(tmp_path: Path, count: int) -> None:
+    with WideCsvWriter(tmp_path / "a_wide.json") as sink:
+        for frame, poses in frames(count, ids=True):
+            sink.write(frame, poses)
+    content = json.loads((tmp_path / "a_wide.json").read_text())
+    assert errors("person_files", content) == []
+    assert len(content["people"]) == (3 if count else 0)
 
 
 @both_skeletons

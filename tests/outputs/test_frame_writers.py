@@ -24,6 +24,7 @@ from openpose_ext.outputs.csv import CsvWriter
 from openpose_ext.outputs.json_lines import JsonLinesWriter
 from openpose_ext.outputs.parquet import ParquetWriter
 from openpose_ext.outputs.video import VideoWriter
+from openpose_ext.outputs.wide_csv import WideCsvWriter
 from openpose_ext.outputs.writer import FrameWriter
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
@@ -38,6 +39,7 @@ WRITERS: dict[str, Callable[[Path], FrameWriter]] = {
     "dataset.json": CocoDatasetWriter,
     "angles.csv": AnglesWriter,
     "controlnet.json": ControlNetWriter,
+    "a_wide.json": WideCsvWriter,
     "a.mp4": VideoWriter,
 }
 every_format = pytest.mark.parametrize("name", WRITERS)
@@ -65,7 +67,7 @@ def test_a_file_appears_when_it_is_closed_and_replaces_the_old_one(
             file.write_bytes(old)
         writer = WRITERS[name](file)
         assert writer.path == file
-        for frame, poses in frames(3):
+        for frame, poses in frames(3, ids=True):
             writer.write(frame, poses)
             assert (file.read_bytes() if old else file.exists()) == (old or False)
         writer.close()
@@ -83,7 +85,7 @@ def test_what_is_discarded_leaves_nothing(tmp_path: Path, name: str, written: in
     (tmp_path / name).write_bytes(b"old")
     writer = WRITERS[name](tmp_path / name)
     with pytest.raises(KeyboardInterrupt):
-        fill(writer, frames(written), KeyboardInterrupt())
+        fill(writer, frames(written, ids=True), KeyboardInterrupt())
     writer.close()
     assert os.listdir(tmp_path) == [name]
     assert (tmp_path / name).read_bytes() == b"old"
@@ -92,7 +94,7 @@ def test_what_is_discarded_leaves_nothing(tmp_path: Path, name: str, written: in
 @every_format
 def test_a_full_disk_is_named_with_the_file(tmp_path: Path, name: str) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8)
-    crowd = people(50, hands=True)
+    crowd = people(50, hands=True, ids=True)
     many = [(Frame(noise, "a.mp4", index, index / 25), crowd) for index in range(60)]
     reason = f"{name} cannot be written: .*File too large"
     with full_disk(100_000), pytest.raises(OutputError, match=reason):
@@ -107,7 +109,7 @@ def test_what_is_in_the_way_is_named(tmp_path: Path, name: str) -> None:
         WRITERS[name](tmp_path / "out" / name)
     (tmp_path / name).mkdir()
     with pytest.raises(OutputError, match=f"{name} cannot be written: Is a directory"):
-        fill(WRITERS[name](tmp_path / name), frames(1))
+        fill(WRITERS[name](tmp_path / name), frames(2, ids=True))
     assert [file for file in os.listdir(tmp_path) if file.endswith(".part")] == []
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from openpose_ext.formats.tables import COLUMNS
 from openpose_ext.outputs.angles import AnglesWriter
 from openpose_ext.outputs.csv import CsvWriter
 from openpose_ext.outputs.parquet import ParquetWriter
+from openpose_ext.outputs.wide_csv import WideCsvWriter
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25, COCO_18, FACE_70, HAND_21, Topology
@@ -189,3 +192,106 @@ def test_angles_are_a_row_a_person_and_frame(tmp_path: Path) -> None:
             assert (found["person"], found["id"]) == (person, poses.ids[person])
             np.testing.assert_allclose(found[[*ANGLES]].astype(float), degrees, atol=0.006)
             row += 1
+
+
+@pytest.mark.parametrize("empty_frames", [True, False])
+@pytest.mark.parametrize("topology", [COCO_18, BODY_25], ids=lambda t: t.name)
+def test_wide_tables_are_the_long_one_turned(
+    tmp_path: Path, topology: Topology, empty_frames: bool
+) -> None:
+    """pandas turns the long table into what is to be in each person's file."""
+    many = list(frames(14, topology, hands=True, faces=True, ids=True))
+    with (
+        CsvWriter(tmp_path / "a.csv") as long,
+        WideCsvWriter(tmp_path / "a_wide.json", empty_frames=empty_frames) as wide,
+    ):
+        for frame, poses in many:
+            long.write(frame, poses)
+            wide.write(frame, poses)
+    table = read_csv(tmp_path / "a.csv")
+    table["point"] = np.where(table.kind == "body", table.part, table.kind + "_" + table.part)
+    listed = json.loads((tmp_path / "a_wide.json").read_text())
+    assert listed["sources"] == ["a video.mp4"]
+    assert [one["id"] for one in listed["people"]] == sorted(table.id.unique())
+    for one in listed["people"]:
+        assert one["file"] == f"a_person{one['id']}.csv"
+        mine = table[table.id == one["id"]]
+        file = pd.read_csv(tmp_path / one["file"], dtype={"x": "float32"}).set_index("frame")
+        rows = range(14) if empty_frames else range(one["first"], one["last"] + 1)
+        assert [*file.index] == [*rows]
+        np.testing.assert_allclose(file.time, np.array(rows) / 25)
+        points = [*topology.parts]
+        points += [f"{side}_hand_{part}" for side in ("left", "right") for part in HAND_21.parts]
+        points += [f"face_{part}" for part in FACE_70.parts]
+        assert [*file.columns[2:]] == [
+            f"{p}_{axis}" for p in points for axis in ("x", "y", "score")
+        ]
+        for axis in ("x", "y", "score"):
+            turned = mine.pivot(index="frame", columns="point", values=axis)
+            expected = turned.reindex(index=rows, columns=points)
+            found = file[[f"{point}_{axis}" for point in points]].astype("float32")
+            np.testing.assert_array_equal(found, expected.astype("float32"))
+        assert one["frames"] == mine.frame.nunique()
+
+
+def test_frames_with_other_points_share_a_wide_table(tmp_path: Path) -> None:
+    """OpenPose's files may have hands in some frames only, and either skeleton."""
+    body, hands = people(1, BODY_25, ids=True), people(1, COCO_18, hands=True, faces=True, ids=True)
+    with WideCsvWriter(tmp_path / "a_wide.json") as sink:
+        for number, poses in enumerate([body, hands, people(1, BODY_25, hands=True, ids=True)]):
+            sink.write(Frame(np.zeros((4, 4, 3), np.uint8), "j", number, number / 25), poses)
+    table = pd.read_csv(tmp_path / "a_person7.csv")
+    kinds = [name.split("_")[0] for name in table.columns[3:]]
+    assert kinds == sorted(
+        kinds,
+        key=lambda kind: (
+            ["left", "right", "face"].index(kind) + 1 if kind in ("left", "right", "face") else 0
+        ),
+    )
+    for number, poses in enumerate([body, hands]):
+        for k, part in enumerate(poses.topology.parts):
+            x, y, score = poses.keypoints[0, k]
+            found = table.loc[number, [f"{part}_x", f"{part}_y", f"{part}_score"]].astype(float)
+            np.testing.assert_allclose(found, (x, y, score) if score else 3 * [np.nan], rtol=1e-6)
+    assert np.isnan(table["face_Jaw0_x"][0])
+
+
+def test_files_a_person_need_ids_and_leave_out_who_has_none(tmp_path: Path) -> None:
+    frame, poses = Frame(np.zeros((4, 4, 3), np.uint8), "a.mp4", 0, 0.0), people(3, ids=True)
+    with (
+        pytest.raises(ValueError, match="people with ids"),
+        WideCsvWriter(tmp_path / "a_wide.json") as sink,
+    ):
+        sink.write(frame, people(3))
+    assert list(tmp_path.iterdir()) == []
+    with WideCsvWriter(tmp_path / "a_wide.json") as sink:
+        sink.write(frame, replace(poses, ids=np.array([4, -1, -1])))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a_person4.csv", "a_wide.json"]
+
+
+def test_a_list_replaces_the_files_of_the_one_before(tmp_path: Path) -> None:
+    (tmp_path / "a_person99.csv").write_text("somebody else's")
+    for count in (3, 1):
+        with WideCsvWriter(tmp_path / "a_wide.json") as sink:
+            sink.write(Frame(np.zeros((4, 4, 3), np.uint8), "a.jpg"), people(count, ids=True))
+    found = sorted(p.name for p in tmp_path.iterdir())
+    assert found == ["a_person7.csv", "a_person99.csv", "a_wide.json"]
+
+
+@pytest.mark.parametrize("writer", [CsvWriter, AnglesWriter])
+def test_frames_in_which_nobody_was_found_have_a_row_if_asked(
+    tmp_path: Path, writer: type[CsvWriter] | type[AnglesWriter]
+) -> None:
+    nothing = replace(people(1), keypoints=np.zeros((1, 18, 3), np.float32))
+    for empty in (True, False):
+        with writer(tmp_path / "a.csv", empty_frames=empty) as sink:
+            for frame, poses in frames(5):
+                sink.write(frame, poses)
+            if writer is CsvWriter:
+                sink.write(Frame(np.zeros((4, 4, 3), np.uint8), "a video.mp4", 5, 0.2), nothing)
+        table = pd.read_csv(tmp_path / "a.csv")
+        blank = table[table.person.isna()]
+        without = [0, 4, 5] if writer is CsvWriter else [0, 4]
+        assert [*blank.frame] == (without if empty else [])
+        assert blank.drop(columns=["source", "frame", "time"]).isna().all(axis=None)
+        assert {*table.frame} == {1, 2, 3} | ({*without} if empty else set())

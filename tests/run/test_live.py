@@ -15,11 +15,9 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
 
 import av
 import cv2
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -32,13 +30,10 @@ from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 from rtsp import serving
 from standin import Standin
+from webcam import Webcam, picture
 
 KINDS = ("csv", "jsonl", "parquet", "coco_json", "video")
 RATE = 25
-
-
-def picture(number: int) -> np.ndarray:
-    return np.full((48, 64, 3), number % 200, np.uint8)
 
 
 def video_times(file: Path | bytes) -> list[float]:
@@ -76,33 +71,6 @@ def test_growing_rows_and_lines_are_there_at_once(tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "a.csv").frame.nunique() == 5
     VideoWriter(tmp_path / "b.mp4", grows=True).close()
     assert not (tmp_path / "b.mp4").exists()  # nothing was ever shown
-
-
-class Webcam:
-    """cv2.VideoCapture of a camera of 100 frames a second."""
-
-    opened: ClassVar[list[int | str]] = []
-
-    def __init__(self, name: int | str) -> None:
-        self.opened.append(name)
-        self.number = 0
-
-    def isOpened(self) -> bool:  # noqa: N802
-        return True
-
-    def set(self, key: int, value: float) -> None:
-        pass
-
-    def get(self, key: int) -> float:
-        return 100.0 if key == cv2.CAP_PROP_FPS else 0.0
-
-    def read(self) -> tuple[bool, np.ndarray | None]:
-        time.sleep(0.01)
-        self.number += 1
-        return True, picture(self.number)
-
-    def release(self) -> None:
-        pass
 
 
 @pytest.fixture
@@ -246,6 +214,7 @@ _RUN = """\
 import sys
 from openpose_ext import infer
 from standin import Standin
+from webcam import Webcam, picture
 infer.PoseEstimator = Standin
 sys.exit(infer.main(sys.argv[1:]))
 """

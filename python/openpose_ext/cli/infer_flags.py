@@ -281,6 +281,20 @@ def _add_formats(group: argparse._ArgumentGroup) -> None:
         "body25 converts to BODY_25, which most readers expect (default openpose)",
     )
     add(
+        "--csv_layout",
+        default="long",
+        choices=("long", "wide"),
+        help="CSV table: long has a row per body part; wide is a file for each person, "
+        "NAME_personID.csv, with a row per frame and a column per number, and needs "
+        "--identification (default long)",
+    )
+    add(
+        "--csv_empty_frames",
+        action="store_true",
+        help="Also write CSV rows for frames in which nobody was found; with --csv_layout wide, a "
+        "row for every frame in each person's file",
+    )
+    add(
         "--controlnet_format",
         choices=("object", "list"),
         help="JSON for ControlNet: object is a file for each frame, which A1111 and its editors "

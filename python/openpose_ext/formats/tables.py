@@ -13,7 +13,13 @@
 | score    | float32 | above 0.05 if seen, up to 0.05 if filled                         |
 
 Rows are ordered by frame, person, kind and part. A missing part has no row, so averages do not
-include zeros.
+include zeros. With `--csv_empty_frames` a frame in which nobody was found has a row with `source`,
+`frame` and `time` alone.
+
+`--csv_layout wide` writes a table a person, `<name>_person<id>.csv`, with a row a frame: `source`,
+`frame`, `time`, then `Nose_x`, `Nose_y`, `Nose_score` and so on; points of hands and faces as
+`left_hand_Wrist_x`, `face_Jaw0_x`. What was not seen is empty. Rows go from the first to the last
+frame in which the person was seen; with `--csv_empty_frames` there is one for every frame.
 """
 
 from __future__ import annotations
@@ -31,7 +37,7 @@ from openpose_ext.types.topology import FACE_70, HAND_21
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "KINDS", "columns", "data_frame"]
+__all__ = ["COLUMNS", "KINDS", "as_text", "columns", "data_frame", "points_by_name"]
 
 COLUMNS = ("source", "frame", "time", "person", "id", "kind", "part", "x", "y", "score")
 KINDS = ("body", "left_hand", "right_hand", "face")
@@ -71,7 +77,7 @@ def columns(
         parts += FACE_70.parts
     person, part = np.nonzero(points[..., 2] > 0)
     rows = len(person)
-    text = source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    text = as_text(source)
     x, y, score = points[person, part].T
     return {
         "source": np.full(rows, text, object),
@@ -85,6 +91,34 @@ def columns(
         "y": y,
         "score": score,
     }
+
+
+def as_text(path: str) -> str:
+    """A path as text that can be written: bytes that are not valid UTF-8 are replaced."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def points_by_name(
+    keypoints: Floats,
+    parts: tuple[str, ...],
+    *,
+    hands: Floats | None = None,
+    faces: Floats | None = None,
+) -> dict[str, Floats]:
+    """(P, 3) x, y, score of each point; missing ones score 0.
+
+    A part of the body has its own name, such as `RWrist`; a point of another kind has it before
+    the name: `left_hand_ThumbTip`, `face_Jaw0`. Arguments are those of `columns`.
+    """
+    points = {part: keypoints[:, k] for k, part in enumerate(parts)}
+    for kind, names, found in (
+        (KINDS[1], HAND_21.parts, None if hands is None else hands[:, 0]),
+        (KINDS[2], HAND_21.parts, None if hands is None else hands[:, 1]),
+        (KINDS[3], FACE_70.parts, faces),
+    ):
+        if found is not None:
+            points |= {f"{kind}_{name}": found[:, k] for k, name in enumerate(names)}
+    return points
 
 
 def data_frame(columns: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:

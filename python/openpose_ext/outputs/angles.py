@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from openpose_ext.formats.angles import ANGLES, angles
+from openpose_ext.formats.tables import as_text
 from openpose_ext.outputs.csv import CsvFile
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
@@ -21,10 +23,12 @@ class AnglesWriter(CsvFile):
 
     columns = ("source", "frame", "time", "person", "id", *ANGLES)
 
-    def _write(self, frame: Frame, poses: Poses) -> None:
-        source = frame.source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    def _rows_of(self, frame: Frame, poses: Poses) -> Sequence[Sequence[object]]:
+        source = as_text(frame.source)
         found = angles(poses.keypoints, poses.topology.parts).tolist()
         ids = [None] * len(poses) if poses.ids is None else poses.ids.tolist()
+        lines = []
         for person, (known, degrees) in enumerate(zip(ids, found, strict=True)):
             rounded = ["" if math.isnan(value) else round(value, 2) for value in degrees]
-            self._rows.writerow([source, frame.index, frame.time, person, known, *rounded])
+            lines.append([source, frame.index, frame.time, person, known, *rounded])
+        return lines

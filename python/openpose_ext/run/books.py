@@ -1,7 +1,8 @@
 """The files of many frames: who opens, fills and closes each.
 
-The files of a camera are there while it runs: JSON lines, CSV and videos grow under their own
-names, and all are finished, however the run ends; with segments each so many seconds.
+The files of a camera are there while it runs: JSON lines, CSV (but not a file a person) and videos
+grow under their own names, and all are finished, however the run ends; with segments each so many
+seconds.
 
 A file may hold one input or several: a video and its CSV, all pictures together, or whatever
 `--write_csv FILE` is given. It is opened when the first of its inputs begins, and closed when the
@@ -27,6 +28,7 @@ from openpose_ext.outputs.csv import CsvFile, CsvWriter
 from openpose_ext.outputs.json_lines import JsonLinesWriter
 from openpose_ext.outputs.parquet import ParquetWriter
 from openpose_ext.outputs.video import VideoWriter
+from openpose_ext.outputs.wide_csv import WideCsvWriter
 from openpose_ext.outputs.writer import FrameWriter
 from openpose_ext.run.results import Aside, Results, ends_run
 from openpose_ext.types.arrays import Picture
@@ -43,18 +45,15 @@ _WRITERS: Mapping[str, type[FrameWriter]] = {
     "coco_json": CocoWriter,
     "coco_dataset": CocoDatasetWriter,
     "angles": AnglesWriter,
+    "csv_wide": WideCsvWriter,
     "controlnet": ControlNetWriter,
 }
 
 # These know pixels only, and have their own word for parts that were not seen.
 _AS_FOUND = ("coco_json", "coco_dataset", "controlnet")
 
-# These can be read while they are written, like videos.
-_GROWING: Mapping[str, type[CsvFile | JsonLinesWriter]] = {
-    "csv": CsvWriter,
-    "angles": AnglesWriter,
-    "jsonl": JsonLinesWriter,
-}
+# Tables that can be read while they are written, like JSON lines and videos.
+_GROWING: Mapping[str, type[CsvFile]] = {"csv": CsvWriter, "angles": AnglesWriter}
 
 
 def is_whole(kind: str, file: Path, sources: Collection[str]) -> bool:
@@ -220,7 +219,11 @@ class Books:
         if kind == "controlnet":
             return ControlNetWriter(file, **results.drawing.thresholds)
         if kind in _GROWING:
-            return _GROWING[kind](file, grows=live)
+            return _GROWING[kind](file, grows=live, empty_frames=results.empty_frames)
+        if kind == "jsonl":
+            return JsonLinesWriter(file, grows=live)
+        if kind == "csv_wide":
+            return WideCsvWriter(file, empty_frames=results.empty_frames)
         if kind != "video":
             return _WRITERS[kind](file)
         sources = self._sources.get(file, ())

@@ -16,6 +16,9 @@ Some kinds are a file a frame, others a file for all frames of a video, or of al
 | coco_json  |                                        | `<name>_coco.json`                   |
 | coco_dataset |                                      | `<name>_coco_dataset.json`           |
 | angles     |                                        | `<name>_angles.csv`                  |
+| csv_wide   |                                        | a file a person, and `<name>_wide.json` |
+
+A kind that is a file a person goes by the name of the list of them; see `outputs.person_files`.
 
 `<name>` is the picture's or video's path below the folder that was searched, without its suffix; a
 frame of a video has `_` and its number in twelve digits behind it, as in OpenPose.
@@ -56,6 +59,7 @@ from openpose_ext.types.topology import BODY_25
 __all__ = [
     "FILE_SUFFIXES",
     "KINDS",
+    "OF_PEOPLE",
     "Aside",
     "Drawing",
     "HeatmapChoice",
@@ -79,8 +83,10 @@ _OF_MANY = {
     "coco_json": "_coco.json",
     "coco_dataset": "_coco_dataset.json",
     "angles": "_angles.csv",
+    "csv_wide": "_wide.json",
 }
 KINDS = (*_OF_A_FRAME, *_OF_MANY)
+OF_PEOPLE = ("csv_wide",)  # a file a person
 
 # By which a place is told to be a file, not a folder.
 FILE_SUFFIXES = {
@@ -213,6 +219,7 @@ class Results:
     threads     of the video's encoder
     output      the folder of what was given no place of its own: one, whatever it ends in
     controlnet  "object": JSON for ControlNet is a file a frame; "list": one for all frames
+    empty_frames  whether CSV has rows for frames in which nobody was found
     canvas      short side of ControlNet's pictures, 0 for the frame's own size
     drawn_as    what drawn pictures are called instead of `<name>_rendered`, by name; the plan of a
                 run puts the inputs' own names in. None for all as usual
@@ -231,6 +238,7 @@ class Results:
     output: Path | None = None
     controlnet: ControlNetFormat = "object"
     canvas: int = CANVAS_SIDE
+    empty_frames: bool = False
     drawn_as: Mapping[Path, Path] | None = None
 
     @property

@@ -1,0 +1,71 @@
+"""Tables with a row a frame, a file a person: `--csv_layout wide`. See `formats.tables`."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+
+from openpose_ext.formats.tables import KINDS, points_by_name
+from openpose_ext.outputs.person_files import PersonFiles
+from openpose_ext.types.arrays import Floats
+from openpose_ext.types.poses import Poses
+
+__all__ = ["WideCsvWriter"]
+
+
+class WideCsvWriter(PersonFiles):
+    """Writes `<name>_person<id>.csv`, and a list of them, `<name>_wide.json`.
+
+    path          of the list
+    empty_frames  every frame has a row in each file; without, those from a person's first to the
+                  last
+
+    Columns are `source`, `frame` and `time` as in the long table, then x, y and score of each
+    point, such as `RWrist_x` and `left_hand_ThumbTip_score`; see `formats.tables`. Numbers are as
+    short as still gives the same float. What was not seen is empty.
+    """
+
+    kind = "_wide"
+    ending = ".csv"
+
+    def __init__(self, path: str | os.PathLike[str], *, empty_frames: bool = False) -> None:
+        super().__init__(path)
+        self._empty_frames = empty_frames
+
+    def _values(self, poses: Poses) -> tuple[tuple[str, ...], Floats]:
+        points = points_by_name(
+            poses.keypoints, poses.topology.parts, hands=poses.hands, faces=poses.faces
+        )
+        names = tuple(f"{name}_{axis}" for name in points for axis in ("x", "y", "score"))
+        joined = np.stack([*points.values()], axis=1)
+        values = np.where(joined[..., 2:] > 0, joined, np.float32(np.nan))
+        return names, values.reshape(len(poses), len(names))
+
+    def _write_person(self, file: Path, person: int) -> bool:
+        # Frames of one source may have hands, and others none: bodies come first all the same.
+        names = sorted(self._spool.names, key=_kind)
+        frames = self._spool.frames
+        seen = self._spool.seen(person, names)
+        rows = self._spool.rows(person)
+        next_row, values = next(seen)
+        wanted = range(len(frames)) if self._empty_frames else range(rows[0], rows[-1] + 1)
+        nothing = [""] * len(names)
+        with file.open("w", encoding="utf-8", newline="") as text:
+            table = csv.writer(text, lineterminator="\n")
+            table.writerow(["source", "frame", "time", *names])
+            for row in wanted:
+                cells = nothing
+                if row == next_row:
+                    # As a Python float, a float32 would have the digits of the nearest double.
+                    cells = ["" if cell == "nan" else cell for cell in values.astype(str).tolist()]
+                    next_row, values = next(seen, (-1, values))
+                table.writerow([*frames[row], *cells])
+        return True
+
+
+def _kind(name: str) -> int:
+    """The place of a column's kind in `KINDS`."""
+    return next((k for k, kind in enumerate(KINDS[1:], 1) if name.startswith(f"{kind}_")), 0)
