@@ -8,8 +8,10 @@ frame that `--every 10` looks at whole. AP is COCO's against it, over the parts 
 whom it is not sure count neither way. Tracks are the ids given over all frames; a switch is a
 person of the slow look who has another id than ten frames ago. Times are processor time with
 OpenPose's JSON written, as shares of the plain run's, each setting in turn, by an estimator that
-was just opened, for which all sizes of inputs are new, and in its second pass. The videos lie in
-../shared; without them there is nothing to measure.
+was just opened, for which all sizes of inputs are new, and in its second pass. Frames a second
+are those of first passes by the clock on the wall, as multiples of the plain run's: the median of
+the rounds, and least and most; they say something on a machine that does nothing else. The videos
+lie in ../shared; without them there is nothing to measure.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ class Truth:
 
 @dataclass
 class Setting:
-    """One way to look, and what came of it: seconds of first and second passes."""
+    """One way to look, and what came of it: processor seconds of first and second passes, and
+    seconds on the wall of first ones."""
 
     name: str
     every: int
@@ -58,6 +61,7 @@ class Setting:
     people: dict[int, Poses] = field(default_factory=dict)
     first: list[float] = field(default_factory=list)
     second: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
 
 
 def settings_of(every: int) -> dict[str, Setting]:
@@ -157,7 +161,9 @@ def compare(video: Path, every: int, height: int, rounds: int) -> None:
             options = {"precision": "f32", "height": height, **setting.options}
             with PoseEstimator(MOBILENET, **options) as estimator:
                 estimator._for_many()  # opening is no part of the time
+                begun = time.perf_counter()
                 setting.first.append(run(setting, estimator, video))
+                setting.wall.append(time.perf_counter() - begun)
                 setting.second.append(run(setting, estimator, video))
     for setting in settings:
         ap, tracks, switches = judged(setting.people, truth, rate)
@@ -165,9 +171,13 @@ def compare(video: Path, every: int, height: int, rounds: int) -> None:
             sum(getattr(setting, which)) / sum(getattr(settings[0], which))
             for which in ("first", "second")
         )
+        faster = sorted(
+            plain / own for plain, own in zip(settings[0].wall, setting.wall, strict=True)
+        )
         print(
             f"| {video.name} | {setting.name} | {ap:.3f} | {tracks} | {switches} "
-            f"| {first:.2f} | {second:.2f} |",
+            f"| {first:.2f} | {second:.2f} | {faster[len(faster) // 2]:.2f} "
+            f"({faster[0]:.2f} to {faster[-1]:.2f}) |",
             flush=True,
         )
 
@@ -197,8 +207,8 @@ def main() -> None:
     if arguments.memory:
         memory(videos[0], settings_of(arguments.every)[arguments.memory], arguments.height)
         return
-    print("| video | setting | AP | tracks | switches | time at first | time |")
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    print("| video | setting | AP | tracks | switches | time at first | time | frames a second |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for video in videos:
         compare(video, arguments.every, arguments.height, arguments.rounds)
 
