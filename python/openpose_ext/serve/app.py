@@ -1,43 +1,15 @@
 """The addresses of the server.
 
-    POST /api/people?name=FILE      the body is a picture or a video; lines of JSON come back, see
-         [&OPTION=VALUE...]         `lines`. Options are those of `options.Options`: body, hand,
-         [&pictures=1]              face, foot, refine, height, identification, smooth, ...
-         [&plain=1]                 pictures=1: lines have the drawn frame, reduced
-         [&visitor=ID]              plain=1: the results have a picture or video without skeletons
-    POST /api/frame                 the body is one picture, such as a webcam's newest; its people
-         [?OPTION=VALUE...]         come back, {"frame":{...},"seconds":0.05}. Nothing is kept but,
-         [&visitor=ID]              for a few seconds, who was where, for ids and smoothing. Of a
-                                    visitor's frames only the newest is looked at: those that it
-                                    overtakes get 409
-    GET  /api/options               what may be asked for: {"networks":{"body":["lite",...],...},
-                                    "defaults":{...},"ranges":{"height":[64,1024],...},
-                                    "limits":{"upload":BYTES,"pixels":N,"frame":BYTES,"keep":SECONDS,
-                                    "each":UPLOADS AT ONCE},"topologies":{"coco_18":{"parts":[...],
-                                    "limbs":[[a,b],...],"colours":[[r,g,b],...]},...},
-                                    "token":whether one is needed,"version":"..."}
-    GET  /api/people?visitor=ID     all uploads of a visitor that are here, the newest first:
-                                    {"uploads":[{"key":KEY,"name":...,"options":{...},
-                                    "left":SECONDS, and the newest line},...]}
-    GET  /api/people/KEY            the lines of an upload from now on; of one that is over, the
-         [?pictures=1]              last one
-    DELETE /api/people/KEY          give an upload up, or remove its results
-    GET  /api/people/KEY/KIND       a result: images, video, plain, json, jsonl, csv, or zip, which
-                                    is all of them. jsonl has all frames, with scores and ids
-    GET  /api/sample                a picture to try, in the public domain
-    GET  /api/health                200, or 503 if no upload can be accepted, for programs that
-                                    restart servers; needs no token
-    GET  /                          the page
+    POST /api/people?name=FILE           the body is a picture or a video; lines of JSON come back
+         [&pictures=1]                   (see `lines`), with pictures if requested
+    GET  /api/people/KEY/KIND            a result: images, video, json, jsonl or csv
+    GET  /api                            accepted files, and the networks in use
+    GET  /api/health                     200, or 503 if no upload can be accepted, for programs
+                                         that restart servers
+    GET  /                               the page
 
-ID is what a page makes up, 16 to 64 letters, digits, - and _: who knows it finds the uploads again,
-and they go on when the connection breaks. Without it, a visitor who disconnects while an upload is
-waiting or being processed cancels it.
-
-A refused request gets a status and `{"error": "a sentence"}`: 400 for an option that there is not,
-401 without the token that the server wants (`Authorization: Bearer TOKEN`, or the cookie that the
-address with `?token=TOKEN` sets), 403, 404, 408 for an upload that is too slow, 409, 413 for one
-that is too large, 415 for what is no picture or video, 429 for too many at once from one address,
-503 with `Retry-After` while the server is full or ends, 507, and 500 for a fault of the server.
+A refused request gets a status and `{"error": "a sentence"}`. A visitor who disconnects while an
+upload is waiting or being processed cancels it.
 """
 
 from __future__ import annotations
