@@ -25,6 +25,7 @@ import cv2
 from tqdm import tqdm
 
 from openpose_ext.cli.exit_codes import Exit, exit_code
+from openpose_ext.cli.flags import Flags
 from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
 from openpose_ext.errors import SourceError, UsageError
@@ -136,27 +137,22 @@ def _parser() -> argparse.ArgumentParser:
         "Convert pictures to input files for vamp, and write the list of them.",
         _EXAMPLES,
     )
-    add = parser.add_argument
-    add("--images", metavar="DIR", help="Folder of the pictures; subfolders are searched")
-    add(
+    flags = Flags(parser)
+    flags.value("--images DIR", "Folder of the pictures; subfolders are searched")
+    parser.add_argument(
         "--size",
         type=positive,
         nargs=2,
         metavar=("W", "H"),
         help="Size of the network's input in pixels",
     )
-    add(
-        "-o",
-        "--output",
-        metavar="OUT",
-        help="Output folder for the inputs, datalist.txt and datalist.json",
-    )
-    add(
+    flags.value("-o --output OUT", "Output folder for the inputs, datalist.txt and datalist.json")
+    flags.choice(
         "--fit",
-        default="pad",
-        choices=("pad", "stretch"),
-        help="pad writes inputs of the network's size and keeps the aspect ratio; stretch writes"
-        " whole pictures, which the device resizes (default pad)",
+        "pad writes inputs of the network's size and keeps the aspect ratio; stretch writes whole "
+        "pictures, which the device resizes",
+        ("pad", "stretch"),
+        "pad",
     )
     return parser
 

@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from openpose_ext.cli.exit_codes import Exit, exit_code
+from openpose_ext.cli.flags import Flags
 from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
@@ -201,39 +202,32 @@ def _parser() -> argparse.ArgumentParser:
         "Measure a network on annotated pictures: COCO keypoint AP and AR.",
         _EXAMPLES,
     )
-    add = parser.add_argument
-    add("--images", metavar="DIR", help="Folder of the pictures")
-    add("--annotations", metavar="FILE", help="File with COCO keypoint annotations of the pictures")
-    add(
-        "--npz",
-        metavar="DIR",
-        help="Instead of --images: folder of recorded network outputs for the inputs of a datalist",
+    flags = Flags(parser)
+    flags.value("--images DIR", "Folder of the pictures")
+    flags.value("--annotations FILE", "File with COCO keypoint annotations of the pictures")
+    flags.value(
+        "--npz DIR",
+        "Instead of --images: folder of recorded network outputs for the inputs of a datalist",
     )
-    add("--datalist", metavar="FILE", help="List of those inputs")
-    add(
-        "--limit",
-        type=positive,
-        metavar="N",
-        help="Use only the first N pictures of the annotation file",
-    )
+    flags.value("--datalist FILE", "List of those inputs")
+    flags.value("--limit N", "Use only the first N pictures of the annotation file", positive)
 
     group = parser.add_argument_group("network")
     add_network_flags(group)
     refuse_detect_every(group)
-    group.add_argument(
+    Flags(group).choice(
         "--assignment",
-        default="greedy",
-        choices=("greedy", "hungarian"),
-        help="How peaks are matched to form limbs (default greedy)",
+        "How peaks are matched to form limbs",
+        ("greedy", "hungarian"),
+        "greedy",
     )
 
-    add = parser.add_argument_group("results").add_argument
-    add("--json", metavar="OUT", help="Write COCO results of the people found to this file")
-    add(
-        "--bootstrap",
-        type=positive,
-        metavar="N",
-        help="Compute a confidence interval of AP from N random samples of the pictures",
+    flags = Flags(parser.add_argument_group("results"))
+    flags.value("--json OUT", "Write COCO results of the people found to this file")
+    flags.value(
+        "--bootstrap N",
+        "Compute a confidence interval of AP from N random samples of the pictures",
+        positive,
     )
     return parser
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from openpose_ext.cli.exit_codes import Exit, exit_code
+from openpose_ext.cli.flags import Flags
 from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.steps import Steps
 from openpose_ext.cli.values import FALSE, TRUE, positive
@@ -379,57 +380,49 @@ def _parser() -> argparse.ArgumentParser:
         "Convert a network to the formats that engines read, and check every file.",
         _EXAMPLES,
     )
-    add = parser.add_argument
-    add("kind", choices=("body", "hand", "face"), help="What the network looks for")
-    add(
-        "--weights",
-        metavar="FILE",
-        help="Weights of an original network, or an .onnx file for ir and int8",
+    flags = Flags(parser)
+    parser.add_argument("kind", choices=("body", "hand", "face"), help="What the network looks for")
+    flags.value(
+        "--weights FILE",
+        "Weights of an original network, or an .onnx file for ir and int8",
     )
-    add("-o", "--output", metavar="DIR", help="Output folder")
-    add(
+    flags.value("-o --output DIR", "Output folder")
+    parser.add_argument(
         "--format",
         nargs="+",
         choices=FORMATS,
         metavar="FORMAT",
         help="One or more of torchscript, onnx, ir, int8, vamc",
     )
-    add(
+    parser.add_argument(
         "--size",
         nargs=2,
         type=positive,
         metavar=("H", "W"),
         help="Fixed input size in pixels (default 184 184 for body, else 368 368)",
     )
-    add("--dynamic", action="store_true", help="Accept any number and size of pictures")
-    add("--opset", type=positive, metavar="N", help="ONNX opset (default 10; INT8 uses 13)")
-    add(
-        "--relu_heat",
-        type=_true_or_false,
-        metavar="true|false",
-        help="Cut the COCO body's heat maps at 0 by a last ReLU (default: true for torch's files, "
-        "as pytorch-openpose does and its scripts expect; false for .caffemodel, as OpenPose does)",
+    flags.switch("--dynamic", "Accept any number and size of pictures")
+    flags.value("--opset N", "ONNX opset (default 10; INT8 uses 13)", positive)
+    flags.value(
+        "--relu_heat true|false",
+        "Cut the COCO body's heat maps at 0 by a last ReLU (default: true for torch's files, as "
+        "pytorch-openpose does and its scripts expect; false for .caffemodel, as OpenPose does)",
+        _true_or_false,
     )
-    add("--calibrate", metavar="DIR", help="Folder of pictures to calibrate INT8 with")
-    add(
-        "--int8_tolerance",
-        type=_tolerance,
-        default=_INT8_TOLERANCE,
-        metavar="E",
-        help="Largest RMS error of INT8's maps, in shares of their standard deviation (default "
+    flags.value("--calibrate DIR", "Folder of pictures to calibrate INT8 with")
+    flags.value(
+        "--int8_tolerance E",
+        "Largest RMS error of INT8's maps, in shares of their standard deviation (default "
         f"{_INT8_TOLERANCE}); inf takes any, and pictures that show the network nothing",
+        _tolerance,
+        _INT8_TOLERANCE,
     )
-    add(
-        "--annotations",
-        metavar="FILE",
-        help="COCO key points: also report the AP of a body network before and after INT8",
+    flags.value(
+        "--annotations FILE",
+        "COCO key points: also report the AP of a body network before and after INT8",
     )
-    add(
-        "--images",
-        metavar="DIR",
-        help="Folder of the annotated pictures (default: that of --calibrate)",
-    )
-    add("--dtype", choices=DTYPES, help="Precision that vamc compiles for (default fp16)")
+    flags.value("--images DIR", "Folder of the annotated pictures (default: that of --calibrate)")
+    flags.choice("--dtype", "Precision that vamc compiles for (default fp16)", DTYPES)
     return parser
 
 

@@ -24,6 +24,7 @@ from openpose_ext.batch.inputs import BatchRequest, Failure, Unit, cut, units
 from openpose_ext.batch.places import Place
 from openpose_ext.batch.worker import Outcome, Shards
 from openpose_ext.cli.exit_codes import Exit, exit_code
+from openpose_ext.cli.flags import Flags
 from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
     NETWORK_BOOLEANS,
@@ -154,47 +155,38 @@ def _parser() -> argparse.ArgumentParser:
         "Find people in many pictures and videos, on many cores or machines.",
         _EXAMPLES,
     )
-    add = parser.add_argument
-    add(
+    flags = Flags(parser)
+    parser.add_argument(
         "inputs",
         nargs="+",
         metavar="INPUT",
         help="picture, video, folder, glob pattern or .txt list; addresses such as s3://... too",
     )
-    add("-o", "--output", required=True, metavar="OUT", help="Folder or address of the results")
-    add("--write_json", metavar="DIR", help="Also write OpenPose JSON for each frame, to DIR")
-    add(
+    flags.value("-o --output OUT", "Folder or address of the results", required=True)
+    flags.value("--write_json DIR", "Also write OpenPose JSON for each frame, to DIR")
+    flags.switch(
         "--keep_filled",
-        action="store_true",
-        help="Also write parts that were not seen but followed along the fields, with scores up to "
+        "Also write parts that were not seen but followed along the fields, with scores up to "
         f"{FILLED_SCORE}",
     )
-    add(
-        "--shard_frames",
-        type=positive,
-        default=_FRAMES,
-        metavar="N",
-        help="Most pictures in a shard; fewest frames of a video in a shard (default 256)",
+    flags.value(
+        "--shard_frames N",
+        "Most pictures in a shard; fewest frames of a video in a shard (default 256)",
+        positive,
+        _FRAMES,
     )
-    group = parser.add_argument_group("cluster")
-    add = group.add_argument
-    add(
-        "--ray",
+    flags = Flags(parser.add_argument_group("cluster"))
+    flags.value(
+        "--ray local|ADDRESS",
+        "Address of a Ray cluster as host:port, auto for the one this machine belongs to, or local",
         default="local",
-        metavar="local|ADDRESS",
-        help="Address of a Ray cluster as "
-        "host:port, auto for the one "
-        "this machine belongs to, or "
-        "local (default local)",
     )
-    add("--workers", type=positive, metavar="N", help="Number of workers (default: as many as fit)")
-    add(
-        "--worker_gpus",
-        type=float,
-        default=0,
-        metavar="G",
-        help="GPUs per worker, fractions allowed; choose what runs there with --backend and "
-        "--device (default 0)",
+    flags.value("--workers N", "Number of workers (default: as many as fit)", positive)
+    flags.value(
+        "--worker_gpus G",
+        "GPUs per worker, fractions allowed; choose what runs there with --backend and --device",
+        float,
+        0,
     )
     add_detect_every(parser.add_argument_group("videos"))
     group = parser.add_argument_group("network")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
+from openpose_ext.cli.flags import Flags
 from openpose_ext.cli.network_flags import (
     add_closer_flags,
     add_detect_every,
@@ -69,30 +70,24 @@ def infer_parser() -> argparse.ArgumentParser:
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
     """Flags for the inputs."""
-    add = parser.add_argument
-    add(
+    flags = Flags(parser)
+    parser.add_argument(
         "inputs",
         nargs="*",
         metavar="INPUT",
         help="picture, video, folder, glob pattern, frame_%%04d.png, .txt list of paths, web or "
         "camera address, OpenPose JSON file or folder of them, or - for the standard input",
     )
-    add("--image_dir", metavar="DIR", help="Same as INPUT")
-    add("--video", metavar="FILE", help="Same as INPUT")
-    add(
-        "--camera",
-        type=_camera,
-        metavar="N|PATH",
-        help="Webcam by number, 0 for the first, -1 for any, or by path such as /dev/video0",
+    flags.value("--image_dir DIR", "Same as INPUT")
+    flags.value("--video FILE", "Same as INPUT")
+    flags.value(
+        "--camera N|PATH",
+        "Webcam by number, 0 for the first, -1 for any, or by path such as /dev/video0",
+        _camera,
     )
-    add(
-        "--camera_resolution",
-        default="-1x-1",
-        metavar="WxH",
-        help="Webcam resolution (default 1280x720)",
-    )
-    add("--ip_camera", metavar="URL", help="Same as INPUT: rtsp://... or http://...")
-    add("--flat", action="store_true", help="Do not search subfolders")
+    flags.value("--camera_resolution WxH", "Webcam resolution (default 1280x720)", default="-1x-1")
+    flags.value("--ip_camera URL", "Same as INPUT: rtsp://... or http://...")
+    flags.switch("--flat", "Do not search subfolders")
 
 
 def _add_frames(parser: argparse.ArgumentParser) -> None:
@@ -100,98 +95,64 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "frames", "Applies to each video; all pictures together count as one sequence."
     )
-    add = group.add_argument
-    add(
-        "--frame_first",
-        type=int,
-        default=0,
-        metavar="N",
-        help="First frame to process, counted from 0 (default 0)",
-    )
-    add(
-        "--frame_last",
-        type=int,
-        default=-1,
-        metavar="N",
-        help="Last frame to process (default -1: the last one)",
-    )
-    add(
-        "--frame_step",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="Process every Nth frame (default 1)",
-    )
-    add("--frame_flip", action="store_true", help="Mirror frames left to right")
-    add(
+    flags = Flags(group)
+    flags.value("--frame_first N", "First frame to process, counted from 0", int, 0)
+    flags.value("--frame_last N", "Last frame to process (default -1: the last one)", int, -1)
+    flags.value("--frame_step N", "Process every Nth frame", positive, 1)
+    flags.switch("--frame_flip", "Mirror frames left to right")
+    flags.choice(
         "--frame_rotate",
-        type=int,
-        default=0,
-        choices=(0, 90, 180, 270),
-        help="Rotate frames counter-clockwise by this many degrees, after mirroring (default 0)",
+        "Rotate frames counter-clockwise by this many degrees, after mirroring",
+        (0, 90, 180, 270),
+        0,
     )
-    add(
-        "--fps",
-        type=above_zero,
-        metavar="F",
-        help="True frame rate, such as a slow-motion recording's: times and smoothing follow it, "
-        "the drawn video plays as the source does (default: the file's)",
+    flags.value(
+        "--fps F",
+        "True frame rate, such as a slow-motion recording's: times and smoothing follow it, the "
+        "drawn video plays as the source does (default: the file's)",
+        above_zero,
     )
 
 
 def _add_people(parser: argparse.ArgumentParser) -> None:
     """Flags for tracking and smoothing."""
     group = parser.add_argument_group("people across frames")
-    add = group.add_argument
-    add(
-        "--identification",
-        action="store_true",
-        help="Give each person an id that stays the same across frames",
+    flags = Flags(group)
+    flags.switch("--identification", "Give each person an id that stays the same across frames")
+    flags.switch("--smooth", "Smooth the motion and fill short gaps; implies --identification")
+    flags.value(
+        "--track_every N",
+        "Run the network on every Nth frame and track people in between; implies --identification "
+        "(default 1)",
+        positive,
     )
-    add(
-        "--smooth",
-        action="store_true",
-        help="Smooth the motion and fill short gaps; implies --identification",
+    flags.value(
+        "--cutoff HZ",
+        "Smooth away motion faster than this; implies --smooth (default 6, for cameras 1.5)",
+        above_zero,
     )
-    add(
-        "--track_every",
-        type=positive,
-        metavar="N",
-        help="Run the network on every Nth frame and track people in between; implies "
-        "--identification (default 1)",
+    flags.value(
+        "--max_gap SECONDS",
+        "Fill gaps up to this long, not for cameras; implies --smooth (default 0.5)",
+        above_zero,
     )
-    add(
-        "--cutoff",
-        type=above_zero,
-        metavar="HZ",
-        help="Smooth away motion faster than this; implies --smooth (default 6, for cameras 1.5)",
-    )
-    add(
-        "--max_gap",
-        type=above_zero,
-        metavar="SECONDS",
-        help="Fill gaps up to this long, not for cameras; implies --smooth (default 0.5)",
-    )
-    add(
-        "--min_track",
-        type=at_least_zero,
-        metavar="SECONDS",
-        help="With ids, leave out people who are seen for less than this; frames wait for so long "
+    flags.value(
+        "--min_track SECONDS",
+        "With ids, leave out people who are seen for less than this; frames wait for so long "
         f"(default {MIN_TRACK:g}, for cameras 0: off)",
+        at_least_zero,
     )
-    add(
-        "--keep_id",
-        type=_ids,
-        metavar="N[,N]",
-        help="Keep only the people with these ids; implies --identification",
+    flags.value(
+        "--keep_id N[,N]",
+        "Keep only the people with these ids; implies --identification",
+        _ids,
     )
     add_detect_every(group)
-    add(
-        "--tracking",
-        type=int,
-        default=-1,
-        metavar="N",
-        help="OpenPose's flag: same as --track_every N + 1",
+    flags.value(
+        "--tracking N",
+        "OpenPose's flag: same as --track_every N + 1 (default -1: neither)",
+        int,
+        -1,
     )
 
 
@@ -199,40 +160,18 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     """Flags for the networks and their input sizes."""
     group = parser.add_argument_group("network")
     add_network_flags(group)
-    add = group.add_argument
-    add(
-        "--model_pose",
-        metavar="NAME",
-        help="OpenPose's flag: BODY_25 or COCO, its original networks",
-    )
-    add("--net_resolution", metavar="WxH", help="OpenPose's flag: -1x368 is --height 368")
-    add(
-        "--scale_number",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="OpenPose's flag: number of scales, see --scales (default 1)",
-    )
-    add(
-        "--scale_gap",
-        type=float,
-        default=0.25,
-        metavar="GAP",
-        help="OpenPose's flag: distance between those scales (default 0.25)",
-    )
+    flags = Flags(group)
+    flags.value("--model_pose NAME", "OpenPose's flag: BODY_25 or COCO, its original networks")
+    flags.value("--net_resolution WxH", "OpenPose's flag: -1x368 is --height 368")
+    flags.value("--scale_number N", "OpenPose's flag: number of scales, see --scales", positive, 1)
+    flags.value("--scale_gap GAP", "OpenPose's flag: distance between those scales", float, 0.25)
     add_closer_flags(group)
 
 
 def _add_places(group: argparse._ArgumentGroup) -> None:
     """Flags for the kinds of results and their places."""
-    add = group.add_argument
-    add(
-        "-o",
-        "--output",
-        default="openpose_output",
-        metavar="OUT",
-        help="Output folder (default %(default)s)",
-    )
+    flags = Flags(group)
+    flags.value("-o --output OUT", "Output folder", default="openpose_output")
     for kind, place, what in (
         ("images", "DIR", "Write pictures with the people drawn"),
         (
@@ -261,162 +200,138 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
         ("controlnet", "DIR", "Write JSON and skeletons on black for ControlNet and ComfyUI"),
         ("heatmaps", "DIR", "Write the raw heat maps and part affinity fields"),
     ):
-        add(f"--write_{kind}", nargs="?", const="", metavar=place, help=what)
+        flags.value(f"--write_{kind} {place}", what, nargs="?", const="")
 
 
 def _add_formats(group: argparse._ArgumentGroup) -> None:
     """Flags for the format of the results."""
-    add = group.add_argument
-    add(
-        "--write_images_format",
+    flags = Flags(group)
+    flags.value(
+        "--write_images_format FORMAT",
+        "File format of rendered pictures: png, jpg, webp, ...",
         default="png",
-        metavar="FORMAT",
-        help="File format of rendered pictures: png, jpg, webp, ... (default png)",
     )
-    add(
+    flags.choice(
         "--json_format",
-        default="openpose",
-        choices=("openpose", "body25"),
-        help="Order of the body parts in JSON: openpose keeps the network's, or BODY_25 with feet; "
-        "body25 converts to BODY_25, which most readers expect (default openpose)",
+        "Order of the body parts in JSON: openpose keeps the network's, or BODY_25 with feet; "
+        "body25 converts to BODY_25, which most readers expect",
+        ("openpose", "body25"),
+        "openpose",
     )
-    add(
+    flags.choice(
         "--csv_layout",
-        default="long",
-        choices=("long", "wide"),
-        help="CSV table: long has a row per body part; wide is a file for each person, "
+        "CSV table: long has a row per body part; wide is a file for each person, "
         "NAME_personID.csv, with a row per frame and a column per number, and needs "
-        "--identification (default long)",
+        "--identification",
+        ("long", "wide"),
+        "long",
     )
-    add(
+    flags.switch(
         "--csv_empty_frames",
-        action="store_true",
-        help="Also write CSV rows for frames in which nobody was found; with --csv_layout wide, a "
-        "row for every frame in each person's file",
+        "Also write CSV rows for frames in which nobody was found; with --csv_layout wide, a row "
+        "for every frame in each person's file",
     )
-    add(
+    flags.choice(
         "--controlnet_format",
-        choices=("object", "list"),
-        help="JSON for ControlNet: object is a file for each frame, which A1111 and its editors "
-        "read; list is one file of all frames, for ComfyUI (default: object for pictures, list "
-        "for videos)",
+        "JSON for ControlNet: object is a file for each frame, which A1111 and its editors read; "
+        "list is one file of all frames, for ComfyUI (default: object for pictures, list for "
+        "videos)",
+        ("object", "list"),
     )
-    add(
-        "--controlnet_size",
-        type=int,
-        default=CANVAS_SIDE,
-        metavar="N",
-        help="Short side of the skeleton pictures for ControlNet, in pixels; 0 keeps the "
-        "picture's size (default %(default)s)",
+    flags.value(
+        "--controlnet_size N",
+        "Short side of the skeleton pictures for ControlNet, in pixels; 0 keeps the picture's size",
+        int,
+        CANVAS_SIDE,
     )
-    add(
+    flags.switch(
         "--part_candidates",
-        action="store_true",
-        help="Also write all peaks found, assigned to a person or not, to the JSON",
+        "Also write all peaks found, assigned to a person or not, to the JSON",
     )
-    add(
+    flags.switch(
         "--keep_filled",
-        action="store_true",
-        help="Also write parts that were not seen but followed along the fields, with scores up to "
+        "Also write parts that were not seen but followed along the fields, with scores up to "
         f"{FILLED_SCORE}, to JSON, txt and tables (COCO results always have them)",
     )
-    add(
+    flags.choice(
         "--keypoint_scale",
-        type=int,
-        default=0,
-        choices=KEYPOINT_SCALES,
-        help="Units in JSON, txt and tables: 0 and 2 picture pixels, 1 network input pixels, 3 "
-        "from 0 to 1, 4 from -1 to 1 (default 0)",
+        "Units in JSON, txt and tables: 0 and 2 picture pixels, 1 network input pixels, 3 from 0 "
+        "to 1, 4 from -1 to 1",
+        KEYPOINT_SCALES,
+        0,
     )
-    add(
-        "--write_video_fps",
-        type=float,
-        default=-1,
-        metavar="FPS",
-        help="Frame rate of the rendered video (default -1: the source's)",
+    flags.value(
+        "--write_video_fps FPS",
+        "Frame rate of the rendered video (default -1: the source's)",
+        float,
+        -1,
     )
-    add(
-        "--write_heatmaps_format",
+    flags.value(
+        "--write_heatmaps_format FORMAT",
+        "File format of heat maps: png, npy, float, ...",
         default="png",
-        metavar="FORMAT",
-        help="File format of heat maps: png, npy, float, ... (default png)",
     )
     for maps, what in (("parts", "parts"), ("bkg", "the background"), ("PAFs", "fields")):
-        add(
-            f"--heatmaps_add_{maps}",
-            action="store_true",
-            help=f"Write the heat maps of {what} (default: all maps)",
-        )
-    add(
+        flags.switch(f"--heatmaps_add_{maps}", f"Write the heat maps of {what} (default: all maps)")
+    flags.choice(
         "--heatmaps_scale",
-        type=int,
-        default=2,
-        choices=HEATMAP_SCALES,
-        help="Range of heat map values: 0 is -1 to 1, 1 is 0 to 1, 2 is 0 to 255, 3 is unchanged"
-        " (default 2)",
+        "Range of heat map values: 0 is -1 to 1, 1 is 0 to 1, 2 is 0 to 255, 3 is unchanged",
+        HEATMAP_SCALES,
+        2,
     )
-    add(
-        "--segment",
-        type=above_zero,
-        metavar="SECONDS",
-        help="Finish a camera's files every SECONDS and begin others: NAME_000, NAME_001, ...",
+    flags.value(
+        "--segment SECONDS",
+        "Finish a camera's files every SECONDS and begin others: NAME_000, NAME_001, ...",
+        above_zero,
     )
 
 
 def _add_drawing(group: argparse._ArgumentGroup) -> None:
     """Flags for the selection of people, for drawing, and for skipping inputs."""
-    add = group.add_argument
-    add(
-        "--number_people_max",
-        type=int,
-        default=-1,
-        metavar="N",
-        help="Keep the N most prominent people; with ids, the same ones (default -1: all)",
+    flags = Flags(group)
+    flags.value(
+        "--number_people_max N",
+        "Keep the N most prominent people; with ids, the same ones (default -1: all)",
+        int,
+        -1,
     )
-    add(
-        "--render_threshold",
-        type=float,
-        default=FILLED_SCORE,
-        metavar="SCORE",
-        help="Draw body parts that score above this (default %(default)s)",
+    flags.value(
+        "--render_threshold SCORE",
+        "Draw body parts that score above this",
+        float,
+        FILLED_SCORE,
     )
-    add(
-        "--hand_render_threshold",
-        type=float,
-        default=HAND_THRESHOLD,
-        metavar="SCORE",
-        help=f"Draw hand points that score above this (default {HAND_THRESHOLD}; with --mode zoo "
+    flags.value(
+        "--hand_render_threshold SCORE",
+        f"Draw hand points that score above this (default {HAND_THRESHOLD}; with --mode zoo "
         f"{FILLED_SCORE}, which is all)",
+        float,
+        HAND_THRESHOLD,
     )
-    add(
-        "--face_render_threshold",
-        type=float,
-        default=FACE_THRESHOLD,
-        metavar="SCORE",
-        help="Draw face points that score above this (default %(default)s)",
+    flags.value(
+        "--face_render_threshold SCORE",
+        "Draw face points that score above this",
+        float,
+        FACE_THRESHOLD,
     )
-    add(
-        "--render_ids",
-        type=truth,
-        metavar="true|false",
-        help="Draw each person's id (default: with --identification)",
+    flags.value(
+        "--render_ids true|false",
+        "Draw each person's id (default: with --identification)",
+        truth,
     )
-    add("--render_pose", type=int, default=-1, metavar="N", help="0 draws no people")
-    add("--disable_blending", action="store_true", help="Draw on black instead of on the picture")
-    add(
-        "--display",
+    flags.value("--render_pose N", "0 draws no people (default -1: draw them)", int, -1)
+    flags.switch("--disable_blending", "Draw on black instead of on the picture")
+    flags.value(
+        "--display N",
+        "Show the drawn frames in the browser while running (default -1, like 0: do not)",
+        default="-1",
         nargs="?",
         const="2",
-        default="-1",
-        metavar="N",
-        help="Show the drawn frames in the browser while running (0 and -1: do not)",
     )
-    add(
+    flags.switch(
         "--skip_existing",
-        action="store_true",
-        help="Skip inputs whose results exist. A file that several inputs share tells which inputs "
-        "it holds; if one is missing there, all of them are processed again and the file is "
-        "replaced",
+        "Skip inputs whose results exist. A file that several inputs share tells which inputs it "
+        "holds; if one is missing there, all of them are processed again and the file is replaced",
     )
 
 

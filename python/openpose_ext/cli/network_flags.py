@@ -9,6 +9,7 @@ import argparse
 import math
 from typing import Any
 
+from openpose_ext.cli.flags import Flags
 from openpose_ext.cli.values import FALSE, TRUE, positive
 from openpose_ext.errors import UsageError
 from openpose_ext.models.lookup import NETWORKS
@@ -18,6 +19,7 @@ from openpose_ext.stages.refine import stature_at
 __all__ = [
     "DEFAULT_BODY",
     "NETWORK_BOOLEANS",
+    "add_backend",
     "add_closer_flags",
     "add_detect_every",
     "add_network_flags",
@@ -45,99 +47,85 @@ NETWORK_BOOLEANS = ("mirror", "raw_scores", "whole")
 
 def add_network_flags(group: argparse._ArgumentGroup) -> None:
     """Add the flags for the body network; `--body` and `--height` default to None."""
-    add = group.add_argument
-    add("--body", metavar="NAME|FILE", help=f"Body network (default {DEFAULT_BODY})")
-    add(
-        "--backend",
-        default="auto",
-        metavar="NAME",
-        help="Inference engine: auto, openvino, onnxruntime, torch or vsx (default auto)",
+    flags = Flags(group)
+    flags.value("--body NAME|FILE", f"Body network (default {DEFAULT_BODY})")
+    add_backend(flags)
+    flags.value(
+        "--device DEVICE", "Device, as the engine names it: cpu, GPU, cuda:0, ...", default="cpu"
     )
-    add(
-        "--device",
-        default="cpu",
-        help="Device, as the engine names it: cpu, GPU, cuda:0, ... (default cpu)",
-    )
-    add(
+    flags.choice(
         "--precision",
-        default="auto",
-        choices=("auto", "f32", "bf16", "f16"),
-        help="Arithmetic precision; auto picks the fastest one this processor computes correctly"
-        " (default auto)",
+        "Arithmetic precision; auto picks the fastest one this processor computes correctly",
+        ("auto", "f32", "bf16", "f16"),
+        "auto",
     )
-    add(
-        "--threads",
-        type=positive,
-        metavar="N",
-        help="Number of threads the engine uses (default: its own choice)",
+    flags.value(
+        "--threads N",
+        "Number of threads the engine uses (default: its own choice)",
+        positive,
     )
-    add(
-        "--normalise",
-        type=_normalisation,
-        metavar="MEAN,DIVISOR",
-        help="Input range of the body network, if its manifest is missing or wrong: 128,256 for "
-        "the original networks, 0,1 for networks that normalise the picture themselves",
+    flags.value(
+        "--normalise MEAN,DIVISOR",
+        "Input range of the body network, if its manifest is missing or wrong: 128,256 for the "
+        "original networks, 0,1 for networks that normalise the picture themselves",
+        _normalisation,
     )
-    add(
-        "--height",
-        type=positive,
-        metavar="H",
-        help=f"Network input height in pixels (default {HEIGHT})",
-    )
-    add(
+    flags.value("--height H", f"Network input height in pixels (default {HEIGHT})", positive)
+    flags.choice(
         "--fit",
-        default="pad",
-        choices=("pad", "stretch"),
-        help="pad keeps the picture's aspect ratio, stretch does not (default pad)",
+        "pad keeps the picture's aspect ratio, stretch does not",
+        ("pad", "stretch"),
+        "pad",
     )
-    add(
-        "--scales",
-        type=_scales,
-        default=(1.0,),
-        metavar="S,S,...",
-        help="Run the network at these multiples of the height and average the maps, such as "
-        "0.5,1,1.5 (default 1)",
+    flags.value(
+        "--scales S,S,...",
+        "Run the network at these multiples of the height and average the maps, such as 0.5,1,1.5 "
+        "(default 1)",
+        _scales,
+        (1.0,),
     )
-    add(
-        "--mirror",
-        action="store_true",
-        help="Also run the network on the mirrored picture and average the maps",
-    )
-    add(
-        "--refine",
+    flags.switch("--mirror", "Also run the network on the mirrored picture and average the maps")
+    flags.value(
+        "--refine T",
+        "Look again, closer, where people are: finds more of small people, for up to 3.5 "
+        "times the time. T is how tall people are then, in network pixels (alone: "
+        f"{stature_at(368):.0f} at height 368, {stature_at(256):.0f} at 256; default: do not)",
+        _refinement,
+        False,
         nargs="?",
         const=True,
-        default=False,
-        type=_refinement,
-        metavar="T",
-        help="Look again, closer, where people are: finds more of small people, for up to 3.5 "
-        "times the time. T is how tall people are then, in network pixels (alone: "
-        f"{stature_at(368):.0f} at height 368, {stature_at(256):.0f} at 256)",
     )
-    add(
+    flags.choice(
         "--mode",
-        default="fast",
-        choices=("fast", "reference", "zoo"),
-        help="How people are decoded: fast; reference for exactly the original rules, which is "
-        "slow; zoo for those of VastModelZoo's script, hands included (default fast)",
+        "How people are decoded: fast; reference for exactly the original rules, which is slow; "
+        "zoo for those of VastModelZoo's script, hands included",
+        ("fast", "reference", "zoo"),
+        "fast",
     )
-    add(
+    flags.switch(
         "--raw_scores",
-        action="store_true",
-        help="Report the heat maps' own scores of parts, not the share of such parts that are "
-        "right. Networks without a calibration always do.",
+        "Report the heat maps' own scores of parts, not the share of such parts that are right. "
+        "Networks without a calibration always do.",
+    )
+
+
+def add_backend(flags: Flags) -> None:
+    """Add the flag that names the engine."""
+    flags.value(
+        "--backend NAME",
+        "Inference engine: auto, openvino, onnxruntime, torch or vsx",
+        default="auto",
     )
 
 
 def add_detect_every(group: argparse._ArgumentGroup) -> None:
     """Add the flag that says how often whole frames of a video are looked at."""
-    group.add_argument(
-        "--detect_every",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="Look at the whole frame every N frames of a video or camera, and in between only "
-        "where people are: faster. Somebody new is found within N frames (default 1)",
+    Flags(group).value(
+        "--detect_every N",
+        "Look at the whole frame every N frames of a video or camera, and in between only where "
+        "people are: faster. Somebody new is found within N frames",
+        positive,
+        1,
     )
 
 
@@ -157,7 +145,7 @@ def refuse_detect_every(group: argparse._ArgumentGroup) -> None:
             "pictures are looked at whole; infer, batch and serve take it for videos"
         )
 
-    group.add_argument("--detect_every", type=refused, metavar="N", help=argparse.SUPPRESS)
+    Flags(group).hidden("--detect_every", type=refused, metavar="N")
 
 
 def network_flags(args: argparse.Namespace) -> dict[str, Any]:
@@ -167,48 +155,43 @@ def network_flags(args: argparse.Namespace) -> dict[str, Any]:
 
 def add_closer_flags(group: argparse._ArgumentGroup) -> None:
     """Add the flags for the networks of hands, faces and feet."""
-    add = group.add_argument
+    flags = Flags(group)
     for kind, what in (
         ("hand", "Also find hands"),
         ("face", "Also find faces, 70 points each"),
         ("foot", "Also find heels and big toes; people come out as BODY_25"),
     ):
-        add(
-            f"--{kind}",
+        flags.value(
+            f"--{kind} NAME|FILE",
+            f"{what}, with this network: {', '.join(NETWORKS[kind])}, or a file "
+            f"(default none; {DEFAULT_CLOSER} if no name follows)",
             nargs="?",
             const="true",
-            metavar="NAME|FILE",
-            help=f"{what}, with this network: {', '.join(NETWORKS[kind])}, or a file "
-            f"(default none; {DEFAULT_CLOSER} if no name follows)",
         )
-    add(
+    flags.switch(
         "--whole",
-        action="store_true",
-        help="Find body, hands, faces and feet with the embedded networks; where another flag "
-        "names one, that is used",
+        "Find body, hands, faces and feet with the embedded networks; where another flag names "
+        "one, that is used",
     )
-    add(
-        "--hand_detector",
+    flags.value(
+        "--hand_detector N",
+        "Also look for hands in the whole picture: one that belongs to no arm is a person without "
+        "a body, listed last (default 0: only where arms end)",
+        default="0",
         nargs="?",
         const="true",
-        default="0",
-        metavar="N",
-        help="Also look for hands in the whole picture: one that belongs to no arm is a person "
-        "without a body, listed last (0, the default: only where arms end)",
     )
-    add(
-        "--hand_scale_number",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="Look at each hand in N crops of different size and average (default 1)",
+    flags.value(
+        "--hand_scale_number N",
+        "Look at each hand in N crops of different size and average",
+        positive,
+        1,
     )
-    add(
-        "--hand_scale_range",
-        type=float,
-        default=0.4,
-        metavar="RANGE",
-        help="Spread of the crop sizes; 0.4 means 0.8 to 1.2 times (default 0.4)",
+    flags.value(
+        "--hand_scale_range RANGE",
+        "Spread of the crop sizes; 0.4 means 0.8 to 1.2 times",
+        float,
+        0.4,
     )
 
 

@@ -66,6 +66,11 @@ _DEVICE = "choose the device with --device"
 _OPTION, _NEUTRAL, _REFUSED = Treatment.OPTION, Treatment.NEUTRAL, Treatment.REFUSED
 
 
+def _the_same(**defaults: str) -> list[OpenPoseFlag]:
+    """Flags that mean the same here, by OpenPose's defaults."""
+    return [OpenPoseFlag(name, default, _OPTION, "the same") for name, default in defaults.items()]
+
+
 OPENPOSE_FLAGS = (
     # Input
     OpenPoseFlag("image_dir", "", _OPTION, "an INPUT"),
@@ -75,11 +80,9 @@ OPENPOSE_FLAGS = (
     ),
     OpenPoseFlag("camera_resolution", "-1x-1", _OPTION, "the same"),
     OpenPoseFlag("ip_camera", "", _OPTION, "the same; an address is an INPUT, too"),
-    OpenPoseFlag("frame_first", "0", _OPTION, "the same"),
-    OpenPoseFlag("frame_step", "1", _OPTION, "the same"),
-    OpenPoseFlag("frame_last", "-1", _OPTION, "the same"),
-    OpenPoseFlag("frame_flip", "false", _OPTION, "the same"),
-    OpenPoseFlag("frame_rotate", "0", _OPTION, "the same"),
+    *_the_same(
+        frame_first="0", frame_step="1", frame_last="-1", frame_flip="false", frame_rotate="0"
+    ),
     OpenPoseFlag("frame_undistort", "false", _REFUSED, _LENS),
     OpenPoseFlag("camera_parameter_path", "models/cameraParameters/flir/", _NEUTRAL, _LENS),
     OpenPoseFlag("frames_repeat", "false", _REFUSED, "repeating a video is not supported"),
@@ -114,19 +117,20 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("scale_number", "1", _OPTION, "--scales"),
     OpenPoseFlag("scale_gap", "0.25", _OPTION, "--scales"),
     OpenPoseFlag("upsampling_ratio", "0", _REFUSED, "see --mode", ("-1",)),
-    OpenPoseFlag("heatmaps_add_parts", "false", _OPTION, "the same"),
-    OpenPoseFlag("heatmaps_add_bkg", "false", _OPTION, "the same"),
-    OpenPoseFlag("heatmaps_add_PAFs", "false", _OPTION, "the same"),
-    OpenPoseFlag("heatmaps_scale", "2", _OPTION, "the same"),
-    OpenPoseFlag("part_candidates", "false", _OPTION, "the same"),
+    *_the_same(
+        heatmaps_add_parts="false",
+        heatmaps_add_bkg="false",
+        heatmaps_add_PAFs="false",
+        heatmaps_scale="2",
+        part_candidates="false",
+    ),
     # Hand and face
     OpenPoseFlag("hand", "0", _OPTION, "--hand NAME or FILE; 1 is the default network"),
     OpenPoseFlag("hand_detector", "0", _OPTION, "anything but 0 looks in the whole picture, too"),
     OpenPoseFlag(
         "hand_net_resolution", "368x368", _NEUTRAL, "hand networks have fixed input sizes"
     ),
-    OpenPoseFlag("hand_scale_number", "1", _OPTION, "the same"),
-    OpenPoseFlag("hand_scale_range", "0.4", _OPTION, "the same"),
+    *_the_same(hand_scale_number="1", hand_scale_range="0.4"),
     OpenPoseFlag("face", "false", _OPTION, "--face NAME or FILE; alone the default network"),
     OpenPoseFlag("face_detector", "0", _NEUTRAL, _FACES),
     OpenPoseFlag(
@@ -138,9 +142,7 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("tracking", "-1", _OPTION, "N is --track_every N + 1; -1 is neither"),
     # Rendering
     OpenPoseFlag("render_pose", "-1", _OPTION, "0 draws nothing"),
-    OpenPoseFlag("render_threshold", "0.05", _OPTION, "the same"),
-    OpenPoseFlag("hand_render_threshold", "0.2", _OPTION, "the same"),
-    OpenPoseFlag("face_render_threshold", "0.4", _OPTION, "the same"),
+    *_the_same(render_threshold="0.05", hand_render_threshold="0.2", face_render_threshold="0.4"),
     OpenPoseFlag("alpha_pose", "0.6", _REFUSED, _OPAQUE, ("1",)),
     OpenPoseFlag("alpha_heatmap", "0.7", _NEUTRAL, "heat maps are not drawn"),
     OpenPoseFlag("hand_alpha_pose", "0.6", _REFUSED, _OPAQUE, ("1",)),
@@ -152,13 +154,11 @@ OPENPOSE_FLAGS = (
     OpenPoseFlag("no_gui_verbose", "false", _NEUTRAL, "no text is drawn on the pictures"),
     OpenPoseFlag("cli_verbose", "-1", _NEUTRAL, "a progress bar is shown in terminals"),
     # Output
-    OpenPoseFlag("write_images", "", _OPTION, "the same"),
-    OpenPoseFlag("write_images_format", "png", _OPTION, "the same"),
+    *_the_same(write_images="", write_images_format="png"),
     OpenPoseFlag("write_video", "", _OPTION, "the same; H.264"),
     OpenPoseFlag("write_video_fps", "-1", _OPTION, "the same"),
     OpenPoseFlag("write_video_with_audio", "false", _NEUTRAL, "the sound of a file is always kept"),
-    OpenPoseFlag("write_json", "", _OPTION, "the same"),
-    OpenPoseFlag("write_coco_json", "", _OPTION, "the same"),
+    *_the_same(write_json="", write_coco_json=""),
     OpenPoseFlag(
         "write_coco_json_variants",
         "1",

@@ -7,6 +7,8 @@ import importlib.metadata
 
 from openpose_ext.backends.engines import PRECISIONS
 from openpose_ext.cli import vamp_values
+from openpose_ext.cli.flags import Flags
+from openpose_ext.cli.network_flags import add_backend
 from openpose_ext.cli.parser import command_parser
 from openpose_ext.cli.values import positive
 from openpose_ext.models.lookup import NETWORKS
@@ -51,173 +53,100 @@ def perf_parser() -> argparse.ArgumentParser:
     _add_files(parser)
 
     # Flags for vamp's own runtimes, which `perf` refuses or ignores.
-    for name in ("hwconfig", "freqlist", "cache_input"):
-        parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
-    parser.add_argument("-g", "--graph", help=argparse.SUPPRESS)
-    for name in ("none_vaml", "producer_mode"):
-        parser.add_argument(f"--{name}", type=vamp_values.count, default=0, help=argparse.SUPPRESS)
+    flags = Flags(parser)
+    flags.hidden("--hwconfig", "--freqlist", "--cache_input", "-g --graph")
+    flags.hidden("--none_vaml", "--producer_mode", type=vamp_values.count, default=0)
     return parser
 
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
     """Flags for the network, its device and its input."""
-    add = parser.add_argument_group("network").add_argument
-    add(
-        "-m",
-        "--model_prefix",
-        metavar="MODEL",
-        help="Name of a network, a file, or the prefix of a network compiled for a card",
+    flags = Flags(parser.add_argument_group("network"))
+    flags.value(
+        "-m --model_prefix MODEL",
+        "Name of a network, a file, or the prefix of a network compiled for a card",
     )
-    for part in ("json", "param", "lib"):
-        add(f"--model_{part}", metavar="FILE", help=argparse.SUPPRESS)
-    add(
-        "--kind",
-        default="body",
-        choices=tuple(NETWORKS),
-        help="Which network a name stands for (default body)",
+    flags.hidden("--model_json", "--model_param", "--model_lib", metavar="FILE")
+    flags.choice("--kind", "Which network a name stands for", tuple(NETWORKS), "body")
+    flags.value("--vdsp_params FILE", "Preprocessing file of a card")
+    add_backend(flags)
+    flags.value(
+        "-d --device_id D",
+        "Dies as 0, 0:3 or [0,2], or a device as the engine names it (default 0; the CPU where "
+        "there is no card)",
+        vamp_values.devices,
+        (0,),
     )
-    add("--vdsp_params", metavar="FILE", help="Preprocessing file of a card")
-    add(
-        "--backend",
-        default="auto",
-        metavar="NAME",
-        help="Inference engine: auto, openvino, onnxruntime, torch or vsx (default auto)",
+    flags.value("-b --batch_size N", "Pictures per request", positive, 1)
+    flags.value(
+        "--force_batch_size 0|1",
+        "1 refuses a network that would split the batch",
+        vamp_values.count,
+        0,
     )
-    add(
-        "-d",
-        "--device_id",
-        type=vamp_values.devices,
-        default=(0,),
-        metavar="D",
-        help="Dies as 0, 0:3 or [0,2], or a device as the engine names it (default 0; the CPU "
-        "where there is no card)",
+    flags.value(
+        "-s --shape [3,H,W]",
+        "Input size (default: the network's own, or 368 x 368)",
+        vamp_values.shape,
     )
-    add(
-        "-b",
-        "--batch_size",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="Pictures per request (default 1)",
-    )
-    add(
-        "--force_batch_size",
-        type=vamp_values.count,
-        default=0,
-        metavar="0|1",
-        help="1 refuses a network that would split the batch",
-    )
-    add(
-        "-s",
-        "--shape",
-        type=vamp_values.shape,
-        metavar="[3,H,W]",
-        help="Input size (default: the network's own, or 368 x 368)",
-    )
-    add("--dtype", default="uint8", help=argparse.SUPPRESS)
-    add(
-        "--precision",
-        default="auto",
-        choices=PRECISIONS,
-        help="Arithmetic precision (default auto)",
-    )
-    add(
-        "--threads",
-        type=positive,
-        metavar="N",
-        help="Number of threads the engine uses in each process",
-    )
+    flags.hidden("--dtype", default="uint8")
+    flags.choice("--precision", "Arithmetic precision", PRECISIONS, "auto")
+    flags.value("--threads N", "Number of threads the engine uses in each process", positive)
 
 
 def _add_load(parser: argparse.ArgumentParser) -> None:
     """Flags for the number and rate of requests."""
-    add = parser.add_argument_group("load").add_argument
-    add(
-        "-i",
-        "--instance",
-        type=vamp_values.instances,
-        default=(1,),
-        metavar="N|A:B",
-        help="Instances of the network per device, or a range of numbers to measure one by one "
+    flags = Flags(parser.add_argument_group("load"))
+    flags.value(
+        "-i --instance N|A:B",
+        "Instances of the network per device, or a range of numbers to measure one by one "
         "(default 1)",
+        vamp_values.instances,
+        (1,),
     )
-    add(
-        "-p",
-        "--processes",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="Number of processes (default 1)",
+    flags.value("-p --processes N", "Number of processes", positive, 1)
+    flags.value("--iterations N", "Number of requests", positive, 1024)
+    flags.value(
+        "-t --forward_time S",
+        "Run for this many seconds instead (default 0: for --iterations)",
+        vamp_values.seconds,
+        0.0,
     )
-    add(
-        "--iterations",
-        type=positive,
-        default=1024,
-        metavar="N",
-        help="Number of requests (default 1024)",
-    )
-    add(
-        "-t",
-        "--forward_time",
-        type=vamp_values.seconds,
-        default=0.0,
-        metavar="S",
-        help="Run for this many seconds instead of --iterations",
-    )
-    add(
+    flags.choice(
         "--forward_mode",
-        type=int,
-        default=0,
-        choices=(0, 1),
-        help="0 keeps a request waiting at all times, for the highest throughput; 1 sends one "
-        "request after the other, for the lowest latency (default 0)",
+        "0 keeps a request waiting at all times, for the highest throughput; 1 sends one request "
+        "after the other, for the lowest latency",
+        (0, 1),
+        0,
     )
-    add(
-        "--rate",
-        type=vamp_values.rate,
-        metavar="N",
-        help="Send this many requests per second, however long each takes",
+    flags.value(
+        "--rate N",
+        "Send this many requests per second, however long each takes",
+        vamp_values.rate,
     )
-    add(
-        "--warm_up",
-        type=vamp_values.count,
-        default=3,
-        metavar="N",
-        help="Requests per instance that are not measured (default 3)",
-    )
+    flags.value("--warm_up N", "Requests per instance that are not measured", vamp_values.count, 3)
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
     """Flags for input and output files, and for the report."""
-    add = parser.add_argument_group("files").add_argument
-    add(
-        "--datalist",
-        metavar="FILE",
-        help="Run each of these inputs once instead of random pictures",
+    flags = Flags(parser.add_argument_group("files"))
+    flags.value("--datalist FILE", "Run each of these inputs once instead of random pictures")
+    flags.value("--path_output DIR", "Write the network's outputs for each input to this folder")
+    flags.hidden("--cache_input_host", "--cache_output", type=int, default=0, choices=(0, 1))
+    flags.value("-f --file_report FILE", "Also write the reports to this YAML file")
+    flags.switch("--json", "Print each report as one line of JSON")
+    flags.value("-c --config FILE", "YAML file of options, by their long names")
+    flags.value(
+        "--percentiles [P,...]",
+        "Percentiles of the latency to report (default [50,90,95,99])",
+        vamp_values.percentiles,
+        (50, 90, 95, 99),
     )
-    add(
-        "--path_output",
-        metavar="DIR",
-        help="Write the network's outputs for each input to this folder",
-    )
-    for name in ("cache_input_host", "cache_output"):
-        add(f"--{name}", type=int, default=0, choices=(0, 1), help=argparse.SUPPRESS)
-    add("-f", "--file_report", metavar="FILE", help="Also write the reports to this YAML file")
-    add("--json", action="store_true", help="Print each report as one line of JSON")
-    add("-c", "--config", metavar="FILE", help="YAML file of options, by their long names")
-    add(
-        "--percentiles",
-        type=vamp_values.percentiles,
-        default=(50, 90, 95, 99),
-        metavar="[P,...]",
-        help="Percentiles of the latency to report (default [50,90,95,99])",
-    )
-    add(
-        "--verbose",
-        type=vamp_values.count,
+    flags.value(
+        "--verbose 0|1",
+        "Report when a process has started",
+        vamp_values.count,
+        0,
         nargs="?",
-        default=0,
         const=1,
-        metavar="0|1",
-        help="Report when a process has started",
     )

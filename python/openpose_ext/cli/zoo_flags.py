@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from openpose_ext.cli.flags import Flags
 from openpose_ext.cli.values import positive
 from openpose_ext.errors import UsageError
 from openpose_ext.types.scores import FILLED_SCORE, HAND_THRESHOLD
@@ -30,32 +31,24 @@ def add_zoo_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "on a Vastai card", "The flags of VastModelZoo's openpose_vsx.py."
     )
-    add = group.add_argument
-    add(
-        "--body_prefix_path",
-        metavar="PREFIX",
-        help="Same as --backend vsx --body PREFIX --mode zoo; add --mode fast to find more people",
+    flags = Flags(group)
+    flags.value(
+        "--body_prefix_path PREFIX",
+        "Same as --backend vsx --body PREFIX --mode zoo; add --mode fast to find more people",
     )
-    add(
-        "--body_vdsp_info",
-        metavar="JSON",
-        help="Preprocessing file of the body network (default PREFIX.vdsp_params.json)",
+    flags.value(
+        "--body_vdsp_info JSON",
+        "Preprocessing file of the body network (default PREFIX.vdsp_params.json)",
     )
-    add("--hand_prefix_path", metavar="PREFIX", help="Same as --backend vsx --hand PREFIX")
-    add(
-        "--hand_vdsp_info",
-        metavar="JSON",
-        help="Preprocessing file of the hand network (default PREFIX.vdsp_params.json)",
+    flags.value("--hand_prefix_path PREFIX", "Same as --backend vsx --hand PREFIX")
+    flags.value(
+        "--hand_vdsp_info JSON",
+        "Preprocessing file of the hand network (default PREFIX.vdsp_params.json)",
     )
-    add(
-        "--batch",
-        type=positive,
-        metavar="N",
-        help="Pictures, or hands, per run of the network (default 1)",
-    )
-    add("--device_id", metavar="DIES", help="Same as --device: 0, or several dies such as 0,1")
-    add("--file_path", metavar="PATH", help="Same as INPUT, but skips subfolders")
-    add("--save_dir", metavar="DIR", help="Same as -o, but drawn pictures keep the inputs' names")
+    flags.value("--batch N", "Pictures, or hands, per run of the network (default 1)", positive)
+    flags.value("--device_id DIES", "Same as --device: 0, or several dies such as 0,1")
+    flags.value("--file_path PATH", "Same as INPUT, but skips subfolders")
+    flags.value("--save_dir DIR", "Same as -o, but drawn pictures keep the inputs' names")
     parser.set_defaults(mode=None, hand_render_threshold=None)  # depend on these flags
 
 
