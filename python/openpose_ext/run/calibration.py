@@ -26,14 +26,17 @@ _PEAK = 0.1  # of a map of heat: less is no point
 def sees(manifest: Manifest) -> Callable[[Outputs], bool]:
     """Whether a network found what it looks for, of its outputs for one picture.
 
-    A person whom the decoder keeps, or more than half of the points of a hand or face. Networks of
-    landmarks say themselves whether there is one; those that do not are believed.
+    More than half of the parts of a person, or of the points of a hand or face: networks imagine a
+    few parts in many pictures of places. Networks of landmarks say themselves whether there is one;
+    those that do not are believed.
     """
 
     def person(outputs: Outputs) -> bool:
         heat, paf = (maps[0] for maps in body_maps(outputs, manifest))
         topology = TOPOLOGIES[manifest.topology]
-        return len(decode_body(heat, paf, topology=topology, stride=manifest.stride)) > 0
+        people = decode_body(heat, paf, topology=topology, stride=manifest.stride)
+        parts = ((people.keypoints[:, :, 2] > 0) & ~people.filled).sum(axis=1)
+        return 2 * int(parts.max(initial=0)) > len(topology.parts)
 
     def points(outputs: Outputs) -> bool:
         by_role = {role: outputs[name] for name, role in manifest.outputs.items()}
