@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from openpose_ext.outputs.draw import draw
     from openpose_ext.outputs.json_lines import JsonLinesWriter
     from openpose_ext.outputs.parquet import ParquetWriter
+    from openpose_ext.outputs.trc import TrcWriter
     from openpose_ext.outputs.video import VideoWriter
     from openpose_ext.outputs.wide_csv import WideCsvWriter
     from openpose_ext.outputs.writer import FrameWriter
@@ -87,6 +88,7 @@ __all__ = [
     "SourceError",
     "Topology",
     "Tracker",
+    "TrcWriter",
     "TwoPass",
     "VideoWriter",
     "View",
@@ -134,6 +136,7 @@ _MODULES = {
     "SourceError": "openpose_ext.errors",
     "Topology": "openpose_ext.types.topology",
     "Tracker": "openpose_ext.tracking.ids",
+    "TrcWriter": "openpose_ext.outputs.trc",
     "TwoPass": "openpose_ext.tracking.two_pass",
     "VideoWriter": "openpose_ext.outputs.video",
     "View": "openpose_ext.sources.source",

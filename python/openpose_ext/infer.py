@@ -64,6 +64,9 @@ _OF_VIDEOS = ("video", "json", "csv", "csv_wide")
 # By their own flags; --csv_layout makes "csv_wide" of "csv".
 _ASKED = [kind for kind in KINDS if kind != "csv_wide"]
 
+# Written into folders only, and what their files end in.
+_IN_FOLDERS = {"trc": ".trc"}
+
 _MODEL_POSE = {"BODY_25": "body25", "COCO": "openpose"}
 _BOOLEANS = (
     "csv_empty_frames", "disable_blending", "flat", "frame_flip", "heatmaps_add_PAFs",
@@ -274,6 +277,7 @@ def _results(args: argparse.Namespace, how: How) -> Results:
         threads=max(1, how.streams // 2),
         output=output,
         empty_frames=args.csv_empty_frames,
+        person_height=args.person_height,
         controlnet=args.controlnet_format or "object",
         canvas=args.controlnet_size,
         drawn_as={} if args.save_dir else None,
@@ -283,6 +287,8 @@ def _results(args: argparse.Namespace, how: How) -> Results:
 def _of_people(args: argparse.Namespace, places: dict[str, Path], how: How) -> dict[str, Path]:
     """The places, with the wide layout for the long one. Raises UsageError if ids are missing, or a
     flag has nothing to apply to."""
+    if args.person_height is not None and "trc" not in places:
+        raise UsageError("--person_height applies to --write_trc; add it")
     if args.csv_empty_frames and not {"csv", "angles"} & {*places}:
         raise UsageError("--csv_empty_frames applies to --write_csv and --write_angles; add one")
     if args.csv_layout == "wide":
@@ -295,6 +301,10 @@ def _of_people(args: argparse.Namespace, places: dict[str, Path], how: How) -> d
                 f"{place}"
             )
         places["csv_wide"] = place
+    for kind, ending in _IN_FOLDERS.items():
+        asked = places.get(kind, Path(args.output))
+        if asked != Path(args.output) and asked.suffix.lower() == ending:
+            raise UsageError(f"--write_{kind} {asked}: give a folder; names follow the inputs")
     for kind in OF_PEOPLE:
         if kind in places and not how.follow:
             flag = "--csv_layout wide" if kind == "csv_wide" else f"--write_{kind}"

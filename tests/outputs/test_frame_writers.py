@@ -23,6 +23,7 @@ from openpose_ext.outputs.controlnet_json import ControlNetWriter
 from openpose_ext.outputs.csv import CsvWriter
 from openpose_ext.outputs.json_lines import JsonLinesWriter
 from openpose_ext.outputs.parquet import ParquetWriter
+from openpose_ext.outputs.trc import TrcWriter
 from openpose_ext.outputs.video import VideoWriter
 from openpose_ext.outputs.wide_csv import WideCsvWriter
 from openpose_ext.outputs.writer import FrameWriter
@@ -40,6 +41,7 @@ WRITERS: dict[str, Callable[[Path], FrameWriter]] = {
     "angles.csv": AnglesWriter,
     "controlnet.json": ControlNetWriter,
     "a_wide.json": WideCsvWriter,
+    "a_trc.json": TrcWriter,
     "a.mp4": VideoWriter,
 }
 every_format = pytest.mark.parametrize("name", WRITERS)

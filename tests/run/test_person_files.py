@@ -27,6 +27,7 @@ FRAMES = {"a": 30, "b": 20}
 # Flags, the end of the list's name, and what a person's file is called after the input's name.
 KINDS: dict[str, tuple[list[str], str, str]] = {
     "csv_wide": (["--write_csv", "out", "--csv_layout", "wide"], "_wide.json", "_person{}.csv"),
+    "trc": (["--write_trc", "out"], "_trc.json", "_px_person{}.trc"),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 FOLLOWED = ["--identification", "--min_track", "0", "--threads", "1"]
@@ -168,7 +169,7 @@ def test_segments_of_a_camera_have_their_own_people(
         name = f"camera_{number:03d}"
         assert file.name == f"{name}{KINDS[kind][1]}"
         people = listed(kind, name)
-        assert people[0]["first"] == last + 1
+        assert people[0]["first"] > last  # a camera may drop frames
         last = people[0]["last"]
     assert not [*Path("out").glob(".*")]
 
@@ -203,3 +204,35 @@ def test_rows_of_a_wide_table_are_frames(capsys: pytest.CaptureFixture[str]) -> 
         assert [*table.frame[table.Nose_x.notna()]] == [5, 6, 7, 10, 11, 12, 13, 14]
         assert table.Nose_x.max() <= 1
         assert pd.read_csv("out/a_person0.csv").Nose_x.notna().all()
+
+
+def test_trc_is_in_metres_with_a_height_and_in_pixels_whatever_the_scale() -> None:
+    scale = ["--keypoint_scale", "3"]
+    assert infer.main(words("trc", "in/a.mp4", *scale)) == 0
+    pixels = pd.read_csv("out/a_px_person0.trc", sep="\t", skiprows=4)
+    assert pixels.X2[0] == pytest.approx(1.5)
+    assert [*pixels.iloc[:, 1]] == pytest.approx([row / 25 for row in range(30)], abs=1e-6)
+    slow = ["--person_height", "1.8", "--fps", "100"]
+    assert infer.main(words("trc", "in/a.mp4", *scale, *slow)) == 0
+    assert {p.name for p in Path("out").iterdir()} == {
+        "a_trc.json", "a_m_person0.trc", "a_m_person1.trc",
+    }  # fmt: skip
+    metres = Path("out/a_m_person0.trc").read_text().splitlines()
+    assert metres[2].split("\t")[:5] == ["100", "100", "30", "18", "m"]
+    assert metres[6].split("\t")[:2] == ["1", "0.01"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--write_trc", "a.trc", *FOLLOWED], "--write_trc a.trc: give a folder"),
+        (["--write_json", "j", "--person_height", "1.8"], "--person_height applies to --write_trc"),
+        (["--write_trc", "t", "--person_height", "0", *FOLLOWED], "--person_height"),
+    ],
+    ids=["a file", "a height for nothing", "no height"],
+)
+def test_what_cannot_be_is_refused(
+    words: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert infer.main(["in/a.mp4", *words]) == 2
+    assert reason in capsys.readouterr().err

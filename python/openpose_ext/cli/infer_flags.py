@@ -196,6 +196,7 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
             "Write a CSV table of the angles of knees, hips, ankles, elbows, shoulders and trunk: "
             "one row per person and frame",
         ),
+        ("trc", "DIR", "Write TRC markers for Pose2Sim and OpenSim: one file per person"),
         ("txt", "DIR", "Write one text file per frame: one line per person"),
         ("controlnet", "DIR", "Write JSON and skeletons on black for ControlNet and ComfyUI"),
         ("heatmaps", "DIR", "Write the raw heat maps and part affinity fields"),
@@ -230,6 +231,11 @@ def _add_formats(group: argparse._ArgumentGroup) -> None:
         "--csv_empty_frames",
         "Also write CSV rows for frames in which nobody was found; with --csv_layout wide, a row "
         "for every frame in each person's file",
+    )
+    flags.value(
+        "--person_height METRES",
+        "Height of the people, for --write_trc in metres instead of pixels",
+        above_zero,
     )
     flags.choice(
         "--controlnet_format",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,6 +80,21 @@ class Spool:
     def names(self) -> tuple[str, ...]:
         """The names of all values, in the order in which they came."""
         return tuple(dict.fromkeys(name for layout in self._layouts for name in layout))
+
+    def clock(self, rate: float) -> tuple[list[int], list[float]]:
+        """The number and the time in seconds of each frame.
+
+        rate  frames a second, for frames that have no time
+
+        Frames whose numbers do not rise, as those of pictures, are counted from 0.
+        """
+        numbers = [frame.number for frame in self.frames]
+        if any(b <= a for a, b in pairwise(numbers)):
+            numbers = [*range(len(numbers))]
+        return numbers, [
+            number / rate if frame.time is None else frame.time
+            for number, frame in zip(numbers, self.frames, strict=True)
+        ]
 
     def rows(self, person: int) -> npt.NDArray[np.int64]:
         """The rows of `frames` in which somebody was seen."""

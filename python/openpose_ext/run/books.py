@@ -27,6 +27,7 @@ from openpose_ext.outputs.controlnet_json import ControlNetWriter
 from openpose_ext.outputs.csv import CsvFile, CsvWriter
 from openpose_ext.outputs.json_lines import JsonLinesWriter
 from openpose_ext.outputs.parquet import ParquetWriter
+from openpose_ext.outputs.trc import TrcWriter
 from openpose_ext.outputs.video import VideoWriter
 from openpose_ext.outputs.wide_csv import WideCsvWriter
 from openpose_ext.outputs.writer import FrameWriter
@@ -46,11 +47,15 @@ _WRITERS: Mapping[str, type[FrameWriter]] = {
     "coco_dataset": CocoDatasetWriter,
     "angles": AnglesWriter,
     "csv_wide": WideCsvWriter,
+    "trc": TrcWriter,
     "controlnet": ControlNetWriter,
 }
 
 # These know pixels only, and have their own word for parts that were not seen.
 _AS_FOUND = ("coco_json", "coco_dataset", "controlnet")
+
+# In pixels, whatever the unit of key points.
+_IN_PIXELS = ("angles", "trc")
 
 # Tables that can be read while they are written, like JSON lines and videos.
 _GROWING: Mapping[str, type[CsvFile]] = {"csv": CsvWriter, "angles": AnglesWriter}
@@ -133,6 +138,7 @@ class Books:
         report: Callable[[SourceError], object],
         *,
         rate: float | None = None,
+        true_rate: float | None = None,
         sound: str | os.PathLike[str] | None = None,
         live: bool = False,
         segment: float | None = None,
@@ -143,7 +149,8 @@ class Books:
         name     what its files are called
         report   gets what cannot be added, once for a source, and which of its own files cannot
                  be written
-        rate     frames a second of the source, None if it has none
+        rate     frames a second of the source as it is played, None if it has none
+        true_rate  those at which it was taken, where that is another: slow motion
         sound    the video to take the sound from, or None; a file of several inputs has none
         live     whether it is a camera: its files grow
         segment  seconds after which other files follow, `<name>_000`, `<name>_001`, ..., from the
@@ -156,7 +163,9 @@ class Books:
 
         def opened(kind: str, number: int | None) -> FrameWriter:
             file = files[kind] if number is None else _segment(results, name, kind, number)
-            return self._opened(results, kind, file, rate, None if live else sound, live)
+            if kind != "video":
+                return _opened(results, kind, file, true_rate or rate, live)
+            return self._film(results, file, rate, None if live else sound, live)
 
         for kind, file in files.items():
             if file not in self._open:
@@ -207,25 +216,15 @@ class Books:
                 if kind is None or interrupted or opened.live:
                     last.callback(opened.close, interrupted=interrupted)
 
-    def _opened(
+    def _film(
         self,
         results: Results,
-        kind: str,
         file: Path,
         rate: float | None,
         sound: str | os.PathLike[str] | None,
         live: bool,
-    ) -> FrameWriter:
-        if kind == "controlnet":
-            return ControlNetWriter(file, **results.drawing.thresholds)
-        if kind in _GROWING:
-            return _GROWING[kind](file, grows=live, empty_frames=results.empty_frames)
-        if kind == "jsonl":
-            return JsonLinesWriter(file, grows=live)
-        if kind == "csv_wide":
-            return WideCsvWriter(file, empty_frames=results.empty_frames)
-        if kind != "video":
-            return _WRITERS[kind](file)
+    ) -> VideoWriter:
+        """Open a video."""
         sources = self._sources.get(file, ())
         fixed = results.video_rate
         return VideoWriter(
@@ -236,6 +235,21 @@ class Books:
             threads=results.threads,
             grows=live,
         )
+
+
+def _opened(results: Results, kind: str, file: Path, rate: float | None, live: bool) -> FrameWriter:
+    """Open a file of any other kind."""
+    if kind == "controlnet":
+        return ControlNetWriter(file, **results.drawing.thresholds)
+    if kind in _GROWING:
+        return _GROWING[kind](file, grows=live, empty_frames=results.empty_frames)
+    if kind == "jsonl":
+        return JsonLinesWriter(file, grows=live)
+    if kind == "csv_wide":
+        return WideCsvWriter(file, empty_frames=results.empty_frames)
+    if kind == "trc":
+        return TrcWriter(file, rate=rate, height=results.person_height)
+    return _WRITERS[kind](file)
 
 
 def _segment(results: Results, name: Path, kind: str, number: int) -> Path:
@@ -322,7 +336,7 @@ class Book:
                 if not self._film(opened, opened.writer, frame, drawn):
                     opened.held.discard(frame.source)
                     continue
-            elif opened.kind == "angles":
+            elif opened.kind in _IN_PIXELS:
                 opened.writer.write(frame, self._results.told(poses))
             else:
                 opened.writer.write(frame, poses if opened.kind in _AS_FOUND else in_units)

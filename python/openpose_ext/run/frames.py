@@ -201,6 +201,7 @@ def _process(
             planned.name,
             report,
             rate=source.played_rate,
+            true_rate=source.rate or how.fps,
             sound=planned.sound,
             live=source.live,
             segment=how.segment if source.live else None,

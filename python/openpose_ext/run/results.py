@@ -17,6 +17,7 @@ Some kinds are a file a frame, others a file for all frames of a video, or of al
 | coco_dataset |                                      | `<name>_coco_dataset.json`           |
 | angles     |                                        | `<name>_angles.csv`                  |
 | csv_wide   |                                        | a file a person, and `<name>_wide.json` |
+| trc        |                                        | a file a person, and `<name>_trc.json` |
 
 A kind that is a file a person goes by the name of the list of them; see `outputs.person_files`.
 
@@ -84,9 +85,10 @@ _OF_MANY = {
     "coco_dataset": "_coco_dataset.json",
     "angles": "_angles.csv",
     "csv_wide": "_wide.json",
+    "trc": "_trc.json",
 }
 KINDS = (*_OF_A_FRAME, *_OF_MANY)
-OF_PEOPLE = ("csv_wide",)  # a file a person
+OF_PEOPLE = ("csv_wide", "trc")  # a file a person
 
 # By which a place is told to be a file, not a folder.
 FILE_SUFFIXES = {
@@ -220,6 +222,7 @@ class Results:
     output      the folder of what was given no place of its own: one, whatever it ends in
     controlnet  "object": JSON for ControlNet is a file a frame; "list": one for all frames
     empty_frames  whether CSV has rows for frames in which nobody was found
+    person_height  metres that everybody is tall, for TRC in metres; None for pixels
     canvas      short side of ControlNet's pictures, 0 for the frame's own size
     drawn_as    what drawn pictures are called instead of `<name>_rendered`, by name; the plan of a
                 run puts the inputs' own names in. None for all as usual
@@ -239,6 +242,7 @@ class Results:
     controlnet: ControlNetFormat = "object"
     canvas: int = CANVAS_SIDE
     empty_frames: bool = False
+    person_height: float | None = None
     drawn_as: Mapping[Path, Path] | None = None
 
     @property
