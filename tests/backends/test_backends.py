@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -597,6 +598,24 @@ class TestCompiledCache:
         assert user_folder().name == "openpose_ext"
         monkeypatch.setenv("OPENPOSE_EXT_CACHE", "~/elsewhere")
         assert user_folder() == Path.home() / "elsewhere"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there is no SIGUSR1")
+def test_a_signal_is_handled_after_another_thread_closed_a_network(engine: str, tiny: Path) -> None:
+    code = (
+        "import os, signal, threading\n"
+        "import numpy as np\n"
+        "from openpose_ext.backends.engines import open_backend\n"
+        f"held = [open_backend({str(tiny)!r}, {engine!r})]\n"
+        "held[0].run(np.zeros((1, 32, 32, 3), np.uint8))\n"
+        "closing = threading.Thread(target=lambda: held.pop().close())\n"
+        "closing.start()\n"
+        "closing.join()\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('handled', flush=True))\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 def test_openvino_is_whole_for_others_in_the_process(tiny: Path) -> None:

@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -85,6 +86,18 @@ _AUTO = (
 _PRECISIONS = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
 
 
+@cache
+def _core(process: int) -> Any:
+    """The engine itself, one for a process, and never let go.
+
+    Its CPU device gives the thread that first uses it a stack for signal handlers, and frees it
+    with the core. Where another thread lets the last core go, the next signal of the first thread,
+    such as Ctrl-C, would run on freed memory (OpenVINO 2026.4). A forked process has its own core,
+    because the threads of its parent's are missing there.
+    """
+    return ov.Core()
+
+
 def open_engine(
     file: Path,
     *,
@@ -95,7 +108,7 @@ def open_engine(
     streams: int,
 ) -> Backend:
     """Open a file; see `backends.engines.open_backend`."""
-    core = ov.Core()
+    core = _core(os.getpid())
     device = device.upper()
     try:
         capabilities = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
@@ -122,7 +135,7 @@ def open_engine(
 def describe(file: Path) -> Graph:
     """Inputs and outputs as stated in the file; see `backends.engines.describe`."""
     try:
-        model = ov.Core().read_model(file)
+        model = _core(os.getpid()).read_model(file)
     except RuntimeError as error:
         raise BackendError(f"openvino cannot read {file}: {reason(error)}") from error
     if len(model.inputs) != 1:
@@ -233,8 +246,8 @@ def _compiled(
     config: Mapping[str, Any],
 ) -> Any:
     """The compiled model, from the user's cache if possible."""
-    cache = user_cache() if "EXPORT_IMPORT" in capabilities else None
-    if cache is None:
+    kept = user_cache() if "EXPORT_IMPORT" in capabilities else None
+    if kept is None:
         return core.compile_model(_model(core, file, input_format), device, config)
 
     key = digest(
@@ -250,14 +263,14 @@ def _compiled(
             [file_digest(part) for part in weight_files(file)],
         ]
     )
-    blob = cache.load(key)
+    blob = kept.load(key)
     if blob is not None:
         try:
             return core.import_model(blob, device, config)
         except RuntimeError:
             pass  # whole, but not for this build: compile it again
     compiled = core.compile_model(_model(core, file, input_format), device, config)
-    cache.store(key, compiled.export_model().getvalue())
+    kept.store(key, compiled.export_model().getvalue())
     return compiled
 
 
