@@ -24,14 +24,17 @@ if TYPE_CHECKING:
         SourceError,
     )
     from openpose_ext.formats.supervision import edges
+    from openpose_ext.outputs.angle_plots import AnglePlotsWriter
     from openpose_ext.outputs.angles import AnglesWriter
     from openpose_ext.outputs.coco_dataset import CocoDatasetWriter
     from openpose_ext.outputs.coco_json import CocoWriter
     from openpose_ext.outputs.controlnet_json import ControlNetWriter
     from openpose_ext.outputs.csv import CsvWriter
+    from openpose_ext.outputs.deeplabcut import DeepLabCutWriter
     from openpose_ext.outputs.draw import draw
     from openpose_ext.outputs.json_lines import JsonLinesWriter
     from openpose_ext.outputs.parquet import ParquetWriter
+    from openpose_ext.outputs.pose_format import PoseFormatWriter
     from openpose_ext.outputs.trc import TrcWriter
     from openpose_ext.outputs.video import VideoWriter
     from openpose_ext.outputs.wide_csv import WideCsvWriter
@@ -63,6 +66,7 @@ __all__ = [
     "COCO_18",
     "FACE_70",
     "HAND_21",
+    "AnglePlotsWriter",
     "AnglesWriter",
     "Annotations",
     "BackendError",
@@ -71,6 +75,7 @@ __all__ = [
     "ControlNetWriter",
     "CsvWriter",
     "DecodeOptions",
+    "DeepLabCutWriter",
     "Evaluation",
     "Frame",
     "FrameWriter",
@@ -82,6 +87,7 @@ __all__ = [
     "OutputError",
     "ParquetWriter",
     "PoseEstimator",
+    "PoseFormatWriter",
     "Poses",
     "Scores",
     "Source",
@@ -107,6 +113,7 @@ __all__ = [
 
 # Imported at first use, so that `import openpose_ext` takes no time.
 _MODULES = {
+    "AnglePlotsWriter": "openpose_ext.outputs.angle_plots",
     "AnglesWriter": "openpose_ext.outputs.angles",
     "Annotations": "openpose_ext.run.coco_eval",
     "BODY_25": "openpose_ext.types.topology",
@@ -116,6 +123,7 @@ _MODULES = {
     "CocoWriter": "openpose_ext.outputs.coco_json",
     "ControlNetWriter": "openpose_ext.outputs.controlnet_json",
     "CsvWriter": "openpose_ext.outputs.csv",
+    "DeepLabCutWriter": "openpose_ext.outputs.deeplabcut",
     "DecodeOptions": "openpose_ext.stages.decode",
     "Evaluation": "openpose_ext.run.coco_eval",
     "FACE_70": "openpose_ext.types.topology",
@@ -129,6 +137,7 @@ _MODULES = {
     "OpenPoseExtError": "openpose_ext.errors",
     "OutputError": "openpose_ext.errors",
     "ParquetWriter": "openpose_ext.outputs.parquet",
+    "PoseFormatWriter": "openpose_ext.outputs.pose_format",
     "PoseEstimator": "openpose_ext.stages.estimator",
     "Poses": "openpose_ext.types.poses",
     "Scores": "openpose_ext.run.coco_eval",

@@ -44,7 +44,7 @@ from openpose_ext.run.plan import Plan, plan_camera, plan_run
 from openpose_ext.run.results import (
     FILE_SUFFIXES,
     KINDS,
-    OF_PEOPLE,
+    WITH_IDS,
     Drawing,
     HeatmapChoice,
     Results,
@@ -65,7 +65,7 @@ _OF_VIDEOS = ("video", "json", "csv", "csv_wide")
 _ASKED = [kind for kind in KINDS if kind != "csv_wide"]
 
 # Written into folders only, and what their files end in.
-_IN_FOLDERS = {"trc": ".trc"}
+_IN_FOLDERS = {"trc": ".trc", "angle_plots": ".png", "deeplabcut": ".csv", "pose": ".pose"}
 
 _MODEL_POSE = {"BODY_25": "body25", "COCO": "openpose"}
 _BOOLEANS = (
@@ -305,10 +305,10 @@ def _of_people(args: argparse.Namespace, places: dict[str, Path], how: How) -> d
         asked = places.get(kind, Path(args.output))
         if asked != Path(args.output) and asked.suffix.lower() == ending:
             raise UsageError(f"--write_{kind} {asked}: give a folder; names follow the inputs")
-    for kind in OF_PEOPLE:
+    for kind in WITH_IDS:
         if kind in places and not how.follow:
             flag = "--csv_layout wide" if kind == "csv_wide" else f"--write_{kind}"
-            raise UsageError(f"{flag} writes a file for each person; add --identification")
+            raise UsageError(f"{flag} follows each person through the frames; add --identification")
     return places
 
 

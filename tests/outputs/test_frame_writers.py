@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -16,13 +17,16 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from openpose_ext.errors import OutputError
+from openpose_ext.outputs.angle_plots import AnglePlotsWriter
 from openpose_ext.outputs.angles import AnglesWriter
 from openpose_ext.outputs.coco_dataset import CocoDatasetWriter
 from openpose_ext.outputs.coco_json import CocoWriter
 from openpose_ext.outputs.controlnet_json import ControlNetWriter
 from openpose_ext.outputs.csv import CsvWriter
+from openpose_ext.outputs.deeplabcut import DeepLabCutWriter
 from openpose_ext.outputs.json_lines import JsonLinesWriter
 from openpose_ext.outputs.parquet import ParquetWriter
+from openpose_ext.outputs.pose_format import PoseFormatWriter
 from openpose_ext.outputs.trc import TrcWriter
 from openpose_ext.outputs.video import VideoWriter
 from openpose_ext.outputs.wide_csv import WideCsvWriter
@@ -42,8 +46,12 @@ WRITERS: dict[str, Callable[[Path], FrameWriter]] = {
     "controlnet.json": ControlNetWriter,
     "a_wide.json": WideCsvWriter,
     "a_trc.json": TrcWriter,
+    "a_angle_plots.json": AnglePlotsWriter,
+    "a_dlc.csv": DeepLabCutWriter,
     "a.mp4": VideoWriter,
 }
+if importlib.util.find_spec("pose_format") is not None:
+    WRITERS["a.pose"] = PoseFormatWriter
 every_format = pytest.mark.parametrize("name", WRITERS)
 SMALL = np.zeros((48, 64, 3), np.uint8)
 

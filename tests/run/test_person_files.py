@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -28,6 +29,11 @@ FRAMES = {"a": 30, "b": 20}
 KINDS: dict[str, tuple[list[str], str, str]] = {
     "csv_wide": (["--write_csv", "out", "--csv_layout", "wide"], "_wide.json", "_person{}.csv"),
     "trc": (["--write_trc", "out"], "_trc.json", "_px_person{}.trc"),
+    "angle_plots": (
+        ["--write_angle_plots", "out"],
+        "_angle_plots.json",
+        "_angles_person{}.png",
+    ),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 FOLLOWED = ["--identification", "--min_track", "0", "--threads", "1"]
@@ -179,7 +185,7 @@ def test_people_without_ids_are_refused_before_anything_runs(
     kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert infer.main([*KINDS[kind][0], "in/a.mp4"]) == 2
-    assert "writes a file for each person; add --identification" in capsys.readouterr().err
+    assert "follows each person through the frames; add --identification" in capsys.readouterr().err
     assert not Path("out").exists()
 
 
@@ -226,13 +232,40 @@ def test_trc_is_in_metres_with_a_height_and_in_pixels_whatever_the_scale() -> No
     ("words", "reason"),
     [
         (["--write_trc", "a.trc", *FOLLOWED], "--write_trc a.trc: give a folder"),
+        (["--write_deeplabcut", "a.csv", *FOLLOWED], "--write_deeplabcut a.csv: give a folder"),
+        (["--write_deeplabcut", "d"], "--write_deeplabcut follows each person"),
         (["--write_json", "j", "--person_height", "1.8"], "--person_height applies to --write_trc"),
         (["--write_trc", "t", "--person_height", "0", *FOLLOWED], "--person_height"),
     ],
-    ids=["a file", "a height for nothing", "no height"],
+    ids=["a file", "another file", "no ids", "a height for nothing", "no height"],
 )
 def test_what_cannot_be_is_refused(
     words: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert infer.main(["in/a.mp4", *words]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_files_of_all_people_hold_each_frame_of_each_input() -> None:
+    """DeepLabCut's and, if its library is there, pose-format's; neither shares a file."""
+    pose = ["--write_pose", "out"] if importlib.util.find_spec("pose_format") else []
+    for name in range(2):
+        Image.new("RGB", videos.SIZE[:2], (90, 90, 90)).save(f"in/p{name}.png")
+    inputs = ["in/a.mp4", "in/b.mp4", "in/p0.png", "in/p1.png"]
+    asked = [*inputs, "--write_deeplabcut", "out", *pose, *FOLLOWED, "--keypoint_scale", "3"]
+    assert infer.main(asked) == 0
+    names = {"a_dlc.csv", "b_dlc.csv", "pictures_dlc.csv"}
+    names |= {"a.pose", "b.pose", "pictures.pose"} if pose else set()
+    assert {p.name for p in Path("out").iterdir()} == names
+    for name, count in FRAMES.items():
+        table = pd.read_csv(f"out/{name}_dlc.csv", header=[0, 1, 2, 3], index_col=0)["openpose_ext"]
+        assert [*table.index] == [*range(count)]
+        assert table["person0"]["Neck"]["x"].max() == 1.5, "pixels, whatever the scale"
+        seen = table["person1"]["Neck"]["likelihood"] > 0
+        assert [*table.index[seen]] == [5, 6, 7, 10, 11, 12, 13, 14]
+    table = pd.read_csv("out/pictures_dlc.csv", header=[0, 1, 2, 3], index_col=0)
+    assert [*table.index] == ["in/p0.png", "in/p1.png"]
+    if not pose:
+        before = there()
+        assert infer.main([*asked, "--skip_existing"]) == 0
+        assert there() == before

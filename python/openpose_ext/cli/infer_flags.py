@@ -196,7 +196,24 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
             "Write a CSV table of the angles of knees, hips, ankles, elbows, shoulders and trunk: "
             "one row per person and frame",
         ),
-        ("trc", "DIR", "Write TRC markers for Pose2Sim and OpenSim: one file per person"),
+        (
+            "angle_plots",
+            "DIR",
+            "Plot these angles over time: one PNG per person; needs --identification and "
+            "matplotlib",
+        ),
+        (
+            "trc",
+            "DIR",
+            "Write TRC markers for Pose2Sim and OpenSim: one file per person; needs "
+            "--identification",
+        ),
+        (
+            "deeplabcut",
+            "DIR",
+            "Write CSV in the form of DeepLabCut's for several animals; needs --identification",
+        ),
+        ("pose", "DIR", "Write .pose files of the library pose-format, which must be installed"),
         ("txt", "DIR", "Write one text file per frame: one line per person"),
         ("controlnet", "DIR", "Write JSON and skeletons on black for ControlNet and ComfyUI"),
         ("heatmaps", "DIR", "Write the raw heat maps and part affinity fields"),

@@ -6,10 +6,8 @@ import csv
 import os
 from pathlib import Path
 
-import numpy as np
-
-from openpose_ext.formats.tables import KINDS, points_by_name
 from openpose_ext.outputs.person_files import PersonFiles
+from openpose_ext.outputs.tables import in_columns, kind_first
 from openpose_ext.types.arrays import Floats
 from openpose_ext.types.poses import Poses
 
@@ -36,17 +34,10 @@ class WideCsvWriter(PersonFiles):
         self._empty_frames = empty_frames
 
     def _values(self, poses: Poses) -> tuple[tuple[str, ...], Floats]:
-        points = points_by_name(
-            poses.keypoints, poses.topology.parts, hands=poses.hands, faces=poses.faces
-        )
-        names = tuple(f"{name}_{axis}" for name in points for axis in ("x", "y", "score"))
-        joined = np.stack([*points.values()], axis=1)
-        values = np.where(joined[..., 2:] > 0, joined, np.float32(np.nan))
-        return names, values.reshape(len(poses), len(names))
+        return in_columns(poses, ("x", "y", "score"))
 
     def _write_person(self, file: Path, person: int) -> bool:
-        # Frames of one source may have hands, and others none: bodies come first all the same.
-        names = sorted(self._spool.names, key=_kind)
+        names = kind_first(self._spool.names)
         frames = self._spool.frames
         seen = self._spool.seen(person, names)
         rows = self._spool.rows(person)
@@ -64,8 +55,3 @@ class WideCsvWriter(PersonFiles):
                     next_row, values = next(seen, (-1, values))
                 table.writerow([*frames[row], *cells])
         return True
-
-
-def _kind(name: str) -> int:
-    """The place of a column's kind in `KINDS`."""
-    return next((k for k, kind in enumerate(KINDS[1:], 1) if name.startswith(f"{kind}_")), 0)

@@ -20,13 +20,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from openpose_ext.errors import OutputError, SourceError
+from openpose_ext.outputs.angle_plots import AnglePlotsWriter
 from openpose_ext.outputs.angles import AnglesWriter
 from openpose_ext.outputs.coco_dataset import CocoDatasetWriter
 from openpose_ext.outputs.coco_json import CocoWriter
 from openpose_ext.outputs.controlnet_json import ControlNetWriter
 from openpose_ext.outputs.csv import CsvFile, CsvWriter
+from openpose_ext.outputs.deeplabcut import DeepLabCutWriter
 from openpose_ext.outputs.json_lines import JsonLinesWriter
 from openpose_ext.outputs.parquet import ParquetWriter
+from openpose_ext.outputs.pose_format import PoseFormatWriter
 from openpose_ext.outputs.trc import TrcWriter
 from openpose_ext.outputs.video import VideoWriter
 from openpose_ext.outputs.wide_csv import WideCsvWriter
@@ -48,6 +51,9 @@ _WRITERS: Mapping[str, type[FrameWriter]] = {
     "angles": AnglesWriter,
     "csv_wide": WideCsvWriter,
     "trc": TrcWriter,
+    "angle_plots": AnglePlotsWriter,
+    "deeplabcut": DeepLabCutWriter,
+    "pose": PoseFormatWriter,
     "controlnet": ControlNetWriter,
 }
 
@@ -55,7 +61,7 @@ _WRITERS: Mapping[str, type[FrameWriter]] = {
 _AS_FOUND = ("coco_json", "coco_dataset", "controlnet")
 
 # In pixels, whatever the unit of key points.
-_IN_PIXELS = ("angles", "trc")
+_IN_PIXELS = ("angles", "trc", "angle_plots", "deeplabcut", "pose")
 
 # Tables that can be read while they are written, like JSON lines and videos.
 _GROWING: Mapping[str, type[CsvFile]] = {"csv": CsvWriter, "angles": AnglesWriter}
@@ -249,6 +255,8 @@ def _opened(results: Results, kind: str, file: Path, rate: float | None, live: b
         return WideCsvWriter(file, empty_frames=results.empty_frames)
     if kind == "trc":
         return TrcWriter(file, rate=rate, height=results.person_height)
+    if kind == "pose":
+        return PoseFormatWriter(file, rate=rate)
     return _WRITERS[kind](file)
 
 

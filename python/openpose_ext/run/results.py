@@ -18,6 +18,9 @@ Some kinds are a file a frame, others a file for all frames of a video, or of al
 | angles     |                                        | `<name>_angles.csv`                  |
 | csv_wide   |                                        | a file a person, and `<name>_wide.json` |
 | trc        |                                        | a file a person, and `<name>_trc.json` |
+| angle_plots |                               | a file a person, and `<name>_angle_plots.json` |
+| deeplabcut |                                        | `<name>_dlc.csv`                     |
+| pose       |                                        | `<name>.pose`                        |
 
 A kind that is a file a person goes by the name of the list of them; see `outputs.person_files`.
 
@@ -60,7 +63,7 @@ from openpose_ext.types.topology import BODY_25
 __all__ = [
     "FILE_SUFFIXES",
     "KINDS",
-    "OF_PEOPLE",
+    "WITH_IDS",
     "Aside",
     "Drawing",
     "HeatmapChoice",
@@ -86,9 +89,14 @@ _OF_MANY = {
     "angles": "_angles.csv",
     "csv_wide": "_wide.json",
     "trc": "_trc.json",
+    "angle_plots": "_angle_plots.json",
+    "deeplabcut": "_dlc.csv",
+    "pose": ".pose",
 }
 KINDS = (*_OF_A_FRAME, *_OF_MANY)
-OF_PEOPLE = ("csv_wide", "trc")  # a file a person
+
+# These follow each person through the frames.
+WITH_IDS = ("csv_wide", "trc", "angle_plots", "deeplabcut")
 
 # By which a place is told to be a file, not a folder.
 FILE_SUFFIXES = {
