@@ -59,20 +59,18 @@ test-slow: $(VENV)/installed-dev
 # The tests that need torch; the others leave them out. The constraint keeps its size bearable.
 test-torch: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pytest tests/models tests/backends/test_torch_backend.py \
-	  tests/compat tests/vastai/test_vamc.py tests/commands/test_export.py tests/test_docs.py \
-	  tests/test_examples.py
+	$(BIN)/python -m pytest -m 'torch and not slow'
 
 # A Ray cluster of this machine, and a small S3 server on loopback.
 test-ray: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray]' 'moto[server]>=5' s3fs
-	$(BIN)/python -m pytest tests/batch tests/test_examples.py::test_a_ray_pipeline_writes_rows
+	$(BIN)/python -m pytest -m 'ray and not slow'
 
 # Pose2Sim and pose-format without what their readers do not need.
 test-clients: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --no-deps 'pose-format>=0.9' 'Pose2Sim>=0.10' \
 	  simple-video-utils rtoml anytree c3d
-	$(BIN)/python -m pytest tests/clients
+	$(BIN)/python -m pytest -m 'clients and not slow'
 
 # A CPython that is neither here nor to be had is skipped with the reason.
 test-versions: $(VENV)/installed-dev

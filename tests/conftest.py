@@ -15,6 +15,22 @@ import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
+NEEDS = {"torch": ("torch", "onnx", "onnxruntime"), "ray": ("ray", "pyarrow")}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what reads ../shared, which a test says by its fixtures."""
+    if {"shared", "workload"} & {*getattr(item, "fixturenames", ())}:
+        item.add_marker("shared")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked with a package that is not installed."""
+    for marker in item.iter_markers():
+        for package in NEEDS.get(marker.name, ()):
+            if importlib.util.find_spec(package) is None:
+                pytest.skip(f"{package} is not installed: make test-{marker.name} installs it")
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

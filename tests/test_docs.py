@@ -113,10 +113,10 @@ def annotate(file: Path, picture: str) -> None:
     )
 
 
+@pytest.mark.torch
 def test_the_commands_for_a_card_lead_to_poses(
     files: Path, vaststreamx: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("torch", reason="torch is not installed")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section = readme.partition("## On a Vastai card\n")[2].partition("\n## ")[0]
     shown = "".join(re.findall(r"```\n(.*?)```", section, re.DOTALL)).replace("\\\n", "")

@@ -90,8 +90,8 @@ def test_a_skeleton_of_ones_own_is_decoded() -> None:
     assert (poses.keypoints[..., 2] > 0).all()
 
 
+@pytest.mark.torch
 def test_maps_of_torch_are_decoded() -> None:
-    pytest.importorskip("torch", reason="torch is not installed")
     assert len(example("torch_maps").main()) == 4
 
 
@@ -102,8 +102,8 @@ def test_conditioning_pictures_are_skeletons_on_black(folder: Path, tmp_path: Pa
     assert 0 < np.count_nonzero(canvas.any(axis=2)) < canvas[..., 0].size / 5
 
 
+@pytest.mark.ray
 def test_a_ray_pipeline_writes_rows(folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="Ray, an extra, is not installed")
     pandas = pytest.importorskip("pandas")
     shutil.copytree(folder, tmp_path / "in")
     command = [sys.executable, EXAMPLES / "ray_pipeline.py", tmp_path / "in", tmp_path / "out"]

@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 # The exporter that is used is torch's older one, which says so.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 RECIPE = Path(__file__).parents[1] / "training"
 SHAPE = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -236,7 +237,7 @@ def test_bound_runs_give_what_runs_give_and_keep_their_memory(session: Any) -> N
 
 @pytest.fixture
 def torch(monkeypatch: pytest.MonkeyPatch) -> Any:
-    return pytest.importorskip("torch", reason="torch is not installed")
+    return importlib.import_module("torch")
 
 
 @pytest.mark.parametrize(
@@ -248,6 +249,7 @@ def torch(monkeypatch: pytest.MonkeyPatch) -> Any:
         (None, 0, "tensorrt:0", "devices of the backends onnxruntime (cuda:0, tensorrt:0)"),
     ],
 )
+@pytest.mark.torch
 def test_torch_says_what_it_misses(
     cuda: str | None,
     count: int,
@@ -289,6 +291,7 @@ def no_streams(torch: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return waited
 
 
+@pytest.mark.torch
 def test_runs_on_cuda_bring_pixels_there_and_maps_back(torch: Any, no_streams: list[str]) -> None:
     from openpose_ext.backends.torch import _OnCuda, _Prepared, _Request
 

@@ -20,6 +20,8 @@ from openpose_ext.models.manifest import ORIGINAL_RANGE, read_manifest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+pytestmark = pytest.mark.torch
+
 
 class Means(torch.nn.Module):  # type: ignore[misc]
     """Mean colours of cells, weighted: what `tiny_networks` is in ONNX."""

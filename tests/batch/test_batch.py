@@ -41,6 +41,8 @@ from openpose_ext.sources.video import KeyFrame, Video, key_frames
 
 QUICK = ("--height", "96", "--precision", "f32")
 
+pytestmark = pytest.mark.ray
+
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[str]:

@@ -18,6 +18,8 @@ FRAMES = 6
 # pose-format's components, in its order, and their numbers of points.
 COMPONENTS = {"pose": 25, "face": 70, "hand_left": 21, "hand_right": 21}
 
+pytestmark = pytest.mark.clients
+
 
 def poses_of(frame: int) -> op.Poses:
     """One person, other points in each frame; hands and a face."""

@@ -37,6 +37,8 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 Maps = dict[str, np.ndarray]
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -259,13 +259,14 @@ def test_processes_share_the_rate(network: Path, capsys: pytest.CaptureFixture[s
     assert (report["rate"], report["samples"]) == (200, 20)
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("engine", ["onnxruntime", pytest.param("torch", marks=pytest.mark.torch)])
 def test_every_engine_is_measured(
     engine: str, network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = network
     if engine == "torch":
-        torch = pytest.importorskip("torch", reason="torch is not installed")
+        import torch
+
         file = tmp_path / "pool.pt"
         with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
             pool = torch.jit.trace(torch.nn.AvgPool2d(8), torch.zeros(1, 3, 16, 16))

@@ -131,9 +131,8 @@ def test_an_empty_picture_has_no_candidates() -> None:
     assert handDetect(candidate, subset, np.zeros((9, 9, 3), np.uint8)) == []
 
 
+@pytest.mark.torch
 def test_the_public_weights_files_are_read(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="torch is not installed")
-    pytest.importorskip("onnx", reason="onnx is not installed")
     weights = original_networks.write(tmp_path / "body_pose_model.pth")
     picture = noise(60, 50)
     with Body(weights) as find:
@@ -153,10 +152,11 @@ def test_the_public_weights_files_are_read(tmp_path: Path) -> None:
         Body(weights)
 
 
+@pytest.mark.torch
 def test_torch_and_the_default_engine_see_the_same(tmp_path: Path) -> None:
     """The seed's own network, a ReLU at its end, in torch."""
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    pytest.importorskip("onnx", reason="onnx is not installed")
+    import torch
+
     from openpose_ext.models.convert.original_weights import load_body
 
     weights = original_networks.write(tmp_path / "body_pose_model.pth")

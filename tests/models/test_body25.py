@@ -56,11 +56,10 @@ def test_18_parts_are_those_of_openposes_table(workload: ModuleType) -> None:
     np.testing.assert_array_equal(people.keypoints, poses.keypoints[:, of_25])
 
 
+@pytest.mark.torch
 def test_the_command_takes_caffes_file_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("torch", reason="torch is not installed")
-    pytest.importorskip("onnx", reason="onnx is not installed")
     # Fields that point the same way everywhere, and peaks of all parts: random maps hold people.
     net = caffe_networks.body_25(32)
     weights = caffe_networks.random(net)

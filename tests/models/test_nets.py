@@ -30,6 +30,8 @@ from openpose_ext.models.convert.original_weights import (  # noqa: E402
     save_weights,
 )
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:

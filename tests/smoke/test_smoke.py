@@ -92,9 +92,8 @@ def test_the_page_answers_for_a_picture_and_a_video(clip: Path) -> None:
             server.send_signal(signal.SIGINT)
 
 
+@pytest.mark.ray
 def test_a_batch_gives_the_same_people_as_rows(clip: Path, tmp_path: Path) -> None:
-    for module in ("ray", "pyarrow"):
-        pytest.importorskip(module, reason="the extra `ray` is not installed")
     import pyarrow.parquet as pq
 
     command("openpose_ext.batch", DEMO, clip, "-o", tmp_path / "rows")

@@ -448,11 +448,10 @@ def test_calls_from_many_threads_find_the_same_hands(
             assert people.allclose(single, pixels=0, score=0)
 
 
+@pytest.mark.torch
 def test_the_original_hand_network_is_found_by_its_name(
     cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: np.ndarray
 ) -> None:
-    for package in ("torch", "onnxruntime"):
-        pytest.importorskip(package)
     monkeypatch.setenv("OPENPOSE_EXT_MODELS", str(tmp_path))
     original_networks.write(tmp_path / "hand_pose_model.pth", "hand")
     found = []

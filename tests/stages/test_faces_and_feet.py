@@ -415,12 +415,11 @@ def test_real_faces_and_feet_are_found(shared: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:nothing says which range")  # the registry knows other bytes
+@pytest.mark.torch
 def test_the_original_face_network_runs_by_its_file_and_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Thinner and with random weights; by its name it is converted once, for other engines."""
-    pytest.importorskip("torch", reason="torch is not installed")
-    pytest.importorskip("onnx")
     file = original_networks.write(tmp_path / "facenet.pth", "face")
     monkeypatch.setenv("OPENPOSE_EXT_MODELS", str(tmp_path))
     picture = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)

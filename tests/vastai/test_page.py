@@ -82,10 +82,10 @@ def annotate(names: list[str]) -> None:
     Path("annotations.json").write_text(json.dumps(document))
 
 
+@pytest.mark.torch
 def test_every_step_of_the_page(
     card: ModuleType, shared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("torch", reason="torch is not installed")
     # The weights, and their export. int8 for the body, as in the page's yaml; fp16 for both, as in
     # its lines of vamp.
     for kind in SIDES:

@@ -193,8 +193,8 @@ def test_yaml_holds_whatever_names_there_are() -> None:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    import torch
+
     folder = tmp_path_factory.mktemp("weights")
     # Layers as small as these lose more by waiting for each other than they win.
     threads = torch.get_num_threads()
@@ -228,6 +228,7 @@ def document(file: Path) -> Any:
 
 
 @pytest.mark.parametrize("kind", SIDES)
+@pytest.mark.torch
 def test_fp16_needs_no_pictures(kind: str, weights: dict[str, Path], tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     out, side = tmp_path / "out", SIDES[kind]
@@ -261,6 +262,7 @@ def test_fp16_needs_no_pictures(kind: str, weights: dict[str, Path], tmp_path: P
     assert compiled.input.size == (side, side)
 
 
+@pytest.mark.torch
 def test_int8_calibrates_the_body_on_what_it_will_see(
     weights: dict[str, Path],
     pictures: Path,
@@ -288,6 +290,7 @@ def test_int8_calibrates_the_body_on_what_it_will_see(
     assert re.search(r"#.*swaps RGB to BGR", text)
 
 
+@pytest.mark.torch
 def test_int8_calibrates_the_hand_on_hands(
     weights: dict[str, Path], shared: Path, tmp_path: Path
 ) -> None:
@@ -308,6 +311,7 @@ def test_int8_calibrates_the_hand_on_hands(
         assert all(np.abs(crop.astype(int) - picture).mean() > 10 for picture in whole)
 
 
+@pytest.mark.torch
 def test_pictures_without_hands_are_refused(
     weights: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -328,6 +332,7 @@ def test_pictures_without_hands_are_refused(
         (["--size", "184", "368"], "hand and face networks take squares"),
     ],
 )
+@pytest.mark.torch
 def test_what_the_card_cannot_have_is_refused(
     weights: dict[str, Path],
     tmp_path: Path,
@@ -339,6 +344,7 @@ def test_what_the_card_cannot_have_is_refused(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.torch
 def test_the_next_commands_lead_to_people(
     vaststreamx: ModuleType,
     weights: dict[str, Path],
