@@ -112,6 +112,7 @@ def test_json_has_all_groups_of_hands_and_faces_or_none(hands: bool, faces: bool
     assert any(person["hand_left_keypoints_2d"]) is hands
 
 
+@pytest.mark.clients
 def test_pose_format_puts_every_component_where_it_belongs(tmp_path: Path) -> None:
     """The library of sign language's tools tells hands from faces by what is there."""
     pytest.importorskip("pose_format")

@@ -16,6 +16,8 @@ from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25, COCO_18, Topology
 from random_people import SIZE, frames, people
 
+pytestmark = pytest.mark.clients
+
 
 def write(file: Path, many: list[tuple[Frame, Poses]], rate: float | None = 25) -> None:
     with PoseFormatWriter(file, rate=rate) as sink:
