@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType
 
@@ -15,11 +15,11 @@ import numpy as np
 from tqdm import tqdm
 
 from openpose_ext.errors import SourceError
-from openpose_ext.run.books import Books
+from openpose_ext.run.books import Book, Books
 from openpose_ext.run.plan import Plan, Planned
 from openpose_ext.run.results import Aside
 from openpose_ext.run.tally import Tally
-from openpose_ext.sources.source import Report
+from openpose_ext.sources.source import Report, Source
 from openpose_ext.stages.estimator import PoseEstimator
 from openpose_ext.stages.pipeline import ahead, followed, overlapped, workers_for
 from openpose_ext.tracking.kept import Kept
@@ -114,14 +114,8 @@ def _process(
     preview: Preview | None,
 ) -> None:
     """Carry the frames of an input through all stages. Raises SourceError if it does not open."""
-    results = planned.results
-    draws = preview is not None or results.draws
-    every = how.every
-    watch = None
-    if how.detect_every > 1 and estimator is not None:
-        watch = estimator.watch(how.detect_every)
-    if every > 1 and not planned.sequence:
-        every = 1
+    if how.every > 1 and not planned.sequence:
+        how = replace(how, every=1)
         print(
             "openpose-ext: these pictures are not numbered frames of one film: each is looked at, "
             "--track_every does not apply",
@@ -131,60 +125,6 @@ def _process(
     def report(error: SourceError) -> None:
         tally.failed += 1
         bar.write(f"openpose-ext: {error}", file=sys.stderr)
-
-    unwritten: set[str] = set()
-
-    def lacking(frame: Frame) -> Report:
-        """What a result of a frame that cannot be written is told to: once for an input."""
-
-        def tell(error: SourceError) -> None:
-            if frame.source not in unwritten:
-                unwritten.add(frame.source)
-                report(error)
-
-        return tell
-
-    def look(numbered: tuple[int, Frame]) -> Looked:
-        number, frame = numbered
-        written = skips and results.have(planned.name_of(frame))
-        known = None if written else frame.poses
-        passed = written or known is not None
-        if watch is not None and passed and not number % every:
-            watch.missed(number // every)
-        if passed:
-            return frame, known, Aside()
-        assert estimator is not None
-        if number % every:
-            return frame, None, Aside()
-        if watch is not None:
-            poses = watch(number // every, frame)
-            aside = Aside()
-        elif not results.needs_stages:
-            poses = estimator(frame)
-            aside = Aside()
-        else:
-            stages = estimator.stages(frame)
-            results.write_maps(planned.name_of(frame), stages, lacking(frame))
-            poses, aside = stages.people, Aside.of(stages)
-        tally.add(poses.timings)
-        return frame, poses, aside
-
-    def finish(found: Looked) -> Finished:
-        frame, poses, aside = found
-        if poses is None:
-            return frame, None, None, aside
-        drawn, seconds = results.write(
-            planned.name_of(frame), frame, poses, aside, lacking(frame), draws=draws
-        )
-        tally.add(seconds)
-        return frame, poses, drawn, aside
-
-    def add(finished: Finished) -> Finished:
-        frame, poses, drawn, aside = finished
-        if poses is not None:
-            with tally.timed("add"):
-                book.write(frame, poses, drawn, aside)
-        return finished
 
     with ExitStack() as opened:
         silent = not sys.stderr.isatty()
@@ -197,7 +137,7 @@ def _process(
                 f"openpose-ext: {source.name} has an end: --segment does not apply", file=sys.stderr
             )
         book = books.begin(
-            results,
+            planned.results,
             planned.name,
             report,
             rate=source.played_rate,
@@ -206,31 +146,12 @@ def _process(
             live=source.live,
             segment=how.segment if source.live else None,
         )
-        # Ids, and files of many frames, need all frames.
-        skips = how.skip_existing and not planned.files and not how.follow
-        overlap = partial(overlapped, stop=source.stop)
         frames = _timed(source, tally)
         if source.ahead and how.streams > 1:
             frames = opened.enter_context(closing(ahead(frames, source.ahead)))
         stopping = threading.Event()
-        numbered = enumerate(_until(stopping, frames))
-        if how.follow:
-            found = overlap(numbered, look, how.workers)
-            usual = 0.0 if source.live else MIN_TRACK
-            following = followed(
-                found,
-                rate=source.rate or how.fps,
-                smooth=how.smooth,
-                live=source.live,
-                cutoff=how.cutoff,
-                max_gap=how.max_gap,
-                min_track=usual if how.min_track is None else how.min_track,
-            )
-            finished = overlap(_kept(following, how), finish, how.workers)
-        else:
-            finished = overlap(numbered, lambda one: finish(_best(look(one), how)), how.workers)
-        if book:
-            finished = overlap(finished, add, 1)
+        steps = _Steps(planned, estimator, how, tally, report, draws=preview is not None)
+        finished = _through(steps, _until(stopping, frames), source, how, book)
         # Whatever interrupts, the workers are gone before the books are closed.
         opened.enter_context(closing(finished))
 
@@ -244,6 +165,113 @@ def _process(
                 if poses is not None and preview is not None:
                     preview(frame, drawn)
                 bar.update()
+
+
+class _Steps:
+    """What becomes of each frame of an input, on any thread: looked at, written, added to books."""
+
+    def __init__(
+        self,
+        planned: Planned,
+        estimator: PoseEstimator | None,
+        how: How,
+        tally: Tally,
+        report: Report,
+        *,
+        draws: bool,
+    ) -> None:
+        self._name_of = planned.name_of
+        self._results = planned.results
+        self._estimator = estimator
+        self._every = how.every
+        self._watch = None
+        if how.detect_every > 1 and estimator is not None:
+            self._watch = estimator.watch(how.detect_every)
+        # Ids, and files of many frames, need all frames.
+        self._skips = how.skip_existing and not planned.files and not how.follow
+        self._draws = draws or planned.results.draws
+        self._tally = tally
+        self._report = report
+        self._unwritten: set[str] = set()
+
+    def look(self, numbered: tuple[int, Frame]) -> Looked:
+        """Find the people of a frame, unless they are known, written or left out."""
+        number, frame = numbered
+        written = self._skips and self._results.have(self._name_of(frame))
+        known = None if written else frame.poses
+        looks = not number % self._every
+        if written or known is not None:
+            if self._watch is not None and looks:
+                self._watch.missed(number // self._every)
+            return frame, known, Aside()
+        if not looks:
+            return frame, None, Aside()
+        assert self._estimator is not None
+        aside = Aside()
+        if self._watch is not None:
+            poses = self._watch(number // self._every, frame)
+        elif not self._results.needs_stages:
+            poses = self._estimator(frame)
+        else:
+            stages = self._estimator.stages(frame)
+            self._results.write_maps(self._name_of(frame), stages, self._lacking(frame))
+            poses, aside = stages.people, Aside.of(stages)
+        self._tally.add(poses.timings)
+        return frame, poses, aside
+
+    def finish(self, found: Looked) -> Finished:
+        """Draw a frame and write the files that it has alone."""
+        frame, poses, aside = found
+        if poses is None:
+            return frame, None, None, aside
+        drawn, seconds = self._results.write(
+            self._name_of(frame), frame, poses, aside, self._lacking(frame), draws=self._draws
+        )
+        self._tally.add(seconds)
+        return frame, poses, drawn, aside
+
+    def add(self, book: Book, finished: Finished) -> Finished:
+        """Add a frame to the files of many; frames come in order, one at a time."""
+        frame, poses, drawn, aside = finished
+        if poses is not None:
+            with self._tally.timed("add"):
+                book.write(frame, poses, drawn, aside)
+        return finished
+
+    def _lacking(self, frame: Frame) -> Report:
+        """What a result of a frame that cannot be written is told to: once for an input."""
+
+        def tell(error: SourceError) -> None:
+            if frame.source not in self._unwritten:
+                self._unwritten.add(frame.source)
+                self._report(error)
+
+        return tell
+
+
+def _through(
+    steps: _Steps, frames: Iterable[Frame], source: Source, how: How, book: Book
+) -> Generator[Finished, None, None]:
+    """The frames through all steps, on as many threads as there are workers, in order."""
+    overlap = partial(overlapped, stop=source.stop)
+    numbered = enumerate(frames)
+    if how.follow:
+        usual = 0.0 if source.live else MIN_TRACK
+        following = followed(
+            overlap(numbered, steps.look, how.workers),
+            rate=source.rate or how.fps,
+            smooth=how.smooth,
+            live=source.live,
+            cutoff=how.cutoff,
+            max_gap=how.max_gap,
+            min_track=usual if how.min_track is None else how.min_track,
+        )
+        finished = overlap(_kept(following, how), steps.finish, how.workers)
+    else:
+        finished = overlap(
+            numbered, lambda one: steps.finish(_best(steps.look(one), how)), how.workers
+        )
+    return overlap(finished, partial(steps.add, book), 1) if book else finished
 
 
 @contextmanager
