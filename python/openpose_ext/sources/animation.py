@@ -21,15 +21,16 @@ from openpose_ext.errors import SourceError
 from openpose_ext.sources.picture_files import format_of
 from openpose_ext.sources.pictures import on_white
 from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
+from openpose_ext.types.arrays import Size
 from openpose_ext.types.frame import Frame
 
-__all__ = ["ANIMATIONS", "Animation", "is_animated"]
+__all__ = ["ANIMATIONS", "Animation", "frames_at_once", "is_animated"]
 
 ANIMATIONS = frozenset((".gif", ".png", ".apng", ".webp"))  # files that may be animated
 
 # Frames are decoded so many pixels at a time: 256 MB. Decoding begins at the first frame each time.
 _PIXELS = 1 << 26
-_FEWEST, _MOST = 8, 512
+_FEWEST, _MOST = 2, 512
 
 # What browsers make of a frame that says it is shown for hardly any time, in milliseconds.
 _SHORTEST, _USUAL = 20, 100
@@ -65,7 +66,7 @@ class Animation(Source):
         if not first:
             raise SourceError(f"{self.name}: truncated or damaged {format_of(content[:16]) or ''}")
         height, width = first[0].shape[:2]
-        self._step = min(max(_PIXELS // (width * height), _FEWEST), _MOST)
+        self._step = frames_at_once((width, height))
         self.size = view.size((width, height))
         self.rate = 1 / _seconds(durations[0]) / view.step
 
@@ -102,6 +103,11 @@ class Animation(Source):
         except cv2.error as error:
             raise SourceError(f"{self.name}: it cannot be decoded: {error.err}") from error
         return [*animation.frames], [int(one) for one in animation.durations], whole
+
+
+def frames_at_once(size: Size) -> int:
+    """How many frames of (width, height) are decoded at once, and so in memory."""
+    return min(max(_PIXELS // (size[0] * size[1]), _FEWEST), _MOST)
 
 
 def _seconds(milliseconds: int) -> float:

@@ -69,8 +69,8 @@ class Files(Source):
                 if file.kind != "picture" or is_stdin(file.path):
                     yield from self._of(file)
                 elif self._view.takes(next(numbers)):
-                    picture = self._view.turned(read_picture(file.path))
-                    yield Frame(picture, os.fspath(file.path))
+                    path = os.fspath(file.path)
+                    yield Frame(self._view.turned(read_picture(path)), path)
             except SourceError as error:
                 self._note(error)
 

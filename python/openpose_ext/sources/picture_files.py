@@ -6,11 +6,21 @@ ITU-T T.800 annex A (the SIZ segment of JPEG 2000), Exif 2.3, TIFF 6.0, PNG 1.2.
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
-__all__ = ["avif_orientation", "depth", "exif_orientation", "format_of", "mended", "unusual_tiff"]
+__all__ = [
+    "avif_orientation",
+    "depth",
+    "exif_orientation",
+    "format_of",
+    "mended",
+    "told_size",
+    "unusual_tiff",
+]
 
 _SIGNATURES = (
     ("JPEG", 0, b"\xff\xd8\xff"),
@@ -94,6 +104,34 @@ def avif_orientation(data: bytes) -> int:
         return _ORIENTATIONS[_avif_turns(data)]
     except (struct.error, IndexError, KeyError, StopIteration):
         return 1
+
+
+def told_size(path: Path, kind: str | None) -> tuple[int, int] | None:
+    """(width, height) of an AVIF or WebP as its header tells; None of others and damaged ones.
+
+    FFmpeg knows the sizes of the others; of an AVIF only that of a tile, which it decodes for that,
+    and of an animated WebP none.
+    """
+    if kind not in ("AVIF", "WebP"):
+        return None
+    data = path.read_bytes()
+    try:
+        if kind == "WebP" and data[12:16] == b"VP8X":
+            return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(
+                data[27:30], "little"
+            ) + 1
+        if kind == "AVIF":
+            meta = next(body for name, body in _boxes(data) if name == b"meta")[4:]
+            shared = dict(_boxes(dict(_boxes(meta))[b"iprp"]))
+            sizes = [
+                struct.unpack_from(">II", body, 4)
+                for name, body in _boxes(shared[b"ipco"])
+                if name == b"ispe"
+            ]
+            return max(sizes, key=math.prod)  # a tile's, and the whole picture's
+    except (struct.error, IndexError, KeyError, StopIteration, ValueError):
+        pass
+    return None
 
 
 def _avif_turns(data: bytes) -> tuple[int, int | None]:

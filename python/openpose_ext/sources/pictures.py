@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -48,6 +48,8 @@ __all__ = ["PictureLike", "as_picture", "decode_picture", "on_white", "read_pict
 
 # None is what cv2.imread gives for a file that it cannot read; it is refused, with this reason.
 PictureLike: TypeAlias = "npt.NDArray[Any] | str | PathLike[str] | Image | None"
+
+_STRIP = 1 << 16  # pixels
 
 _TURNS: dict[int, Callable[[Any], Any]] = {
     2: lambda picture: cv2.flip(picture, 1),
@@ -111,7 +113,7 @@ def _decoded(data: bytes, name: str) -> Picture:
             bits = _bits_used(image)
             if bits < 16:
                 _odd(name, f"16 bits, of which {bits} are used: it is brightened")
-        image = (image >> (bits - 8)).astype(np.uint8)
+        image = _upper_eight(image, bits)
         premultiplied = False
     else:
         premultiplied = kind == "TIFF"
@@ -161,7 +163,7 @@ def _bits_used(image: npt.NDArray[np.uint16]) -> int:
 def on_white(image: npt.NDArray[Any]) -> Picture:
     """What OpenCV decodes, with or without an alpha channel, to (H, W, 3) uint8 BGR on white."""
     if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
+        image = _upper_eight(image, 16)
     return np.ascontiguousarray(_bgr(image, premultiplied=False))
 
 
@@ -178,14 +180,30 @@ def _bgr(image: npt.NDArray[Any], *, premultiplied: bool) -> Picture:
         return image
     if image.shape[2] != 4:
         raise ValueError(f"pixels have {image.shape[2]} channels; 1, 3 or 4 can be read")
-    colour, alpha = image[..., :3], image[..., 3:]
-    if alpha.min() == 255:
-        return colour
-    shown = colour.astype(np.float32)
-    if not premultiplied:
-        shown *= alpha * np.float32(1 / 255)
-    on_white: Picture = np.minimum(shown + (255 - alpha) + 0.5, 255).astype(np.uint8)
+    if image[..., 3].min() == 255:
+        return np.asarray(image[..., :3], np.uint8)
+    on_white: Picture = np.empty((*image.shape[:2], 3), np.uint8)
+    for rows in _strips(image):
+        colour, alpha = image[rows, :, :3], image[rows, :, 3:]
+        shown = colour.astype(np.float32)
+        if not premultiplied:
+            shown *= alpha * np.float32(1 / 255)
+        on_white[rows] = np.minimum(shown + (255 - alpha) + 0.5, 255)
     return on_white
+
+
+def _upper_eight(image: npt.NDArray[np.uint16], bits: int) -> npt.NDArray[np.uint8]:
+    """The upper eight of so many bits."""
+    upper = np.empty(image.shape, np.uint8)
+    for rows in _strips(image):
+        upper[rows] = image[rows] >> (bits - 8)
+    return upper
+
+
+def _strips(image: npt.NDArray[Any]) -> Iterator[slice]:
+    """Rows that are worked on at a time: what is made of them on the way stays small."""
+    step = max(1, _STRIP // image.shape[1])
+    return (slice(row, row + step) for row in range(0, len(image), step))
 
 
 def as_picture(source: PictureLike) -> Picture:

@@ -158,6 +158,9 @@ class Source(ABC):
 
     def __exit__(self, *error: Any) -> None:
         self.close()
+        # The generator knows this object: both, and its newest frame, would stay until Python's
+        # collector happens to come.
+        self._iterator = iter(())
 
     def _failed(self, reason: str) -> None:
         self._note(SourceError(f"{self.name}: {reason}"))
