@@ -73,6 +73,8 @@ class VideoWriter(FrameWriter):
     sound    the file to take the sound from, usually the source; None for silence
     sources  names of the sources, where several follow one another; a tag of the file tells them
     threads  of the encoder
+    quick    the encoder keeps few frames back: a quarter of the memory, which counts where frames
+             are large, and a larger file
     render   (picture, poses) -> picture: what is drawn
     grows    the file can be played while it is written, up to about the last second
 
@@ -93,6 +95,7 @@ class VideoWriter(FrameWriter):
         sound: str | os.PathLike[str] | None = None,
         sources: Collection[str] = (),
         threads: int = 1,
+        quick: bool = False,
         render: Callable[[Picture, Poses], Picture] = draw,
         grows: bool = False,
     ) -> None:
@@ -109,6 +112,7 @@ class VideoWriter(FrameWriter):
         self._tag = _tag(sources) if sources else ""
         self._held: set[str] = set()
         self._threads = threads
+        self._quick = quick
         self._render = render
         self._sound_file = sound
         self._sound: _Sound | None = None
@@ -215,6 +219,8 @@ class VideoWriter(FrameWriter):
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.options = _ENCODERS[context.codec.name]
+        if self._quick and context.codec.name == "libx264":
+            context.options = context.options | {"preset": "ultrafast", "tune": "zerolatency"}
         if self._file.grows and context.codec.name == "libx264":
             # No picture is kept back, and key frames are those that are asked for.
             context.options = context.options | {"tune": "zerolatency", "forced-idr": "1"}

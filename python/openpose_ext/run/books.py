@@ -239,6 +239,7 @@ class Books:
             sound=None if fixed or sources else sound,
             sources=sources,
             threads=results.threads,
+            quick=results.quick_video,
             grows=live,
         )
 

@@ -227,6 +227,7 @@ class Results:
     keep_filled  whether JSON, txt and tables have the parts that the decoder filled in, too
     video_rate  frames a second of videos, None for the source's
     threads     of the video's encoder
+    quick_video  whether the encoder keeps few frames back, see `VideoWriter`
     output      the folder of what was given no place of its own: one, whatever it ends in
     controlnet  "object": JSON for ControlNet is a file a frame; "list": one for all frames
     empty_frames  whether CSV has rows for frames in which nobody was found
@@ -246,6 +247,7 @@ class Results:
     keep_filled: bool = False
     video_rate: float | None = None
     threads: int = 1
+    quick_video: bool = False
     output: Path | None = None
     controlnet: ControlNetFormat = "object"
     canvas: int = CANVAS_SIDE
