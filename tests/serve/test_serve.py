@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -18,9 +19,10 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -40,11 +42,14 @@ from openpose_ext.cli.exit_codes import Exit
 from openpose_ext.errors import SourceWarning
 from openpose_ext.serve import command, kept, live, preview
 from openpose_ext.serve.app import uploads_app
-from openpose_ext.serve.jobs import Jobs
+from openpose_ext.serve.budget import Budget
+from openpose_ext.serve.estimators import Estimators
+from openpose_ext.serve.jobs import Asked, Job, Jobs
 from openpose_ext.serve.kept import Kept
 from openpose_ext.serve.latest import Latest
 from openpose_ext.serve.listen import address_of, listening, serving
-from openpose_ext.serve.upload import Limits
+from openpose_ext.serve.options import Offer, Options
+from openpose_ext.serve.upload import Limits, measured
 from openpose_ext.sources.video import Video
 from openpose_ext.stages.estimator import PoseEstimator
 from openpose_ext.types.frame import Frame
@@ -126,9 +131,13 @@ class Server:
         return [json.loads(line) for line in lines.splitlines()]
 
     @contextmanager
-    def visitor(self, body: bytes, name: str = "file") -> Iterator[Iterator[dict[str, Any]]]:
+    def visitor(
+        self, body: bytes, name: str = "file", address: str = HOST
+    ) -> Iterator[Iterator[dict[str, Any]]]:
         """Lines as they come; who leaves the block breaks the connection."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=LONG)
+        connection = http.client.HTTPConnection(
+            HOST, self.port, timeout=LONG, source_address=(address, 0)
+        )
         connection.request("POST", f"/api/people?name={name}", body)
         answer = connection.getresponse()
         assert answer.status == 200, answer.read()
@@ -142,21 +151,31 @@ class Server:
     @property
     def folders(self) -> list[Path]:
         """What lies on the server's disk."""
-        return list(Path(self.jobs._root.name).iterdir())
+        return [path for path in self.jobs.root.iterdir() if path.is_dir()]
 
 
 Start = Callable[..., Server]
 
 
+OFFER = Offer(Options(height=HEIGHT), {"hand": ("none", "lite")})
+
+
 @contextmanager
-def server_of(estimator: Any, **limits: Any) -> Iterator[Server]:
-    about: dict[str, object] = {"body": "lite", "hand": None}
-    with (
-        Jobs(estimator, replace(Limits(), **limits)) as jobs,
-        listening(HOST, 0) as listener,
-        serving(uploads_app(jobs, about), listener),
-    ):
-        yield Server(listener.getsockname()[1], jobs)
+def jobs_of(estimator: Any, **limits: Any) -> Iterator[Jobs]:
+    """Uploads that are worked on by an estimator, whatever their options ask for."""
+    chosen = replace(Limits(), **limits)
+    budget = Budget(chosen.memory)
+    estimators = Estimators(lambda networks: nullcontext(estimator), lambda networks: 0, budget)
+    with estimators, Jobs(estimators, budget, chosen) as jobs:
+        yield jobs
+
+
+@contextmanager
+def server_of(estimator: Any, token: str | None = None, **limits: Any) -> Iterator[Server]:
+    with jobs_of(estimator, **limits) as jobs, listening(HOST, 0) as listener:
+        port = listener.getsockname()[1]
+        with serving(uploads_app(jobs, OFFER, token=token, port=port), listener):
+            yield Server(port, jobs)
 
 
 @pytest.fixture
@@ -186,13 +205,10 @@ class Slow:
         self.let = threading.Semaphore(0)
         self.begun = threading.Semaphore(0)
 
-    def stream(
-        self, frames: Iterator[Frame], *, detect_every: int = 1
-    ) -> Iterator[tuple[Frame, Poses]]:
+    def __call__(self, frame: Frame) -> Poses:
         self.begun.release()
-        for frame in frames:
-            assert self.let.acquire(timeout=LONG)
-            yield frame, Poses.empty(frame.size)
+        assert self.let.acquire(timeout=LONG)
+        return Poses.empty(frame.size)
 
 
 def refused_on(connection: socket.socket) -> tuple[int, str]:
@@ -223,7 +239,8 @@ def test_a_picture_gives_its_people_and_files(start: Start, estimator: PoseEstim
     assert line["frame"]["source"] == "Eileen Collins.png"
     assert "picture" not in line
 
-    assert list(line["files"]) == ["images", "json", "csv"]
+    assert list(line["files"]) == ["images", "json", "csv", "zip"]
+    zipped = line["files"].pop("zip")
     files = {kind: server.ask("GET", f"/{place}") for kind, place in line["files"].items()}
     assert {answer.status for answer, _ in files.values()} == {200}
     assert json.loads(files["json"][1]) == expected.without_filled().to_openpose()
@@ -235,6 +252,11 @@ def test_a_picture_gives_its_people_and_files(start: Start, estimator: PoseEstim
     names = {kind: answer.headers["Content-Disposition"] for kind, (answer, _) in files.items()}
     assert "Eileen%20Collins_rendered.png" in names["images"]
     assert "Eileen%20Collins_keypoints.json" in names["json"]
+    with zipfile.ZipFile(io.BytesIO(server.ask("GET", f"/{zipped}")[1])) as archive:
+        assert archive.testzip() is None
+        assert {archive.read(name) for name in archive.namelist()} == {
+            body for _, body in files.values()
+        }
 
 
 def test_a_healthy_server_says_so_and_what_it_is_doing(start: Start) -> None:
@@ -252,13 +274,12 @@ def test_a_healthy_server_says_so_and_what_it_is_doing(start: Start) -> None:
 
 def test_a_server_that_can_write_no_file_is_not_healthy(start: Start) -> None:
     server = start(Slow())
-    os.rmdir(server.jobs._root.name)
+    shutil.rmtree(server.jobs.root)
     answer, body = server.ask("GET", "/api/health")
     assert answer.status == 503
     assert json.loads(body)["error"] == (
         "No file can be written on this server: No such file or directory."
     )
-    os.mkdir(server.jobs._root.name)
 
 
 def test_a_video_is_shown_while_it_is_looked_at_and_then_given(start: Start) -> None:
@@ -274,7 +295,7 @@ def test_a_video_is_shown_while_it_is_looked_at_and_then_given(start: Start) -> 
         last = list(lines)[-1]
     assert last["state"] == "done"
     assert last["frames"] == 6
-    assert list(last["files"]) == ["video", "jsonl", "csv"]
+    assert list(last["files"]) == ["video", "jsonl", "csv", "zip"]
 
     _, drawn = server.ask("GET", f"/{last['files']['video']}")
     with av.open(io.BytesIO(drawn)) as container:
@@ -343,10 +364,12 @@ def test_a_bomb_is_not_unpacked() -> None:
     script = (
         "import resource, sys; from pathlib import Path\n"
         "from starlette.exceptions import HTTPException\n"
-        "from openpose_ext.serve.upload import Limits, checked\n"
+        "from openpose_ext.serve.budget import Budget\n"
+        "from openpose_ext.serve.upload import Limits, measured\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
-        "try: checked(Path(sys.argv[1]), Limits())\n"
+        "budget = Budget(2_000_000_000)\n"
+        "try: measured(Path(sys.argv[1]), Limits(), budget, lambda: False)\n"
         "except HTTPException as error: print(error.status_code, peak() - before)\n"
     )
     with tempfile.NamedTemporaryFile() as file:
@@ -503,7 +526,7 @@ def test_no_path_leads_to_other_files(strict: Server, path: str) -> None:
 def test_other_pages_and_names_are_turned_away(
     strict: Server, headers: dict[str, str], status: int
 ) -> None:
-    answer, body = strict.ask("GET", "/api", headers=headers)
+    answer, body = strict.ask("GET", "/api/options", headers=headers)
     assert answer.status == status, body
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "Access-Control-Allow-Origin" not in answer.headers
@@ -536,8 +559,8 @@ def test_visitors_wait_for_their_turn_and_see_it_come(start: Start) -> None:
     with server.visitor(video(2)) as first:
         assert slow.begun.acquire(timeout=LONG)
         with server.visitor(picture()) as second, server.visitor(picture()) as third:
-            assert next(second) == {"state": "waiting", "ahead": 1}
-            assert next(third) == {"state": "waiting", "ahead": 2}
+            assert next(second)["ahead"] == 1
+            assert next(third)["ahead"] == 2
             slow.let.release(2)
             assert list(first)[-1]["state"] == "done"
             assert next(line for line in third if line.get("ahead") != 2)["ahead"] == 1
@@ -589,7 +612,7 @@ def test_who_leaves_gives_the_upload_up(start: Start) -> None:
         until(lambda: len(server.folders) == 1)  # the one that waited
         slow.let.release()
         assert next(line for line in first if line.get("frames"))["frames"] == 1
-    until(lambda: server.jobs._jobs and all(job.given_up for job in server.jobs._jobs))
+    until(lambda: server.jobs._jobs and all(j.given_up for j in server.jobs._jobs.values()))
     slow.let.release(49)
     until(lambda: not server.folders)
     assert not server.jobs._jobs
@@ -628,15 +651,14 @@ def test_an_upload_is_deleted_when_it_is_done_and_its_results_later(
 
 def test_the_oldest_results_go_where_there_are_too_many(tmp_path: Path) -> None:
     results = Kept(seconds=1000, most=250)
-    keys = []
     for name in "abc":
         folder = tmp_path / name
         folder.mkdir()
         (folder / "file").write_bytes(bytes(100))
-        keys.append(results.add(folder, {"json": (folder / "file", name)}))
-    assert [results.file(key, "json") is not None for key in keys] == [False, True, True]
+        results.add(name, folder, {"json": (folder / "file", name)})
+    assert [list(results.files(key)) for key in "abc"] == [[], ["json"], ["json"]]
+    assert [results.left(key) > 0 for key in "abc"] == [False, True, True]
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["b", "c"]
-    assert results.file(keys[1], "csv") is None
 
 
 def test_results_that_grow_too_large_end_the_upload(start: Start) -> None:
@@ -649,13 +671,18 @@ def test_results_that_grow_too_large_end_the_upload(start: Start) -> None:
     assert server.folders == []
 
 
+def sent_to(jobs: Jobs, body: bytes, options: Options | None = None) -> Job:
+    """An upload that is started."""
+    job = jobs.add(Asked("a", options))
+    job.file.write_bytes(body)
+    jobs.start(job, measured(job.file, jobs.limits, jobs.budget, lambda: False))
+    return job
+
+
 def test_nothing_stays_when_the_server_ends(estimator: PoseEstimator) -> None:
-    with Jobs(estimator, Limits()) as jobs:
-        root = Path(jobs._root.name)
-        job = jobs.add("a.png")
-        assert job is not None
-        job.file.write_bytes(picture())
-        jobs.start(job)
+    with jobs_of(estimator) as jobs:
+        root = jobs.root
+        sent_to(jobs, picture())
     assert not root.exists()
 
 
@@ -663,19 +690,14 @@ def test_whole_frames_are_looked_at_as_often_as_was_asked() -> None:
     class Noting(Slow):
         every = 0
 
-        def stream(
-            self, frames: Iterator[Frame], *, detect_every: int = 1
-        ) -> Iterator[tuple[Frame, Poses]]:
-            self.every = detect_every
-            return super().stream(frames)
+        def watch(self, every: int) -> Callable[[int, Frame], Poses]:
+            self.every = every
+            return lambda number, frame: self(frame)
 
-    noting: Any = Noting()
+    noting = Noting()
     noting.let.release(60)
-    with Jobs(noting, Limits(), 4) as jobs:
-        job = jobs.add("a.mp4")
-        assert job is not None
-        job.file.write_bytes(video(3))
-        jobs.start(job)
+    with jobs_of(noting) as jobs:
+        job = sent_to(jobs, video(3), Options(detect_every=4))
         until(lambda: job.progress.state == "done")
     assert noting.every == 4
 
@@ -684,7 +706,7 @@ def test_an_error_in_the_server_is_told_without_its_words(
     start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken:
-        def stream(self, frames: Any, **_: Any) -> Iterator[Any]:
+        def __call__(self, frame: Frame) -> Poses:
             raise RuntimeError("secret of the server")
 
     line = start(Broken()).look(picture())[-1]
@@ -837,6 +859,10 @@ def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str]) -> No
         (["--megabyte", "3"], "did you mean --megabytes?"),
         (["photo.jpg"], "neither a flag"),
         (["--detect_every", "5", "--mode", "reference"], "looks at whole frames"),
+        (["--token", "short"], "8 to 128 letters"),
+        (["--token", "not=allowed"], "8 to 128 letters"),
+        (["--token", "long-enough", "--no_token"], "contradict each other"),
+        (["--memory", "0.01"], "--memory 0.01 is too little"),
     ],
 )
 def test_a_wrong_command_line_is_explained(
@@ -844,6 +870,37 @@ def test_a_wrong_command_line_is_explained(
 ) -> None:
     assert command.main(words) == Exit.USAGE
     assert sentence in capsys.readouterr().err
+
+
+def test_a_network_that_is_not_there_is_said_before_anybody_asks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command.main(["--port", "0", "--allow_body", "nobody.onnx"]) == Exit.MODEL
+    assert "nobody.onnx" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "needs"),
+    [
+        ([], False),
+        (["--host", "0.0.0.0"], True),
+        (["--host", "0.0.0.0", "--no_token"], False),
+        (["--token", "of-mine-1"], True),
+    ],
+)
+def test_a_server_that_others_can_reach_wants_a_token(
+    words: list[str],
+    needs: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert command.main(["--port", "0", "--height", "64", *words]) == Exit.DONE
+    out, err = capsys.readouterr()
+    assert ("/?token=" in out) is needs
+    assert ("of-mine-1 " in out) is ("of-mine-1" in words)
+    assert ("everybody who can reach" in err) is ("--no_token" in words)
 
 
 def test_without_the_server_the_extra_is_named(

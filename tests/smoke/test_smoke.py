@@ -74,7 +74,7 @@ def test_a_video_gives_as_many_drawn_frames_as_it_has(clip: Path, tmp_path: Path
 
 
 def test_the_page_answers_for_a_picture_and_a_video(clip: Path) -> None:
-    for module in ("starlette", "uvicorn"):
+    for module in ("httptools", "starlette", "uvicorn"):
         pytest.importorskip(module, reason="the extra `serve` is not installed")
     command = [sys.executable, "-m", "openpose_ext.serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:

@@ -18,6 +18,7 @@ from openpose_ext.stages.refine import stature_at
 
 __all__ = [
     "DEFAULT_BODY",
+    "DEFAULT_CLOSER",
     "NETWORK_BOOLEANS",
     "add_backend",
     "add_closer_flags",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +17,7 @@ import cv2
 from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
+    DEFAULT_CLOSER,
     NETWORK_BOOLEANS,
     add_closer_flags,
     add_detect_every,
@@ -24,27 +27,29 @@ from openpose_ext.cli.network_flags import (
     network_flags,
 )
 from openpose_ext.cli.parser import command_parser, parse
-from openpose_ext.cli.values import positive
+from openpose_ext.cli.values import above_zero, at_least_zero, positive
 from openpose_ext.errors import UsageError
-from openpose_ext.io.cpus import own_cores
-from openpose_ext.stages.estimator import MOST_STREAMS, PoseEstimator
 from openpose_ext.stages.preprocess import HEIGHT
 from openpose_ext.types.arrays import Picture
 
 if TYPE_CHECKING:
+    from openpose_ext.serve.networks import Opening
+    from openpose_ext.serve.options import Offer
     from openpose_ext.serve.upload import Limits
     from openpose_ext.types.frame import Frame
 
 __all__ = ["main", "preview"]
 
 _PORT = 8000
+_OF_VISITORS = ("body", "hand", "face", "foot", "refine", "height")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
+_EMBEDDED_RUN_ON = ("auto", "openvino", "onnxruntime")
 
 _EXAMPLES = """\
 examples:
   python -m openpose_ext.serve                          then open http://127.0.0.1:8000/
   python -m openpose_ext.serve --body mobilenet --hand  a better network, and hands
-  python -m openpose_ext.serve --host 0.0.0.0           for others in your network, too
+  python -m openpose_ext.serve --host 0.0.0.0           for others who know its token, too
   curl --data-binary @clip.mp4 'http://127.0.0.1:8000/api/people?name=clip.mp4'
 
 Uploads are deleted when they are done, results after a while, and all when the server ends. Ctrl-C
@@ -68,26 +73,38 @@ def preview() -> AbstractContextManager[Callable[[Frame, Picture | None], None]]
 
 
 def _serve(argv: Sequence[str]) -> int:
-    args = parse(_parser(), argv, NETWORK_BOOLEANS)
+    args = parse(_parser(), argv, (*NETWORK_BOOLEANS, "no_token"))
     every = detect_every(args)
     _need_server()
     from openpose_ext.serve.app import uploads_app
+    from openpose_ext.serve.budget import Budget
+    from openpose_ext.serve.estimators import Estimators
     from openpose_ext.serve.jobs import Jobs
     from openpose_ext.serve.listen import address_of, listening, web_server
+    from openpose_ext.serve.networks import Opening
 
     # Silence OpenCV's messages on damaged files; this package reports the reason.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    token = _token(args)
     with ExitStack() as opened:
         listener = opened.enter_context(listening(args.host, args.port))
         cv2.setNumThreads(1)  # several frames at once have a core each
-        estimator = opened.enter_context(_estimator(args))
-        jobs = opened.enter_context(Jobs(estimator, _limits(args), every))
-        closer = {kind: closer_flags(args)[kind] for kind in ("hand", "face", "foot")}
-        about = {"body": args.body or DEFAULT_BODY, **closer}
-        app = uploads_app(jobs, about, (args.host,))
-        server = web_server(app, ending=jobs.give_all_up)
-        print(f"serving at {address_of(listener, args.host)} (Ctrl-C ends it)", flush=True)
-        if args.host not in _LOCAL:
+        limits = _limits(args)
+        budget = Budget(limits.memory)
+        offer, files = _offer(args, every)
+        opening = Opening(_flags(args), args.refine, files, budget.total, args.threads)
+        estimators = opened.enter_context(Estimators(opening, opening.cost, budget))
+        # What is wrong with the flags is said at once, and the first visitor does not wait.
+        _check_memory(offer, opening, budget.total)
+        with estimators.lent(offer.defaults.of_networks):
+            pass
+        jobs = opened.enter_context(Jobs(estimators, budget, limits))
+        port = listener.getsockname()[1]
+        app = uploads_app(jobs, offer, (args.host,), token=token, port=port)
+        server = web_server(app, jobs, args.grace)
+        key = "" if token is None else f"?token={token}"
+        print(f"serving at {address_of(listener, args.host)}{key} (Ctrl-C ends it)", flush=True)
+        if args.host not in _LOCAL and token is None:
             print(
                 "openpose-ext: everybody who can reach this machine can use the server",
                 file=sys.stderr,
@@ -133,9 +150,39 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MINUTES",
         help="Keep results for this many minutes (default 30)",
     )
+    add(
+        "--memory",
+        type=above_zero,
+        default=2.0,
+        metavar="GB",
+        help="Memory for networks, decoded pictures, frames, drawings and encoders together. What "
+        "does not fit waits; what never fits is refused (default 2)",
+    )
+    add(
+        "--grace",
+        type=at_least_zero,
+        default=10.0,
+        metavar="SECONDS",
+        help="When the server is ended, wait this long for uploads it is working on (default 10)",
+    )
+    add(
+        "--token",
+        type=_token_text,
+        metavar="TEXT",
+        help="Let only those in who know this token (default: a random one if --host is not this "
+        "machine, else none)",
+    )
+    add("--no_token", action="store_true", help="Let everybody in, whatever --host is")
     add_detect_every(parser.add_argument_group("videos"))
     group = parser.add_argument_group("network")
     add_network_flags(group)
+    group.add_argument(
+        "--allow_body",
+        nargs="+",
+        default=(),
+        metavar="NAME|FILE",
+        help="Let visitors choose among these body networks, too (default: only --body)",
+    )
     add_closer_flags(group)
     return parser
 
@@ -148,20 +195,77 @@ def _limits(args: argparse.Namespace) -> Limits:
         pixels=args.megapixels * 1_000_000,
         at_once=args.at_once,
         keep=args.keep * 60,
+        memory=round(args.memory * 1e9),
     )
 
 
-def _estimator(args: argparse.Namespace) -> PoseEstimator:
+def _offer(args: argparse.Namespace, every: int) -> tuple[Offer, dict[str, dict[str, str]]]:
+    """What visitors may choose, and the files of the networks that they know by another name."""
+    from openpose_ext.serve.networks import public_name
+    from openpose_ext.serve.options import Offer, Options
+
     try:
-        options: dict[str, Any] = network_flags(args) | closer_flags(args)
-        return PoseEstimator(
-            args.body or DEFAULT_BODY,
-            height=args.height or HEIGHT,
-            streams=min(args.threads or own_cores(), MOST_STREAMS),
-            **options,
-        )
+        closer = closer_flags(args)
     except ValueError as error:
         raise UsageError(error) from error
+    chosen = {"body": args.body or DEFAULT_BODY}
+    chosen |= {kind: closer[kind] or "none" for kind in ("hand", "face", "foot")}
+    allowed = {"body": args.allow_body}
+    # What comes with the package is always there to be asked for.
+    embedded = ("none", DEFAULT_CLOSER) if args.backend in _EMBEDDED_RUN_ON else ("none",)
+    allowed |= dict.fromkeys(("hand", "face", "foot"), embedded)
+    names = {
+        kind: {public_name(kind, one): one for one in (chosen[kind], *allowed[kind])}
+        for kind in chosen
+    }
+    defaults = Options(
+        body=public_name("body", chosen["body"]),
+        hand=public_name("hand", chosen["hand"]),
+        face=public_name("face", chosen["face"]),
+        foot=public_name("foot", chosen["foot"]),
+        refine=bool(args.refine),
+        height=args.height or HEIGHT,
+        detect_every=every,
+    )
+    return Offer(defaults, {kind: tuple(names[kind]) for kind in names}), names
+
+
+def _flags(args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `PoseEstimator` that are not up to visitors."""
+    flags = network_flags(args) | closer_flags(args)
+    return {name: value for name, value in flags.items() if name not in _OF_VISITORS}
+
+
+def _check_memory(offer: Offer, opening: Opening, memory: int) -> None:
+    """Raises UsageError for a network that does not fit, ModelError for one that is not there."""
+    usual = offer.defaults.of_networks
+    for body in offer.allowed("body"):
+        needed = opening.cost(usual._replace(body=body))
+        if needed > memory / 2:
+            raise UsageError(
+                f"--memory {memory / 1e9:g} is too little: the networks with {body} take "
+                f"{needed / 1e9:.1f} GB; give at least {2 * needed / 1e9:.1f}, or less --height"
+            )
+
+
+def _token(args: argparse.Namespace) -> str | None:
+    """The token that the server wants; one is made where others can reach it."""
+    if args.no_token:
+        if args.token is not None:
+            raise UsageError("--token and --no_token contradict each other: leave one out")
+        return None
+    if args.token is None and args.host not in _LOCAL:
+        return secrets.token_urlsafe(16)
+    token: str | None = args.token
+    return token
+
+
+def _token_text(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._~-]{8,128}", text):
+        raise argparse.ArgumentTypeError(
+            "a token has 8 to 128 letters, digits and . _ ~ -; it goes into an address"
+        )
+    return text
 
 
 def _port(text: str) -> int:
@@ -171,6 +275,6 @@ def _port(text: str) -> int:
 
 
 def _need_server() -> None:
-    for module in ("starlette", "uvicorn"):
+    for module in ("starlette", "uvicorn", "httptools"):
         if importlib.util.find_spec(module) is None:
             raise UsageError(f'the page needs {module}: pip install "openpose_ext[serve]"')

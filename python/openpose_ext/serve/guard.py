@@ -1,12 +1,16 @@
 """Which requests are allowed, and what a browser may do with the answers.
 
-The server has no login, and every page open in a visitor's browser can send requests to it. So, for
-each request:
+Every page open in a visitor's browser can send requests to the server, which on the visitor's own
+machine has no login (else see `token`). So, for each request:
 
-- its `Host` must be a numeric address or one of our names, not a foreign name that was made to
-point here (DNS rebinding). - it is refused if the browser reports another origin (`Origin`,
-`Sec-Fetch-Site`); only the page itself may be linked from anywhere. - the answer may not be framed,
-sniffed or read by other sites, and loads nothing from elsewhere.
+- Its `Host` must be a numeric address or one of our names, not a foreign name that was made to
+  point here (DNS rebinding).
+- It is refused if the browser reports another origin (`Origin`, `Sec-Fetch-Site`); only the page
+  itself may be linked from anywhere.
+- The answer may not be framed, sniffed or read by other sites, and loads nothing from elsewhere.
+- The page may ask for the camera, and for nothing else. That needs no exception of the content
+  policy: a camera's stream is given to the page's video element as an object, which is no address
+  to load from, and its frames go to this server by POST.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ _HEADERS = {
     "form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), display-capture=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",

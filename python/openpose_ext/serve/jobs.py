@@ -1,64 +1,100 @@
-"""Uploads are worked on, a few at once, in the order in which they came."""
+"""Uploads are worked on, a few at once, and each address in its turn."""
 
 from __future__ import annotations
 
 import re
+import secrets
 import shutil
 import tempfile
 import traceback
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
+from threading import Condition
 from typing import Any, Self
 
-from openpose_ext.errors import OpenPoseExtError, OutputError, SourceError
+from openpose_ext.errors import OpenPoseExtError, UsageError
 from openpose_ext.io.cpus import own_cores
-from openpose_ext.run.books import Book, Books
-from openpose_ext.run.results import Aside, Drawing, HeatmapChoice, Results
-from openpose_ext.serve.kept import Kept, size_of
+from openpose_ext.serve.budget import Budget, GivenUpError
+from openpose_ext.serve.cost import Header, Plan, plan
+from openpose_ext.serve.estimators import Estimators
+from openpose_ext.serve.folder import Folder
+from openpose_ext.serve.kept import Kept
 from openpose_ext.serve.latest import Latest
 from openpose_ext.serve.lines import Progress, Shown
-from openpose_ext.serve.upload import Limits, opened, reason
-from openpose_ext.sources.animation import Animation
-from openpose_ext.sources.source import Source
-from openpose_ext.sources.video import Video
-from openpose_ext.stages.estimator import MOST_STREAMS, PoseEstimator
-from openpose_ext.stages.pipeline import overlapped
-from openpose_ext.types.arrays import Picture
-from openpose_ext.types.frame import Frame
-from openpose_ext.types.poses import Poses
-from openpose_ext.types.scores import FACE_THRESHOLD, FILLED_SCORE, HAND_THRESHOLD
+from openpose_ext.serve.options import Options
+from openpose_ext.serve.upload import Limits, reason
+from openpose_ext.serve.webcam import Webcams
+from openpose_ext.serve.work import Files, Task, seconds_ahead, work
+from openpose_ext.stages.estimator import MOST_STREAMS
+from openpose_ext.stages.pipeline import workers_for
 
-__all__ = ["Job", "Jobs"]
+__all__ = ["Asked", "FullError", "Job", "Jobs"]
 
-_OF_PICTURES = ("images", "json", "csv")
-_OF_VIDEOS = ("video", "jsonl", "csv")
-_NAME = Path("people")  # of the files here; visitors get their own
 _LONGEST_NAME = 100
-_MOST_PROBLEMS = 20  # that a visitor is told
-_OFTEN = 50  # frames from one look at the size of the results to the next
+_ENDS = "The server is about to end."
+
+
+class FullError(Exception):
+    """No more uploads are taken now; says why.
+
+    yours  whether it is because of others of the same address
+    """
+
+    def __init__(self, sentence: str, *, yours: bool = False) -> None:
+        super().__init__(sentence)
+        self.yours = yours
+
+
+class Asked:
+    """What a visitor asks for with an upload.
+
+    name     what he calls the file
+    options  how people are found and drawn
+    plain    whether its pictures are kept without skeletons, too
+    visitor  by which it is found again, "" if it goes with the connection
+    address  where it comes from
+    """
+
+    def __init__(
+        self,
+        name: str,
+        options: Options | None = None,
+        *,
+        plain: bool = False,
+        visitor: str = "",
+        address: str = "",
+    ) -> None:
+        self.name = _tidy(name)
+        self.options = options or Options()
+        self.plain = plain
+        self.visitor = visitor
+        self.address = address
 
 
 class Job:
-    """An upload, from its first byte until its results are kept, or it is given up.
+    """An upload, from its first byte until its results are removed, or it is given up.
 
-    name      what the visitor calls the file
+    key       by which visitors find it
+    asked     what is to be done
     file      where the upload lies
     results   the folder of what comes of it
     latest    how far it is
     given_up  why nobody wants it any more, or ""
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name = _tidy(name)
+    def __init__(self, asked: Asked, folder: Path) -> None:
+        self.key = secrets.token_urlsafe(16)
+        self.asked = asked
         self.folder = folder
         self.file = folder / "upload"
         self.results = folder / "results"
         self.results.mkdir()
+        self.header: Header | None = None
         self.latest: Latest[Progress] = Latest()
-        self.progress = Progress("waiting")
+        self.progress = Progress("waiting", self.key)
         self.given_up = ""  # why
 
     def tell(self, **news: Any) -> None:
@@ -66,82 +102,162 @@ class Job:
         self.progress = replace(self.progress, **news)
         self.latest.put(self.progress)
 
+    @property
+    def is_over(self) -> bool:
+        return self.progress.state in ("done", "failed")
+
 
 class Jobs:
     """All uploads that are there, and the results of those that are done.
 
-    detect_every  see `PoseEstimator.stream`
-
     A context manager; when it is left, all is given up and removed.
     """
 
-    def __init__(self, estimator: PoseEstimator, limits: Limits, detect_every: int = 1) -> None:
+    def __init__(self, estimators: Estimators, budget: Budget, limits: Limits) -> None:
         self.limits = limits
+        self.budget = budget
+        self.estimators = estimators
         self.kept = Kept(limits.keep, limits.results)
-        self._estimator = estimator
-        self._detect_every = detect_every
-        self._workers = min(own_cores(), MOST_STREAMS)
-        self._root = tempfile.TemporaryDirectory(prefix="openpose_ext-")
+        self.webcams = Webcams(estimators, budget)
+        self._workers = workers_for(min(own_cores(), MOST_STREAMS))
+        self._folder = Folder()
+        self.root = self._folder.path
         self._threads = ThreadPoolExecutor(limits.at_once, "openpose_ext-upload")
-        self._lock = Lock()  # guards the following
-        self._jobs: set[Job] = set()
+        self._changed = Condition()  # guards the following
+        self._jobs: dict[str, Job] = {}  # by key
         self._waiting: list[Job] = []
-        self._working = 0
+        self._working: list[Job] = []
+        self._ending = False
 
-    def add(self, name: str) -> Job | None:
-        """A place for an upload, or None if there are too many already."""
-        with self._lock:
-            if len(self._jobs) >= self.limits.uploads:
-                return None
-            job = Job(name, Path(tempfile.mkdtemp(dir=self._root.name)))
-            self._jobs.add(job)
+    @property
+    def ending(self) -> bool:
+        """Whether no more uploads are taken."""
+        return self._ending
+
+    def add(self, asked: Asked) -> Job:
+        """A place for an upload. Raises FullError if there are too many already."""
+        with self._changed:
+            if self._ending:
+                raise FullError(_ENDS)
+            alive = [job for job in self._jobs.values() if not job.is_over]
+            started = len(self._waiting) + len(self._working)
+            receiving = len(alive) - started
+            if sum(job.asked.address == asked.address for job in alive) >= self.limits.each:
+                raise FullError(
+                    f"{self.limits.each} files from your address are here already; wait for one.",
+                    yours=True,
+                )
+            if started >= self.limits.uploads or receiving >= self.limits.receiving:
+                raise FullError("Too many files are waiting already; try again in a minute.")
+            job = Job(asked, Path(tempfile.mkdtemp(dir=self.root)))
+            self._jobs[job.key] = job
         return job
+
+    def find(self, key: str) -> Job | None:
+        """An upload that has been started, by its key."""
+        with self._changed:
+            job = self._jobs.get(key)
+        if job is None or job.header is None or (job.is_over and not self.kept.left(key)):
+            return None
+        return job
+
+    def of(self, visitor: str) -> list[Job]:
+        """A visitor's uploads, the newest first."""
+        with self._changed:
+            keys = [key for key, job in self._jobs.items() if job.asked.visitor == visitor]
+        return [job for key in reversed(keys) if (job := self.find(key)) is not None]
 
     def count(self) -> dict[str, int]:
         """How many uploads are "working" and "waiting"."""
-        with self._lock:
-            return {"working": self._working, "waiting": len(self._waiting)}
+        with self._changed:
+            return {"working": len(self._working), "waiting": len(self._waiting)}
 
     def problem(self) -> str | None:
         """Why no upload could be taken now, None if one can. Waiting uploads are no reason."""
+        if self._ending:
+            return _ENDS
         try:
-            with tempfile.TemporaryFile(dir=self._root.name) as file:
+            with tempfile.TemporaryFile(dir=self.root) as file:
                 file.write(bytes(4096))
                 file.flush()
         except OSError as error:
             return f"No file can be written on this server: {error.strerror}."
         return None
 
-    def start(self, job: Job) -> None:
+    def plan_of(self, header: Header, asked: Asked) -> Plan:
+        """How an upload is worked on. Raises ValueError where there is not the memory for it."""
+        options = asked.options
+        there = self.budget.total - self.estimators.cost(options.of_networks)
+        best = plan(
+            header,
+            there // self.limits.at_once,
+            self._workers,
+            plain=asked.plain,
+            ahead=seconds_ahead(options) if header.kind != "picture" else 0.0,
+        )
+        if best.bytes > there:
+            raise ValueError(best.bytes + self.budget.total - there)
+        return best
+
+    def start(self, job: Job, header: Header) -> None:
         """Work on an upload when its turn comes."""
-        with self._lock:
+        with self._changed:
+            if self._ending:
+                raise FullError(_ENDS)
+            job.header = header
             self._waiting.append(job)
             self._tell_those_who_wait()
-        self._threads.submit(self._run, job)
+        self._threads.submit(self._run)
 
     def give_up(self, job: Job, reason: str) -> None:
         """Drop an upload that was started. One that is worked on goes after its next frame."""
-        with self._lock:
+        with self._changed:
             waits = job in self._waiting
             if waits:
                 self._waiting.remove(job)
                 self._tell_those_who_wait()
+        job.given_up = job.given_up or reason
         if waits:
             self._fail(job, reason)
-        else:
-            job.given_up = reason
 
     def remove(self, job: Job) -> None:
         """Forget an upload that nobody works on, and its files."""
         shutil.rmtree(job.folder, ignore_errors=True)
-        with self._lock:
-            self._jobs.discard(job)
+        with self._changed:
+            self._jobs.pop(job.key, None)
+
+    def delete(self, job: Job) -> None:
+        """Give an upload up, or remove its results."""
+        job.asked.visitor = ""  # nobody is to find it again
+        if job.is_over:
+            self.kept.remove(job.key)
+            self.remove(job)
+        else:
+            self.give_up(job, "The upload was removed.")
+
+    def sweep(self) -> None:
+        """Remove results that are too old."""
+        self.kept.sweep()
+        with self._changed:
+            over = [key for key, job in self._jobs.items() if job.is_over]
+            for key in over:
+                if not self.kept.left(key):
+                    del self._jobs[key]
+
+    def end(self) -> None:
+        """Take no more uploads; those that wait are dropped."""
+        with self._changed:
+            self._ending = True
+            waiting = list(self._waiting)
+        for job in waiting:
+            self.give_up(job, _ENDS)
 
     def give_all_up(self) -> None:
         """Drop all uploads that were started."""
-        with self._lock:
-            jobs = list(self._jobs)
-        for job in jobs:
+        self.end()
+        with self._changed:
+            working = list(self._working)
+        for job in working:
             self.give_up(job, "The server has ended.")
 
     def __enter__(self) -> Self:
@@ -150,112 +266,89 @@ class Jobs:
     def __exit__(self, *_: object) -> None:
         self.give_all_up()
         self._threads.shutdown()
-        self._root.cleanup()
+        self._folder.close()
+
+    def _in_turn(self) -> list[Job]:
+        """Those that wait, in the order in which they are worked on: each address in its turn."""
+        before = Counter(job.asked.address for job in self._working)
+        places = []
+        for number, job in enumerate(self._waiting):
+            places.append((before[job.asked.address], number, job))
+            before[job.asked.address] += 1
+        return [job for *_, job in sorted(places, key=lambda place: place[:2])]
 
     def _tell_those_who_wait(self) -> None:
-        for place, job in enumerate(self._waiting, self._working):
+        for place, job in enumerate(self._in_turn(), len(self._working)):
             job.tell(ahead=0 if place < self.limits.at_once else place)
 
     def _fail(self, job: Job, reason: str) -> None:
-        self.remove(job)
-        job.tell(state="failed", error=reason)
+        shutil.rmtree(job.folder, ignore_errors=True)
+        if job.asked.visitor:
+            self.kept.add(job.key, job.folder, {})
+        else:
+            self.remove(job)
+        job.tell(state="failed", error=reason, shown=None)
         job.latest.end()
 
-    def _run(self, job: Job) -> None:
-        """Take an upload from those that wait, unless it was given up, to its end."""
-        with self._lock:
-            if job not in self._waiting:
-                return
+    def _run(self) -> None:
+        """Take an upload from those that wait, if there is one, to its end."""
+        with self._changed:
+            if not self._waiting:
+                return  # it was given up
+            job = self._in_turn()[0]
             self._waiting.remove(job)
-            self._working += 1
+            self._working.append(job)
             self._tell_those_who_wait()
         try:
             self._work(job)
         finally:
-            with self._lock:
-                self._working -= 1
+            with self._changed:
+                self._working.remove(job)
                 self._tell_those_who_wait()
 
     def _work(self, job: Job) -> None:
         try:
             files, problems = self._results_of(job)
             job.file.unlink()
-        except _GivenUpError:
+        except GivenUpError:
             self._fail(job, job.given_up)
-        except OpenPoseExtError as error:
+        except (OpenPoseExtError, UsageError) as error:
             self._fail(job, reason(job.file, error))
         except Exception:
             traceback.print_exc()
             self._fail(job, "Something went wrong in this server; its terminal says what.")
         else:
-            key = self.kept.add(job.folder, files)
-            with self._lock:
-                self._jobs.discard(job)
-            addresses = {kind: f"api/people/{key}/{kind}" for kind in files}
-            job.tell(state="done", files=addresses, problems=problems)
+            self.kept.add(job.key, job.folder, files)
+            job.tell(state="done", files=_addresses(job.key, files), problems=problems)
             job.latest.end()
 
-    def _results_of(self, job: Job) -> tuple[dict[str, tuple[Path, str]], tuple[str, ...]]:
-        """Look at all frames; the files that come of it, by kind, and what went wrong."""
-        with opened(job.file, self.limits) as source:
-            is_video = isinstance(source, (Animation, Video))
-            results = _results(job.results, _OF_VIDEOS if is_video else _OF_PICTURES)
-            job.tell(state="working", count=source.count)
-            sound = job.file if isinstance(source, Video) else None
-            with Books() as books:
-                refused: list[SourceError] = []
-                book = books.begin(results, _NAME, refused.append, rate=source.rate, sound=sound)
-                self._look_at_frames(job, source, results, book)
-            errors = [*source.errors, *refused]
-            problems = [reason(job.file, error) for error in errors[:_MOST_PROBLEMS]]
-        if not job.progress.frames:
-            raise SourceError(problems[0] if problems else "there is no frame in it")
-        written = {k: v[0] for k, v in results.files(_NAME).items()} | results.books(_NAME)
-        stem = Path(job.name).stem
-        names = {kind: stem + file.name.removeprefix(_NAME.name) for kind, file in written.items()}
-        return {kind: (file, names[kind]) for kind, file in written.items()}, tuple(problems)
+    def _results_of(self, job: Job) -> tuple[Files, tuple[str, ...]]:
+        """Look at all frames, when there is the memory for it."""
 
-    def _look_at_frames(self, job: Job, source: Source, results: Results, book: Book) -> None:
-        def finish(found: tuple[Frame, Poses]) -> tuple[Frame, Poses, Picture]:
-            frame, poses = found
-            drawn, _ = results.write(_NAME, frame, poses, Aside(), _fail, draws=True)
-            assert drawn is not None
-            return frame, poses, drawn
+        def unwanted() -> bool:
+            return bool(job.given_up)
 
-        # Visitors know their own name of the file, and nobody else's.
-        frames = (replace(frame, source=job.name) for frame in source)
-        looked = self._estimator.stream(frames, detect_every=self._detect_every)
-        with closing(overlapped(looked, finish, self._workers)) as finished:
-            for number, (frame, poses, drawn) in enumerate(finished, 1):
-                if job.given_up:
-                    raise _GivenUpError
-                if number % _OFTEN == 0 and size_of(job.results) > self.limits.results:
-                    raise OutputError("The results become too large for this server.")
-                book.write(frame, poses, drawn, Aside())
-                job.tell(frames=number, shown=Shown(frame, poses, drawn))
+        def show(frames: int, shown: Shown) -> None:
+            if job.given_up:
+                raise GivenUpError
+            job.tell(frames=frames, shown=shown)
+
+        def begin(count: int | None) -> None:
+            job.tell(state="working", count=count)
+
+        asked = job.asked
+        assert job.header is not None
+        best = self.plan_of(job.header, asked)
+        task = Task(asked.name, job.file, job.header, job.results, asked.options, asked.plain)
+        with (
+            self.estimators.lent(asked.options.of_networks, unwanted) as estimator,
+            self.budget.reserved(best.bytes, unwanted),
+        ):
+            return work(task, estimator, best, self.limits, begin, show)
 
 
-def _fail(error: SourceError) -> None:
-    raise OutputError(str(error))
-
-
-class _GivenUpError(Exception):
-    """Nobody wants the results any more."""
-
-
-def _results(folder: Path, kinds: tuple[str, ...]) -> Results:
-    return Results(
-        places=dict.fromkeys(kinds, folder),
-        formats={"images": "png"},
-        drawing=Drawing(
-            skeletons=True,
-            threshold=FILLED_SCORE,
-            hand_threshold=HAND_THRESHOLD,
-            face_threshold=FACE_THRESHOLD,
-            black=False,
-        ),
-        maps=HeatmapChoice(parts=False, background=False, pafs=False, scale=0),
-    )
+def _addresses(key: str, files: Mapping[str, object]) -> dict[str, str]:
+    return {kind: f"api/people/{key}/{kind}" for kind in (*files, "zip")}
 
 
 def _tidy(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ class _Result:
 
 
 class Kept:
-    """The results of uploads, each under a key that cannot be guessed.
+    """The results of uploads, each under its key.
 
     seconds  how long they are kept
     most     limit in bytes of all together; the oldest are removed first
@@ -36,25 +35,34 @@ class Kept:
         self._results: dict[str, _Result] = {}  # oldest first
         self._lock = Lock()
 
-    def add(self, folder: Path, files: Mapping[str, tuple[Path, str]]) -> str:
-        """Keep a folder, which belongs to this object from now on; return the key of its files.
+    def add(self, key: str, folder: Path, files: Mapping[str, tuple[Path, str]]) -> None:
+        """Keep a folder, which belongs to this object from now on, under a key.
 
         files  by kind: the file, and its name for downloads
         """
-        key = secrets.token_urlsafe(16)
         result = _Result(folder, files, monotonic() + self._seconds, size_of(folder))
         with self._lock:
             self._results[key] = result
         self.sweep()
-        return key
 
-    def file(self, key: str, kind: str) -> tuple[Path, str] | None:
-        """A file and its name, or None if it does not exist or has expired."""
+    def left(self, key: str) -> float:
+        """The seconds for which results are still kept; 0 if they are not there."""
         with self._lock:
             result = self._results.get(key)
-        if result is None or result.until <= monotonic():
-            return None
-        return result.files.get(kind)
+        return 0.0 if result is None else max(0.0, result.until - monotonic())
+
+    def files(self, key: str) -> Mapping[str, tuple[Path, str]]:
+        """All files under a key, as `add` got them; none if they are not there any more."""
+        with self._lock:
+            result = self._results.get(key)
+        return {} if result is None or result.until <= monotonic() else result.files
+
+    def remove(self, key: str) -> None:
+        """Remove results before their time."""
+        with self._lock:
+            result = self._results.pop(key, None)
+        if result is not None:
+            shutil.rmtree(result.folder, ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove results that are too old, and the oldest ones while all exceed the limit."""

@@ -1,11 +1,13 @@
 """The progress messages to a visitor: one line of JSON each (NDJSON).
 
-    {"state":"waiting","ahead":2}
-    {"state":"working","frames":17,"count":250,"frame":{...},"picture":"/9j/4AAQ..."}
-    {"state":"done","frames":250,"count":250,"frame":{...},"files":{"video":"..."},"problems":[]}
-    {"state":"failed","error":"..."}
+    {"key":KEY,"state":"waiting","ahead":2}
+    {"key":KEY,"state":"working","frames":17,"count":250,"frame":{...},"picture":"/9j/4AAQ..."}
+    {"key":KEY,"state":"done","frames":250,"count":250,"frame":{...},"files":{"video":"..."},
+     "problems":[]}
+    {"key":KEY,"state":"failed","error":"..."}
 
-Each line contains the complete state, so lines that come too fast can be skipped. `frame` is the
+Each line contains the complete state, so lines that come too fast can be skipped. KEY finds the
+upload again; lines of a run of `infer` have none. `frame` is the
 newest frame as in `outputs.json_lines`; `picture` is the drawn frame, reduced, a JPEG in base64.
 """
 
@@ -17,42 +19,39 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 from anyio import to_thread
 
 from openpose_ext.io.resize import resized
-from openpose_ext.outputs.json_lines import as_line
 from openpose_ext.serve.latest import Latest
 from openpose_ext.types.arrays import Picture
-from openpose_ext.types.frame import Frame
-from openpose_ext.types.poses import Poses
 
-__all__ = ["MEDIA_TYPE", "Progress", "Shown", "told"]
+__all__ = ["LONGEST_SIDE", "MEDIA_TYPE", "Progress", "Shown", "reduced", "told"]
 
 MEDIA_TYPE = "application/x-ndjson"
 
 State = Literal["waiting", "working", "done", "failed"]
 
 _PAUSE = 1 / 15  # seconds from line to line
-_LONGEST_SIDE = 960  # pixels of a reduced picture
+LONGEST_SIDE = 960  # pixels of a reduced picture
 _QUALITY = 80
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A frame, its people if they are sent, and the drawing."""
+    """The drawing of a frame, and its people, as in `outputs.json_lines`, if they are sent."""
 
-    frame: Frame
-    poses: Poses | None
     drawn: Picture
+    people: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Progress:
     """The progress of an upload or of a run of `infer`.
 
+    key       of the upload
     ahead     uploads before this one
     frames    processed so far
     count     expected number of frames, if known
@@ -63,6 +62,7 @@ class Progress:
     """
 
     state: State
+    key: str = ""
     ahead: int = 0
     frames: int = 0
     count: int | None = None
@@ -73,7 +73,12 @@ class Progress:
 
     def line(self, *, pictures: bool) -> bytes:
         """The progress as a line in the format above."""
-        content: dict[str, object] = {"state": self.state}
+        return json.dumps(self.told(pictures=pictures), separators=(",", ":")).encode() + b"\n"
+
+    def told(self, *, pictures: bool) -> dict[str, object]:
+        """The same before it becomes a line."""
+        content: dict[str, object] = {"key": self.key} if self.key else {}
+        content["state"] = self.state
         if self.state == "waiting":
             content["ahead"] = self.ahead
         elif self.state == "failed":
@@ -81,13 +86,13 @@ class Progress:
         else:
             content |= {"frames": self.frames, "count": self.count}
         if self.shown is not None:
-            if self.shown.poses is not None:
-                content["frame"] = as_line(self.shown.frame, self.shown.poses)
+            if self.shown.people is not None:
+                content["frame"] = self.shown.people
             if pictures:
-                content["picture"] = base64.b64encode(_reduced(self.shown.drawn)).decode()
+                content["picture"] = base64.b64encode(_jpeg(self.shown.drawn)).decode()
         if self.state == "done":
             content |= {"files": self.files, "problems": self.problems}
-        return json.dumps(content, separators=(",", ":")).encode() + b"\n"
+        return content
 
 
 async def told(latest: Latest[Progress], *, pictures: bool) -> AsyncIterator[bytes]:
@@ -97,9 +102,14 @@ async def told(latest: Latest[Progress], *, pictures: bool) -> AsyncIterator[byt
         await asyncio.sleep(_PAUSE)
 
 
-def _reduced(picture: Picture) -> bytes:
+def reduced(picture: Picture, side: int) -> Picture:
+    """The picture, made smaller where it is longer than so many pixels."""
     height, width = picture.shape[:2]
-    factor = min(1.0, _LONGEST_SIDE / max(width, height))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    _, data = cv2.imencode(".jpg", resized(picture, size), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    factor = min(1.0, side / max(width, height))
+    return resized(picture, (max(1, round(width * factor)), max(1, round(height * factor))))
+
+
+def _jpeg(picture: Picture) -> bytes:
+    small = reduced(picture, LONGEST_SIDE)
+    _, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return data.tobytes()

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Thread
+from typing import Protocol
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from openpose_ext.errors import UsageError
+from openpose_ext.serve.connections import Connection
 
 __all__ = ["address_of", "listening", "serving", "web_server"]
 
 _LAST_ANSWERS = 2  # seconds that answers under way have when the server ends
-_MOST_CONNECTIONS = 200
+_LOOKS = 0.05  # seconds from one look whether work is done to the next
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -37,34 +41,56 @@ def address_of(listener: socket.socket, host: str) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}/"
 
 
-def web_server(app: ASGIApp, ending: Callable[[], None] = lambda: None) -> uvicorn.Server:
+class Ending(Protocol):
+    """What is to be ended before the server."""
+
+    def end(self) -> None:
+        """Begin nothing new."""
+
+    def count(self) -> Mapping[str, int]:
+        """How much is "working" still."""
+
+    def give_all_up(self) -> None:
+        """Drop what is not done."""
+
+
+def web_server(app: ASGIApp, ending: Ending | None = None, grace: float = 0.0) -> uvicorn.Server:
     """A server for an app; `run(sockets=[listener])` it.
 
-    ending  called when the server ends, before it waits for unfinished answers
+    ending  ended first, before the server waits for unfinished answers
+    grace   seconds that it has for what it works on
     """
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         loop="asyncio",
         ws="none",
         log_level="error",
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_LAST_ANSWERS,
     )
-    return _Server(config, ending)
+    return _Server(config, ending, grace)
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ending: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ending: Ending | None, grace: float) -> None:
         super().__init__(config)
         self._ending = ending
+        self._grace = grace
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._ending()
+        if self._ending is not None:
+            await self._end(self._ending)
         await super().shutdown(sockets)
+
+    async def _end(self, ending: Ending) -> None:
+        ending.end()
+        until = time.monotonic() + self._grace
+        while ending.count()["working"] and time.monotonic() < until and not self.force_exit:
+            await asyncio.sleep(_LOOKS)
+        ending.give_all_up()
 
 
 @contextmanager

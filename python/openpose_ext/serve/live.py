@@ -43,7 +43,7 @@ def preview() -> Iterator[Callable[[Frame, Picture | None], None]]:
         nonlocal frames
         frames += 1
         if drawn is not None:
-            latest.put(Progress("working", frames=frames, shown=Shown(frame, None, drawn)))
+            latest.put(Progress("working", frames=frames, shown=Shown(drawn)))
 
     # Other users of this machine can reach its ports, but they do not know the key.
     key = secrets.token_urlsafe(16)

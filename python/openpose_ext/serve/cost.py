@@ -1,0 +1,196 @@
+"""What an upload takes of the memory, told from its header before anything is decoded.
+
+The figures are bytes a pixel: how much the process's peak grew with pictures and videos of 16 and
+49 megapixels, and some more. They are what is taken at most, not on average.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import av
+import cv2
+
+from openpose_ext.io.container import open_container, video_stream
+from openpose_ext.models.lookup import NETWORKS, find_model
+from openpose_ext.serve.options import Networks
+from openpose_ext.sources.animation import frames_at_once, is_animated
+from openpose_ext.sources.picture_files import format_of, told_size
+from openpose_ext.stages.preprocess import LONGEST
+
+__all__ = [
+    "PLAIN_SIDE",
+    "Header",
+    "Plan",
+    "first_frame",
+    "headers_need",
+    "network_bytes",
+    "plan",
+    "read_header",
+]
+
+Kind = Literal["picture", "animation", "video"]
+
+# What decoding a picture takes by its format, the picture itself included.
+_DECODED = {"JPEG": 13, "PNG": 18, "WebP": 12, "GIF": 12, "BMP": 10, "AVIF": 34, "JPEG 2000": 30}
+_DECODED_ELSE = 26  # TIFF has pixels of 64 bits, and may have all in one strip
+_ANIMATED, _ANIMATED_FRAME = 14, 8  # the decoder's own canvases, and each frame that it gives
+_FIRST_LOOK = 64  # of a video: FFmpeg decodes some frames to tell how they are ordered
+_FIRST_LOOK_AT_PICTURE = 16
+
+_PICTURE = 3  # (H, W, 3) uint8
+_WRITTEN = 16  # a picture, its drawing on black, and this while it becomes a PNG
+_ENCODER, _QUICK_ENCODER = 108, 23  # by x264's look-ahead, the converted frame included
+PLAIN_SIDE = 1920  # pixels, at most, of a picture or video without skeletons
+_RATE = 30.0  # frames a second, where nothing tells
+
+# An estimator: each network, times its file, and a pixel of its input, of each picture at once. The
+# original networks take far more.
+_NETWORK, _WEIGHTS, _NETWORK_PIXEL, _HEAVY_PIXEL = 40_000_000, 2, 75, 2100
+_HEAVY = 50_000_000  # bytes of a file
+
+# Frames that a decoder keeps: those that others refer to, and those shown later.
+_REFERENCES, _ALONE = 34, 2
+_STEPS = (2_200_000, 9_000_000)  # pixels: most videos are no larger, and looking at them is cheap
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself.
+
+    size       (width, height) of its pictures
+    kind       what it is
+    form       of a picture, see `format_of`
+    pixel      of a video, bytes that a decoded pixel takes
+    held       of a video, frames that its decoder keeps
+    rate       of a video, frames a second
+    """
+
+    size: tuple[int, int]
+    kind: Kind
+    form: str | None = None
+    pixel: float = 3.0
+    held: int = 0
+    rate: float = 0.0
+
+    @property
+    def pixels(self) -> int:
+        """Of a picture."""
+        return math.prod(self.size)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an upload is worked on.
+
+    bytes   what that takes at most
+    frames  that are worked on at once
+    quick   whether the encoder of its video keeps few frames back
+    """
+
+    bytes: int
+    frames: int
+    quick: bool = False
+
+
+def headers_need(path: Path, most_pixels: int) -> list[tuple[int, int]]:
+    """The ways to look at a file's header, cheapest first: pixels of a frame at most, and bytes.
+
+    The next one is for files that the one before found too large.
+    """
+    each = _FIRST_LOOK_AT_PICTURE if cv2.haveImageReader(str(path)) else _FIRST_LOOK
+    steps = [*(step for step in _STEPS if step < most_pixels), most_pixels]
+    return [(step, step * each) for step in steps]
+
+
+def read_header(path: Path, most_pixels: int) -> Header | None:
+    """What a file says of itself; None if its frames have more pixels, or it does not say.
+
+    Raises SourceError for what is no picture or video.
+    """
+    is_picture = cv2.haveImageReader(str(path))
+    with path.open("rb") as file:
+        animated = is_animated(file)
+        file.seek(0)
+        form = format_of(file.read(16))
+    kind: Kind = "video" if not is_picture else "animation" if animated else "picture"
+    size = told_size(path, form) if is_picture else None
+    if size is not None:
+        return Header(size, kind, form)
+    with open_container(str(path), most_pixels=most_pixels) as container:
+        stream = video_stream(container, str(path))
+        decoder = stream.codec_context
+        size = decoder.width, decoder.height
+        if not math.prod(size):
+            return None
+        if is_picture:
+            return Header(size, kind, form)
+        held = _ALONE if decoder.codec.intra_only else _REFERENCES
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        return Header(size, kind, None, _bytes_of(decoder.format), held, rate)
+
+
+def _bytes_of(layout: av.VideoFormat | None) -> float:
+    """Bytes that a pixel of a decoded frame takes."""
+    return 6.0 if layout is None else layout.padded_bits_per_pixel / 8
+
+
+def plan(header: Header, most: int, workers: int, *, plain: bool, ahead: float) -> Plan:
+    """How to work on an upload with the bytes that there are; the best way that fits.
+
+    most     bytes
+    workers  frames that may be worked on at once
+    plain    whether its pictures are kept without skeletons, too
+    ahead    seconds of frames that wait, for people are followed
+
+    Where none fits it is the one that takes the least.
+    """
+    if header.kind == "picture":
+        return Plan(header.pixels * max(int(_source(header)), _WRITTEN), 1)
+    waiting = math.ceil(ahead * (header.rate or _RATE)) * (header.pixel + _PICTURE)
+    small = min(header.pixels, PLAIN_SIDE**2) * (_ENCODER + _PICTURE) if plain else 0
+
+    def way(frames: int, *, quick: bool) -> Plan:
+        in_hand = (3 * frames if frames > 1 else 1) * (header.pixel + 2 * _PICTURE)
+        encoder = _QUICK_ENCODER if quick else _ENCODER
+        pixel = _source(header) + waiting + in_hand + _PICTURE + encoder
+        return Plan(math.ceil(header.pixels * pixel) + small, frames, quick)
+
+    counts = sorted({workers, max(1, workers // 2), 1}, reverse=True)
+    ways = [way(frames, quick=quick) for quick in (False, True) for frames in counts]
+    return next((one for one in ways if one.bytes <= most), ways[-1])
+
+
+def first_frame(header: Header) -> int:
+    """Bytes that are taken until the first picture of a file is there."""
+    return math.ceil(header.pixels * _source(header))
+
+
+def _source(header: Header) -> float:
+    """Bytes a pixel that a file takes while it is decoded."""
+    if header.kind == "video":
+        return header.held * header.pixel
+    if header.kind == "animation":
+        return _ANIMATED + _ANIMATED_FRAME * frames_at_once(header.size)
+    return _DECODED.get(header.form or "", _DECODED_ELSE)
+
+
+def network_bytes(networks: Networks, streams: int, looks: float = 1.0) -> int:
+    """Bytes that an estimator of some networks takes.
+
+    streams  pictures at once
+    looks    how many times as large its input is, by scales and mirroring
+    """
+    names = (networks.body, networks.hand, networks.face, networks.foot)
+    sizes = [
+        find_model(name, NETWORKS[kind]).stat().st_size
+        for kind, name in zip(("body", "hand", "face", "foot"), names, strict=True)
+        if name != "none"
+    ]
+    heavy = max(sizes, default=0) > _HEAVY
+    pixels = networks.height**2 * LONGEST * looks
+    a_stream = pixels * (_HEAVY_PIXEL if heavy else _NETWORK_PIXEL)
+    return math.ceil(_NETWORK * len(sizes) + _WEIGHTS * sum(sizes) + streams * a_stream)

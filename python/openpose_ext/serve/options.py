@@ -1,0 +1,184 @@
+"""What a visitor may ask of the networks and of the drawing, in a request's query.
+
+Names and values are those of `infer`'s flags: `?body=mobilenet&hand=lite&identification=1`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple
+
+from openpose_ext.cli.values import FALSE, TRUE, truth
+from openpose_ext.stages.preprocess import HEIGHT
+from openpose_ext.types.scores import FACE_THRESHOLD, FILLED_SCORE, HAND_THRESHOLD
+
+__all__ = ["Networks", "Offer", "Options"]
+
+_NETWORKS = ("body", "hand", "face", "foot")
+_LOWEST, _HIGHEST = 64, 1024  # network pixels
+_SPARSEST = 100  # frames from one look at the whole frame to the next
+_MOST_PEOPLE = 1000
+
+
+class Networks(NamedTuple):
+    """Those of the options that decide how an estimator is opened."""
+
+    body: str
+    hand: str
+    face: str
+    foot: str
+    refine: bool
+    height: int
+
+
+@dataclass(frozen=True)
+class Options:
+    """How people are found and drawn in one upload.
+
+    body, hand, face, foot  names of networks; "none" looks for none
+    refine          look again, closer, where people are
+    height          network input height in pixels
+    identification  people get ids that stay the same across frames
+    smooth          the motion is smoothed and short gaps are filled; implies identification
+    detect_every    look at whole frames of a video every so many frames
+    number_people_max  keep this many of the most prominent people; 0 for all
+    render_threshold, hand_render_threshold, face_render_threshold
+                    scores above which parts, and points of hands and faces, are drawn
+    disable_blending  draw on black
+    """
+
+    body: str = "lite"
+    hand: str = "none"
+    face: str = "none"
+    foot: str = "none"
+    refine: bool = False
+    height: int = HEIGHT
+    identification: bool = False
+    smooth: bool = False
+    detect_every: int = 1
+    number_people_max: int = 0
+    render_threshold: float = FILLED_SCORE
+    hand_render_threshold: float = HAND_THRESHOLD
+    face_render_threshold: float = FACE_THRESHOLD
+    disable_blending: bool = False
+
+    @property
+    def of_networks(self) -> Networks:
+        """What an estimator has to be opened with."""
+        return Networks(**{name: getattr(self, name) for name in Networks._fields})
+
+    @property
+    def follows(self) -> bool:
+        """Whether people get ids."""
+        return self.identification or self.smooth
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What this server lets visitors choose.
+
+    defaults  for what a visitor does not choose
+    networks  by kind, the names that may be asked for; the default is always among them
+    """
+
+    defaults: Options = Options()
+    networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def allowed(self, kind: str) -> tuple[str, ...]:
+        """The networks of a kind, the default one first."""
+        default = getattr(self.defaults, kind)
+        return tuple(dict.fromkeys((default, *self.networks.get(kind, ()))))
+
+    def chosen(self, query: Iterable[tuple[str, str]], others: Iterable[str] = ()) -> Options:
+        """The options of a request.
+
+        query   its names and values
+        others  names that mean something else there
+
+        Raises ValueError, with a sentence for the visitor, for an unknown name, a name that comes
+        twice, a value out of range, or a network that is not offered.
+        """
+        readers = self._readers()
+        others = tuple(others)
+        given: dict[str, Any] = {}
+        seen: set[str] = set()
+        for name, text in query:
+            if name in seen:
+                raise ValueError(f"{name} is given twice; give it once")
+            seen.add(name)
+            if name in others:
+                continue
+            if name not in readers:
+                known = ", ".join((*others, *readers))
+                raise ValueError(f"there is no option {name[:40]!r}; there are {known}")
+            try:
+                given[name] = readers[name](text)
+            except (ValueError, argparse.ArgumentTypeError) as error:
+                raise ValueError(f"{name}: {error}") from error
+        return Options(**asdict(self.defaults) | given)
+
+    def told(self) -> dict[str, object]:
+        """The same for visitors, as JSON takes it."""
+        return {
+            "networks": {kind: self.allowed(kind) for kind in _NETWORKS},
+            "defaults": asdict(self.defaults),
+            "ranges": {name: list(bounds) for name, bounds in self._ranges().items()},
+        }
+
+    def _readers(self) -> dict[str, Callable[[str], Any]]:
+        """By name, what makes an option's value of its text."""
+        ranges = self._ranges()
+        readers: dict[str, Callable[[str], Any]] = {}
+        for one in fields(Options):
+            if one.name in _NETWORKS:
+                readers[one.name] = _network(self.allowed(one.name))
+            elif one.type == "bool":
+                readers[one.name] = truth
+            else:
+                readers[one.name] = _within(*ranges[one.name], whole=one.type == "int")
+        return readers
+
+    def _ranges(self) -> dict[str, tuple[float, float]]:
+        """By name, the least and the most; what the server was started with is always allowed."""
+        given = {name: getattr(self.defaults, name) for name in _RANGES}
+        return {
+            name: (min(low, given[name]), max(high, given[name]))
+            for name, (low, high) in _RANGES.items()
+        }
+
+
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "height": (_LOWEST, _HIGHEST),
+    "detect_every": (1, _SPARSEST),
+    "number_people_max": (0, _MOST_PEOPLE),
+    "render_threshold": (0, 1),
+    "hand_render_threshold": (0, 1),
+    "face_render_threshold": (0, 1),
+}
+
+
+def _network(allowed: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        some = next((name for name in allowed if name != "none"), "none")
+        name = {**dict.fromkeys(FALSE, "none"), **dict.fromkeys(TRUE, some)}.get(text, text)
+        if name not in allowed:
+            raise ValueError(f"{text[:40]!r} is not offered here; choose {' or '.join(allowed)}")
+        return name
+
+    return read
+
+
+def _within(low: float, high: float, *, whole: bool) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        kind = "whole number" if whole else "number"
+        try:
+            value = int(text) if whole else float(text)
+        except ValueError:
+            value = -1
+        if not low <= value <= high:  # NaN neither
+            raise ValueError(f"{text[:40]!r} is not a {kind} from {low:g} to {high:g}")
+        return value
+
+    return read
