@@ -106,7 +106,7 @@ def uploads_app(
     api = _Api(jobs, offer, needs_token=token is not None)
     return Starlette(
         routes=[
-            *page_routes("index.html", "index.js"),
+            *page_routes("index.html"),
             Route("/api/options", api.options),
             Route("/api/health", api.health),
             Route("/api/sample", api.sample),
@@ -126,9 +126,9 @@ def uploads_app(
     )
 
 
-def page_routes(index: str, *scripts: str) -> list[Route]:
-    """The routes of a page: `index` is at the root, what it loads beside it."""
-    loaded = ("page.css", "page.js", *scripts)
+def page_routes(index: str) -> list[Route]:
+    """The routes of a page: `index` is at the root, scripts and styles beside it."""
+    loaded = (file.name for file in _PAGE.iterdir() if file.name.endswith((".js", ".css")))
     return [
         Route(path, partial(_page_file, name=name))
         for path, name in (("/", index), *((f"/{name}", name) for name in loaded))

@@ -67,9 +67,7 @@ def live_app(latest: Latest[Progress], key: str) -> Starlette:
         return StreamingResponse(told(latest, pictures=True), media_type=MEDIA_TYPE)
 
     return Starlette(
-        routes=[
-            Mount(f"/{key}", routes=[*page_routes("live.html", "live.js"), Route("/live", live)])
-        ],
+        routes=[Mount(f"/{key}", routes=[*page_routes("live.html"), Route("/live", live)])],
         middleware=[Middleware(Guard)],
         exception_handlers={HTTPException: refuse},
     )

@@ -1,11 +1,15 @@
-import { counted, lines, show } from "./page.js";
+// The page of `infer --display`.
+
+import { lines } from "./lines.js";
+import { preview } from "./preview.js";
+import { counted } from "./words.js";
 
 const view = document.getElementById("view");
 const state = document.getElementById("state");
 
 try {
   for await (const line of lines(await fetch("live"))) {
-    show(view, line);
+    preview(view, line);
     state.textContent = counted(line.frames, "frame", "frames");
   }
   state.textContent += ": the run has ended.";
