@@ -53,7 +53,9 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-dev test-cpp
 	$(BIN)/python -m pytest
 
+# The page's accessibility is tested with the axe-core in this package, and not with the rest of it.
 test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --no-deps 'axe-playwright-python>=0.1.8'
 	$(BIN)/python -m pytest -m slow
 
 # The tests that need torch; the others leave them out. The constraint keeps its size bearable.

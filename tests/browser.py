@@ -29,7 +29,7 @@ _ON_3_AND_4 = (
 class Browser:
     """One page. A context manager; methods raise AssertionError where the browser reports one."""
 
-    def __init__(self, profile: Path, patience: float = 60) -> None:
+    def __init__(self, profile: Path, patience: float = 60, flags: tuple[str, ...] = ()) -> None:
         assert CHROMIUM is not None
         self._patience = patience
         self._numbers = itertools.count(1)
@@ -40,7 +40,7 @@ class Browser:
         chromium = (
             CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
             "--no-first-run", "--disable-extensions", "--disable-background-networking",
-            f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank",
+            f"--user-data-dir={profile}", "--remote-debugging-pipe", *flags, "about:blank",
         )  # fmt: skip
         self._process = subprocess.Popen(
             [sys.executable, "-c", _ON_3_AND_4, str(theirs_in), str(theirs_out), *chromium],
@@ -52,14 +52,15 @@ class Browser:
         os.close(theirs_out)
         targets = self._call("Target.getTargets")["targetInfos"]
         page = next(target for target in targets if target["type"] == "page")
-        attached = self._call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
-        self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "DOM"):
-            self.do(f"{domain}.enable")
+        self._attach(page["targetId"])
 
     def open(self, address: str) -> None:
         """Go to an address."""
         self.do("Page.navigate", url=address)
+
+    def tab(self) -> None:
+        """Open another tab; all that follows happens in it."""
+        self._attach(self._call("Target.createTarget", url="about:blank")["targetId"])
 
     def do(self, method: str, **params: Any) -> Any:
         """Call a method of the protocol for the page."""
@@ -97,6 +98,28 @@ class Browser:
         for kind in ("rawKeyDown", "keyUp"):
             self.do("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code)
 
+    def point(self, x: float, y: float) -> None:
+        """Move the mouse to a place in the window, in CSS pixels."""
+        self.do("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def click(self, selector: str) -> None:
+        """Click on the middle of an element with the mouse."""
+        x, y = self.value(
+            f"""(() => {{
+                const found = document.querySelector({json.dumps(selector)});
+                found.scrollIntoView({{ block: "center" }});
+                const box = found.getBoundingClientRect();
+                return [box.x + box.width / 2, box.y + box.height / 2];
+            }})()"""
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            mouse = {"x": x, "y": y, "button": "left", "clickCount": 1}
+            self.do("Input.dispatchMouseEvent", type=kind, **mouse)
+
+    def downloads(self, folder: Path) -> None:
+        """Save downloads in a folder."""
+        self._call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
     def screen(self, width: int, height: int, *, dark: bool = False) -> None:
         """Take a screen of this size, and a light or dark theme."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
@@ -129,6 +152,12 @@ class Browser:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _attach(self, target: str) -> None:
+        attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session: str = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "DOM"):
+            self.do(f"{domain}.enable")
 
     def _call(self, method: str, session: str | None = None, **params: Any) -> Any:
         number = next(self._numbers)
