@@ -136,11 +136,13 @@ def test_a_new_connection_takes_the_place_of_the_most_silent(
         assert uploading.recv(12) == b"HTTP/1.1 415"
 
 
-def test_who_does_not_take_the_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_does_not_take_the_answer_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connections, "_STUCK", 0.1)
     monkeypatch.setattr(connections, "_LOOKS", 0.05)
-    large = type("Large", (), {"read_bytes": lambda self: bytes(50_000_000)})()
-    monkeypatch.setattr(app, "_PAGE", type("Page", (), {"__truediv__": lambda *_: large})())
+    (tmp_path / "sample.jpg").write_bytes(bytes(50_000_000))
+    monkeypatch.setattr(app, "_PAGE", tmp_path)
     with (
         server_of(Slow()) as server,
         begun(server.port, "GET /api/sample HTTP/1.1\nHost: localhost\n\n") as connection,

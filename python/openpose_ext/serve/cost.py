@@ -138,19 +138,29 @@ def _bytes_of(layout: av.VideoFormat | None) -> float:
     return 6.0 if layout is None else layout.padded_bits_per_pixel / 8
 
 
-def plan(header: Header, most: int, workers: int, *, plain: bool, ahead: float) -> Plan:
+def plan(
+    header: Header,
+    most: int,
+    workers: int,
+    *,
+    plain: bool,
+    ahead: float = 0.0,
+    closer: bool = False,
+) -> Plan:
     """How to work on an upload with the bytes that there are; the best way that fits.
 
     most     bytes
     workers  frames that may be worked on at once
     plain    whether its pictures are kept without skeletons, too
     ahead    seconds of frames that wait, for people are followed
+    closer   whether hands, faces or feet are looked for, in the whole picture
 
     Where none fits it is the one that takes the least.
     """
     if header.kind == "picture":
         return Plan(header.pixels * max(int(_source(header)), _WRITTEN), 1)
-    waiting = math.ceil(ahead * (header.rate or _RATE)) * (header.pixel + _PICTURE)
+    waits = header.pixel + (_PICTURE if closer else 0)
+    waiting = math.ceil(ahead * (header.rate or _RATE)) * waits
     small = min(header.pixels, PLAIN_SIDE**2) * (_ENCODER + _PICTURE) if plain else 0
 
     def way(frames: int, *, quick: bool) -> Plan:

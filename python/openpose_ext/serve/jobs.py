@@ -193,7 +193,8 @@ class Jobs:
             there // self.limits.at_once,
             self._workers,
             plain=asked.plain,
-            ahead=seconds_ahead(options) if header.kind != "picture" else 0.0,
+            ahead=seconds_ahead(options),
+            closer=options.looks_closer,
         )
         if best.bytes > there:
             raise ValueError(best.bytes + self.budget.total - there)

@@ -70,6 +70,11 @@ class Options:
         return Networks(**{name: getattr(self, name) for name in Networks._fields})
 
     @property
+    def looks_closer(self) -> bool:
+        """Whether hands, faces or feet are looked for."""
+        return {self.hand, self.face, self.foot} != {"none"}
+
+    @property
     def follows(self) -> bool:
         """Whether people get ids."""
         return self.identification or self.smooth

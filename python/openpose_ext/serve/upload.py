@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable, Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -75,14 +76,18 @@ async def received(request: Request, file: Path, limits: Limits) -> None:
         )
     if int(request.headers.get("content-length", 0)) > limits.upload:
         raise _too_large(limits)
-    size = 0
+    clock = asyncio.get_running_loop().time
+    size = due = 0
     try:
         with file.open("wb") as out:
-            async with asyncio.timeout(limits.patience):
-                async for chunk in _fast_enough(request, limits):
+            async with asyncio.timeout(limits.patience), asyncio.timeout(limits.window) as window:
+                async for chunk in request.stream():
                     size += len(chunk)
                     if size > limits.upload:
                         raise _too_large(limits)
+                    if size >= due:
+                        due = size + math.ceil(limits.slowest * limits.window)
+                        window.reschedule(clock() + limits.window)
                     out.write(chunk)
     except TimeoutError as error:
         raise HTTPException(
@@ -99,21 +104,6 @@ async def received(request: Request, file: Path, limits: Limits) -> None:
         ) from error
     if not size:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "The file is empty.")
-
-
-async def _fast_enough(request: Request, limits: Limits) -> AsyncIterator[bytes]:
-    """The pieces of a request's body. Raises TimeoutError if they come too slowly."""
-    clock = asyncio.get_running_loop().time
-    async with asyncio.timeout(limits.window) as window:
-        came, until = 0, clock() + limits.window
-        async for chunk in request.stream():
-            yield chunk
-            came += len(chunk)
-            if came >= limits.slowest * limits.window or clock() > until:
-                if clock() > until and came < limits.slowest * limits.window:
-                    raise TimeoutError
-                came, until = 0, clock() + limits.window
-                window.reschedule(until)
 
 
 def measured(path: Path, limits: Limits, budget: Budget, unwanted: Unwanted) -> Header:

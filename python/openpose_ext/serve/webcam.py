@@ -61,7 +61,7 @@ class Webcams:
         with camera.lock:
             if overtaken():
                 raise OvertakenError
-            needed = plan(header, self._budget.total, 1, plain=False, ahead=0.0).bytes
+            needed = plan(header, self._budget.total, 1, plain=False).bytes
             with (
                 self._estimators.lent(options.of_networks, overtaken) as estimator,
                 self._budget.reserved(needed, overtaken),
