@@ -255,8 +255,6 @@ class Look:
     def __call__(self, state: str) -> None:
         self._see(state, 900, dark=False)
         self._see(state, 320, dark=True)
-        self._see(state, 320, dark=False)
-        self._see(state, 900, dark=True)
         self.browser.screen(900, 900)
 
     def finish(self) -> None:

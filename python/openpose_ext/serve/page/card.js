@@ -100,6 +100,8 @@ export class Card {
 
   tell(line) {
     preview(this.view, line);
+    // A screen reader is told what happens, but not each frame.
+    this.state.setAttribute("aria-live", line.state === "working" ? "off" : "polite");
     if (line.state === "lost") {
       this.state.textContent = "The connection to the server was lost. This page tries again in "
         + `${counted(line.wait, "second", "seconds")}.`;
