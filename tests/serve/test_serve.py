@@ -921,6 +921,13 @@ def test_addresses_can_be_typed_into_a_browser() -> None:
         assert address_of(listener, "::1") == f"http://[::1]:{port}/"
 
 
+def test_the_packets_of_an_answer_do_not_wait_for_each_other() -> None:
+    with listening(HOST, 0) as listener, socket.create_connection(listener.getsockname()[:2]):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 # A browser ----------------------------------------------------------------------------------
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")

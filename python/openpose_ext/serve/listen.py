@@ -26,7 +26,11 @@ def listening(host: str, port: int) -> socket.socket:
     """Open a listening socket; port 0 takes any free port. Raises UsageError if that fails."""
     try:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(place[:2], family=family)
+        listener = socket.create_server(place[:2], family=family)
+        # Else the second packet of an answer waits for the first one's receipt, 40 ms; asyncio does
+        # not see that connections of such a listener are TCP, and leaves it as it is.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except (OSError, OverflowError) as error:
         raise UsageError(
             f"cannot listen on port {port} of {host}: {error}; choose another with --port, 0 for "
