@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from openpose_ext import infer
+from openpose_ext.errors import SourceWarning
 from openpose_ext.sources.clock import Clock
 from openpose_ext.sources.source import View
 from openpose_ext.sources.video import Video, key_frames
@@ -226,6 +227,20 @@ def test_a_clock_that_jumps_ahead_goes_on_from_the_last_frame(tmp_path: Path) ->
     frames, errors = read(write(tmp_path / "a.mkv", numbered(60), times=times, bf="0"))
     assert errors == []
     assert frames[-1].time == pytest.approx(60 + 59 / RATE, abs=2e-3)
+
+
+def test_frames_that_change_their_size_are_no_failure(tmp_path: Path, exit_code: ExitCode) -> None:
+    sizes = ((128, 48), (64, 64))
+    parts = [
+        write(tmp_path / f"{k}.ts", numbered(10, size), bf="0") for k, size in enumerate(sizes)
+    ]
+    file = joined(tmp_path / "all.ts", *parts)
+    assert decoder_count(file) == 20
+    with pytest.warns(SourceWarning, match="another size are fitted") as said:
+        assert exit_code(file) == 0
+    assert len(said) == 1
+    rows = (tmp_path / "out" / "all.csv").read_text().splitlines()
+    assert {row.split(",")[1] for row in rows[1:]} == {str(k) for k in range(20)}
 
 
 def run_clock(times: Sequence[int], may_jump: bool = False) -> list[int]:
