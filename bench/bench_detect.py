@@ -1,7 +1,7 @@
 """What `detect_every` gains and costs on two videos.
 
     python bench/bench_detect.py [--every 10] [--height 256] [--rounds 2] [--videos NAME ...]
-    python bench/bench_detect.py --memory whole|near|refined --videos NAME    peak memory, in MB
+    python bench/bench_detect.py --memory whole|closer|near|refined --videos NAME   peak memory
 
 A slow look (four scales, mirrored) at frames 5, 15, 25, ... says who is there; none of these is a
 frame that `--every 10` looks at whole. AP is COCO's against it, over the parts it sees; people of
@@ -67,6 +67,7 @@ class Setting:
 def settings_of(every: int) -> dict[str, Setting]:
     return {
         "whole": Setting("whole frames", 1, {}),
+        "closer": Setting("whole frames, refine", 1, {"refine": True}),
         "near": Setting(f"detect_every={every}", every, {}),
         "refined": Setting(f"detect_every={every}, refine", every, {"refine": True}),
     }
@@ -197,7 +198,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--videos", nargs="+", default=VIDEOS)
-    parser.add_argument("--memory", choices=("whole", "near", "refined"))
+    parser.add_argument("--memory", choices=[*settings_of(1)])
     arguments = parser.parse_args()
     if not MOBILENET.exists():
         print("Nothing is measured: ../shared is absent.")

@@ -140,7 +140,7 @@ def test_nobody_is_not_looked_for_until_the_next_whole_frame() -> None:
     assert scene.whole == [0, 10]
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3, 8])
+@pytest.mark.parametrize("workers", [1, 2, 3, 8, 24])
 def test_the_result_does_not_depend_on_the_number_of_threads(workers: int) -> None:
     def where(number: int) -> list[tuple[float, float]]:
         rng = np.random.default_rng(number // 9)

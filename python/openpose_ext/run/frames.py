@@ -70,7 +70,7 @@ class How:
 
     @property
     def workers(self) -> int:
-        """Threads that carry frames."""
+        """Threads that carry frames, where none waits for another."""
         return workers_for(self.streams)
 
 
@@ -255,10 +255,13 @@ def _through(
     """The frames through all steps, on as many threads as there are workers, in order."""
     overlap = partial(overlapped, stop=source.stop)
     numbered = enumerate(frames)
+    # Each frame more on its way is a delay, where they come from a camera.
+    waiting = how.detect_every > 1 and not source.live
+    lookers = workers_for(how.streams, waiting=waiting)
     if how.follow:
         usual = 0.0 if source.live else MIN_TRACK
         following = followed(
-            overlap(numbered, steps.look, how.workers),
+            overlap(numbered, steps.look, lookers),
             rate=source.rate or how.fps,
             smooth=how.smooth,
             live=source.live,
@@ -268,9 +271,7 @@ def _through(
         )
         finished = overlap(_kept(following, how), steps.finish, how.workers)
     else:
-        finished = overlap(
-            numbered, lambda one: steps.finish(_best(steps.look(one), how)), how.workers
-        )
+        finished = overlap(numbered, lambda one: steps.finish(_best(steps.look(one), how)), lookers)
     return overlap(finished, partial(steps.add, book), 1) if book else finished
 
 

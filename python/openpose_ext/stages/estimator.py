@@ -488,11 +488,10 @@ class PoseEstimator:
             except SourceError as error:
                 return Unread(_name_of(one), error)
 
+        workers = workers_for(self._streams, waiting=watch.waits)
         with (
             closing(iter(inputs)) as items,
-            closing(
-                overlapped(enumerate(items), work, workers_for(self._streams), stop=inputs.stop)
-            ) as results,
+            closing(overlapped(enumerate(items), work, workers, stop=inputs.stop)) as results,
         ):
             for result in results:
                 if not isinstance(result, Unread):

@@ -60,9 +60,16 @@ _RATE = 30.0  # frames a second, where nothing tells
 _END = StopIteration()  # left in the place of the item that was not there
 
 
-def workers_for(streams: int) -> int:
-    """How many workers keep so many streams busy. A single thread stays a single one."""
-    return streams + 1 if streams > 1 else 1
+def workers_for(streams: int, *, waiting: bool = False) -> int:
+    """How many workers keep so many streams busy. A single thread stays a single one.
+
+    waiting  whether frames wait for earlier ones, as in `watch`: enough others are needed then,
+             up to those of the next look at a whole frame, which waits for none. With the usual
+             number, eight streams would be slower than without regions
+    """
+    if streams == 1:
+        return 1
+    return 3 * streams if waiting else streams + 1
 
 
 def overlapped(

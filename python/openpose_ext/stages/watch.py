@@ -96,6 +96,11 @@ class Watch:
         self._seen: dict[int, _Seen | None] = {}
         self._changed = Condition()
 
+    @property
+    def waits(self) -> bool:
+        """Whether frames wait for earlier ones."""
+        return self._every > 1
+
     def __call__(self, number: int, frame: Frame) -> Poses:
         """The people of frame `number`, 0 first. Raises what those three raise."""
         seen = None
