@@ -32,7 +32,7 @@ from openpose_ext.types.arrays import Picture
 from openpose_ext.types.poses import Poses
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "tracking")]
 from test_track import CASES, crowd, figures, nearest_neighbour, tracker  # noqa: E402
 
 from motion import Walker, film, path  # noqa: E402
