@@ -19,7 +19,7 @@ help:
 	@echo "make test-slow  tests that build packages or run for minutes"
 	@echo "make test-torch tests that need torch, which it installs"
 	@echo "make test-ray   tests of the batch job, on a local Ray cluster that it installs"
-	@echo "make test-clients  our files as pose-format, Pose2Sim and supervision read them"
+	@echo "make test-clients  our files as pose-format, Pose2Sim, supervision and pycocotools read them"
 	@echo "make test-versions  smoke tests with CPython 3.11 to 3.13, newest and oldest dependencies"
 	@echo "make test-arm64 C++ tests on arm64, under qemu"
 	@echo "make test-threads C++ tests of many threads, under ThreadSanitizer"
@@ -71,7 +71,7 @@ test-ray: $(VENV)/installed-dev
 # Pose2Sim and pose-format without what their readers do not need.
 test-clients: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --no-deps 'pose-format>=0.9' 'Pose2Sim>=0.10' \
-	  simple-video-utils rtoml anytree c3d
+	  simple-video-utils rtoml anytree c3d lxml
 	$(BIN)/python -m pytest -m 'clients and not slow'
 
 # A CPython that is neither here nor to be had is skipped with the reason.

@@ -215,17 +215,21 @@ def _seed(canvas: Picture, poses: Poses, threshold: float, hand_threshold: float
 
 def _seen(points: Points, threshold: float) -> Iterator[tuple[int, tuple[int, int]]]:
     """The parts above the threshold, and the pixels they lie in."""
+    at = points.tolist()
     for part in np.flatnonzero(points[:, 2] > threshold).tolist():
-        yield part, (_pixel(points[part, 0]), _pixel(points[part, 1]))
+        yield part, (_pixel(at[part][0]), _pixel(at[part][1]))
 
 
 def _ellipses(points: Points, threshold: float) -> Iterator[tuple[int, npt.NDArray[np.int32]]]:
     """The outlines of limbs whose parts are seen, except redundant limbs."""
+    at = points.tolist()
+    seen = (points[:, 2] > threshold).tolist()
     for limb, (a, b) in enumerate(COCO_18.limbs):
-        if limb in COCO_18.redundant or not points[[a, b], 2].min() > threshold:
+        if limb in COCO_18.redundant or not (seen[a] and seen[b]):
             continue
-        dx, dy = (points[a, :2].astype(np.float64) - points[b, :2]).tolist()
-        x, y = points[[a, b], :2].astype(np.float64).mean(axis=0).tolist()
+        (x_a, y_a, _), (x_b, y_b, _) = at[a], at[b]
+        dx, dy = x_a - x_b, y_a - y_b
+        x, y = (x_a + x_b) / 2, (y_a + y_b) / 2
         axes = (_pixel(math.hypot(dx, dy) / 2), _STICK)
         turn = int(math.degrees(math.atan2(dy, dx)))
         outline = cv2.ellipse2Poly((_pixel(x), _pixel(y)), axes, turn, 0, 360, 1)
