@@ -15,6 +15,7 @@ from random_people import SIZE, frames
 COCO = pytest.importorskip("pycocotools.coco").COCO
 
 
+@pytest.mark.clients
 @pytest.mark.parametrize("topology", [COCO_18, BODY_25], ids=lambda t: t.name)
 @pytest.mark.parametrize("rate", [25.0, None], ids=["video", "pictures"])
 def test_its_reader_finds_every_person_and_part(
