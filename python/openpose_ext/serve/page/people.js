@@ -41,7 +41,9 @@ export class PeopleList {
     }
     this.changed = now;
     const here = new Map(this.clip.frames[place]?.people.map((who) => [this.keyOf(who), who]));
-    const keys = this.clip.hasIds ? [...this.clip.ids.keys()] : [...here.keys()];
+    const keys = this.clip.hasIds
+      ? [...this.clip.ids.keys()].sort((a, b) => a - b)
+      : [...here.keys()];
     this.heading.textContent = counted(keys.length, "person", "people");
     this.none.hidden = keys.length > 0;
     const items = keys.map((key) => this.item(key, here.get(key)));

@@ -24,7 +24,12 @@ export class Result {
     this.stage = new Stage(this.look, (person) => {
       this.select(person && this.list.keyOf(person));
     });
-    this.list = new PeopleList(this.clip, this.look, (key) => this.select(key));
+    this.list = new PeopleList(this.clip, this.look, (key) => {
+      this.select(key);
+      // Who is not in this frame is looked for in the first one that has them.
+      const seen = this.clip.ids.get(key);
+      if (seen && !this.clip.person(this.place, key)) this.player.go(seen.first);
+    });
     this.plot = new Plot(this.clip, this.look, (place) => this.player.go(place));
     this.said = element("p", { class: "quiet", role: "status" });
     this.element = element("div", { class: "result" }, this.said);
