@@ -61,6 +61,7 @@ export class Player {
   }
 
   tell(time) {
+    if (this.video.seeking) return; // news of the frame before; "seeked" comes
     this.place = this.clip.at(time);
     this.report();
     this.seen(this.place);
