@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["cut", "part"]
+__all__ = ["bend", "cut", "part"]
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
 STRETCH = 0.08  # spread of both sides
+BEND_KNOTS = 4  # in a row of the net by which a square is bent
 GREY = (128, 128, 128)
 
 
@@ -46,6 +47,34 @@ def cut(
         inside = cv2.warpAffine(inside, matrix, (side, side), flags=cv2.INTER_NEAREST)
         image = np.where(inside[..., None] > 0, image, background())
     return _spoilt(rng, image), matrix
+
+
+def bend(
+    rng: np.random.Generator, image: Image, points: Floats | None, spread: float
+) -> tuple[Image, Floats | None]:
+    """A square as if of another one of its kind: bent smoothly, points with it.
+
+    spread  of the knots' moves, in sides
+    """
+    side = image.shape[0]
+    knots = rng.normal(0, spread * side, (BEND_KNOTS, BEND_KNOTS, 2)).astype(np.float32)
+    moves = cv2.resize(knots, (side, side), interpolation=cv2.INTER_CUBIC)
+    x, y = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
+    bent = cv2.remap(
+        image,
+        x + moves[..., 0],
+        y + moves[..., 1],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    if points is None:
+        return bent, None
+    # A pixel shows what was at its place plus its move: found where the move is that of its goal.
+    goal = points
+    for _ in range(3):
+        at = np.clip(goal.round().astype(int), 0, side - 1)
+        goal = points - moves[at[:, 1], at[:, 0]]
+    return bent, goal
 
 
 def part(picture: Image, centre: Floats, square: float, side: int) -> Image:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from canvases import compose, spoilt
-from crops import cut, part
+from crops import bend, cut, part
 from known import Known, held_out, read_pack
 from layout import FACE_MIRROR, MAPS, STRIDE, mirrored
 from recolour import cover, pictures, recolour
@@ -257,6 +257,7 @@ class Region:
     turn     spread of the angle, degrees
     nothing  share of the squares without
     large    side of a square, picture pixels: larger ones are drawn more often, smaller ones less
+    bend     spread of smooth moves, in sides
     mirror   the points' order in a mirror image that is learnt from, too; None where left ones are
              always mirrored
     """
@@ -266,12 +267,13 @@ class Region:
     turn: float
     nothing: float
     large: float
+    bend: float
     mirror: tuple[int, ...] | None
 
 
 REGIONS = {
-    "face": Region((0.75, 1.6), 0.13, 16, nothing=0.15, large=80, mirror=FACE_MIRROR),
-    "foot": Region((0.72, 1.4), 0.14, 16, nothing=0.2, large=60, mirror=None),
+    "face": Region((0.75, 1.6), 0.13, 16, nothing=0.15, large=80, bend=0.02, mirror=FACE_MIRROR),
+    "foot": Region((0.72, 1.4), 0.14, 16, nothing=0.2, large=60, bend=0.0, mirror=None),
 }
 OTHERS = 3  # squares without at most, for one with something
 AROUND = 1.9  # half a side of what is kept of a picture, in sides of the square
@@ -369,6 +371,8 @@ class RegionData:
         points = kept.points
         if points is not None:
             points = points @ matrix[:, :2].T + matrix[:, 2]
+        if region.bend:
+            image, points = bend(rng, image, points, region.bend)
         if (rng.random() < 0.5) if region.mirror else not kept.right:
             image = image[:, ::-1]
             if points is not None:

@@ -62,7 +62,7 @@ class PointsShape:
     side: int
 
 
-FACE = PointsShape(16, 32, 48, 96, blocks=(0, 1, 2), flat=64, points=71, side=80)
+FACE = PointsShape(16, 32, 64, 128, blocks=(1, 2, 2), flat=64, points=71, side=80)
 FOOT = PointsShape(16, 32, 64, 96, blocks=(1, 2, 1), flat=48, points=2, side=64)
 
 KERNEL_RMS = 0.25  # of kernels that Muon has trained for long
