@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,7 @@ def test_its_reader_finds_every_person_and_part(
     images = data.loadImgs(data.getImgIds())
     assert len(images) == len(given)
     for (frame, poses), image in zip(given, images, strict=True):
-        expected = f"a video_{frame.index:012d}.png" if rate else frame.source
+        expected = f"a video_{frame.index:012d}.png" if rate else Path(frame.source).name
         assert (image["file_name"], image["width"], image["height"]) == (expected, *SIZE)
         found = data.loadAnns(data.getAnnIds(imgIds=image["id"]))
         assert len(found) == len(poses)
@@ -57,3 +59,30 @@ def test_nobody_is_a_data_set_without_annotations(tmp_path: Path) -> None:
         sink.write(*next(frames(1)))
     assert COCO(str(tmp_path / "a.json")).getAnnIds() == []
     assert CocoDatasetWriter.sources_in(tmp_path / "a.json") == {"a video.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("sources", "names"),
+    [
+        (["/data/in/a.png", "/data/in/b/a.png"], ["a.png", "b/a.png"]),
+        (["in/a.png", "../other/b.png"], None),
+        (["a.png"], ["a.png"]),
+        (["host.example/x/a.png", "host.example/y/a.png"], ["x/a.png", "y/a.png"]),
+    ],
+    ids=["one folder", "two folders", "here", "from the web"],
+)
+def test_pictures_are_named_within_their_folder(
+    tmp_path: Path, sources: list[str], names: list[str] | None
+) -> None:
+    """As CVAT asks for: paths that leave the folder of the pictures are refused there."""
+    given = list(frames(len(sources), rate=None))
+    with CocoDatasetWriter(tmp_path / "a.json") as sink:
+        for (frame, poses), source in zip(given, sources, strict=True):
+            sink.write(replace(frame, source=source), poses)
+    images = json.loads((tmp_path / "a.json").read_text())["images"]
+    found = [image["file_name"] for image in images]
+    assert names is None or found == names
+    assert not any(name.startswith(("/", "..")) for name in found)
+    assert len({*found}) == len(sources)
+    assert [image["source"] for image in images] == sources
+    assert CocoDatasetWriter.sources_in(tmp_path / "a.json") == {*sources}

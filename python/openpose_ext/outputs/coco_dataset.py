@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ __all__ = ["CocoDatasetWriter"]
 class CocoDatasetWriter(FrameWriter):
     """Writes one file of pictures, annotations and categories.
 
-    A picture's `file_name` is its path as it was given. A frame of a video is named as a file of
-    it would be, `clip_000000000012.png`, with `source`, `frame` and `time` beside. Ids are those of
-    `CocoWriter`. The pictures are kept in memory until the end, some 100 bytes each.
+    A picture's `file_name` is its path within the folder that all pictures lie in, which annotation
+    tools ask for; `source` is its path as it was given. A frame of a video is named as a file of it
+    would be, `clip_000000000012.png`, with `source`, `frame` and `time` beside. Ids are those of
+    `CocoWriter`. The pictures are kept in memory until the end, some 200 bytes each.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -36,17 +38,15 @@ class CocoDatasetWriter(FrameWriter):
     @staticmethod
     def sources_in(path: Path) -> set[str]:
         """The sources of its pictures."""
-        images = json.loads(path.read_bytes())["images"]
-        return {image.get("source", image["file_name"]) for image in images}
+        return {image["source"] for image in json.loads(path.read_bytes())["images"]}
 
     def _write(self, frame: Frame, poses: Poses) -> None:
         width, height = frame.size
         image: dict[str, Any] = {"id": self._ids.next(frame), "width": width, "height": height}
-        if frame.time is None:
-            image["file_name"] = frame.source
-        else:
+        image["source"] = frame.source
+        if frame.time is not None:
             image["file_name"] = f"{Path(frame.source).stem}_{frame.index:012d}.png"
-            image |= {"source": frame.source, "frame": frame.index, "time": frame.time}
+            image |= {"frame": frame.index, "time": frame.time}
         self._images.append(image)
         for annotation in encode(
             poses.keypoints,
@@ -60,6 +60,10 @@ class CocoDatasetWriter(FrameWriter):
             self._annotations += 1
 
     def _finish(self) -> None:
+        pictures = [image for image in self._images if "file_name" not in image]
+        names = _within_their_folder([image["source"] for image in pictures])
+        for image, name in zip(pictures, names, strict=True):
+            image["file_name"] = name
         rest = {"images": self._images, "categories": CATEGORIES}
         text = json.dumps(rest, separators=(",", ":"))
         self._out.write(b"\n],\n" + text.removeprefix("{").encode() + b"\n")
@@ -67,3 +71,13 @@ class CocoDatasetWriter(FrameWriter):
 
     def _release(self) -> None:
         self._out.close()
+
+
+def _within_their_folder(paths: Sequence[str]) -> list[str]:
+    """The paths as seen from the deepest folder that holds them all, with slashes."""
+    whole = [os.path.abspath(path) for path in paths]
+    try:
+        folder = os.path.commonpath([os.path.dirname(path) for path in whole])
+    except ValueError:  # none at all, or on several drives
+        return list(paths)
+    return [Path(path).relative_to(folder).as_posix() for path in whole]
