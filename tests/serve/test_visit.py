@@ -412,6 +412,9 @@ def test_a_whole_visit(browser: Browser, address: str, tmp_path: Path) -> None:
     loaded(browser, "walk")
     browser.click("#portrait .remove")
     browser.until("document.querySelector('#portrait') === null")
+    visitor = "localStorage.getItem('openpose_ext.visitor')"
+    uploads = f"fetch('api/people?visitor=' + JSON.parse({visitor})).then((a) => a.json())"
+    browser.until(f"{uploads}.then(({{ uploads }}) => uploads.length === 3)")
     visit(browser, address)
     assert named(browser) == ["wave.gif", "walk.mp4", "sample.jpg"]
     assert [message for message in browser.messages if "415" not in message] == []

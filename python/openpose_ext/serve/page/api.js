@@ -32,9 +32,9 @@ export async function sample() {
   return new File([blob], "sample.jpg", { type: blob.type });
 }
 
-/** Give an upload up, or remove its results. */
+/** Give an upload up, or remove its results, even if the page is left at once. */
 export function remove(key) {
-  return ask(`api/people/${key}`, { method: "DELETE" });
+  return ask(`api/people/${key}`, { method: "DELETE", keepalive: true });
 }
 
 /** The people of one picture: {frame, seconds}. */
