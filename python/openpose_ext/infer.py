@@ -166,17 +166,6 @@ def _plan(args: argparse.Namespace, results: Results, how: How) -> Plan:
         raise UsageError(error) from error
 
 
-def _camera(text: str) -> int | str:
-    """A camera's number, or its path."""
-    return int(text) if re.fullmatch(r"-?\d+", text) else text
-
-
-def _ids(text: str) -> frozenset[int]:
-    if re.fullmatch(r"\d+(,\d+)*", text) is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no id, and no list of ids such as 3,7")
-    return frozenset(map(int, text.split(",")))
-
-
 def _camera_resolution(text: str) -> tuple[int, int]:
     if text == "-1x-1":
         return RESOLUTION
