@@ -39,10 +39,11 @@ def content(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def start(*words: object) -> subprocess.Popen[str]:
+def start(*words: object, **environment: str) -> subprocess.Popen[str]:
     """The command as a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "openpose_ext.batch", *map(str, words)],
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -10,8 +11,10 @@ import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -28,8 +31,9 @@ import ray
 
 import openpose_ext.batch
 import ray_cluster as cluster
+from failing_store import failing_store
 from openpose_ext import infer
-from openpose_ext.batch import command, main, worker
+from openpose_ext.batch import command, main, places, worker
 from openpose_ext.batch.inputs import BatchRequest, Failure, cut, units
 from openpose_ext.batch.places import Place, steadily
 from openpose_ext.batch.worker import Shards
@@ -280,6 +284,77 @@ def test_an_object_store_gives_pictures_and_videos_and_takes_shards(
     assert {k: v["LastModified"] for k, v in system.find("lab", detail=True).items()} == {
         k: v["LastModified"] for k, v in before.items()
     }
+
+
+# Every Python with its folder in PYTHONPATH runs it: who decodes a picture that ends in "fatal" is
+# killed, as by a decoder's fault or for its memory.
+FATAL = """
+import os, signal
+import cv2
+
+decode = cv2.imdecodeWithMetadata
+
+def fatal(data, *words, **more):
+    if data[-5:].tobytes() == b"fatal":
+        with open(os.environ["DEATHS"], "a") as file:
+            file.write(f"{os.getpid()}\\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode(data, *words, **more)
+
+cv2.imdecodeWithMetadata = fatal
+"""
+
+
+@pytest.mark.slow
+def test_killed_workers_a_failing_store_and_a_cut_shard_change_no_row(
+    people: Path, expected: pd.DataFrame, ray_address: str, store: str, tmp_path: Path
+) -> None:
+    import s3fs
+
+    system = s3fs.S3FileSystem(use_listings_cache=False)
+    system.mkdir("s3://ward")
+    for file in people.rglob("*.*"):
+        system.put_file(str(file), f"ward/in/{file.relative_to(people)}")
+    (picture, *_) = sorted(people.rglob("*.jpg"))
+    killer = f"s3://ward/in/{picture.parent.name}/killer.jpg"
+    system.pipe_file(killer, picture.read_bytes() + b"fatal")
+    words = ("s3://ward/in", "-o", "s3://ward/out", "--shard_frames", 8)
+
+    def rows_and_shards() -> tuple[pd.DataFrame, dict[str, bytes]]:
+        shards = {path: system.cat_file(path) for path in system.ls("ward/out/shards")}
+        found = cluster.rows([io.BytesIO(shard) for shard in shards.values()])
+        return found, shards
+
+    assert run(*words) == Exit.DONE  # fatal to nobody yet
+    undisturbed, shards = rows_and_shards()
+    (cut_short, *others) = sorted(shards, key=lambda path: b"walk.mp4" not in shards[path])
+    system.pipe_file(cut_short, shards[cut_short][:-100])
+    system.rm(others)
+
+    (tmp_path / "sitecustomize.py").write_text(FATAL)
+    deaths = tmp_path / "deaths"
+    with failing_store(store) as failing:
+        driver = cluster.start(
+            *(*words, *QUICK),
+            AWS_ENDPOINT_URL=failing.address,
+            AWS_MAX_ATTEMPTS="1",  # no second try of Amazon's own library
+            DEATHS=str(deaths),
+            PYTHONPATH=str(tmp_path),
+        )
+        _, err = driver.communicate(timeout=cluster.PATIENCE)
+    assert driver.returncode == Exit.SOME_FAILED, err
+    assert failing.failed > 0.1, failing.ended
+    assert f"s3://{cut_short} is damaged" in err
+    assert len(deaths.read_text().splitlines()) == 3
+    failed = pq.read_table(system.open("ward/out/errors.parquet")).to_pydict()
+    reason = "3 workers died while they looked at it; left out"
+    assert failed == {"source": [killer], "reason": [reason]}
+    found, again = rows_and_shards()
+    assert again[cut_short] == shards[cut_short]
+    undisturbed = undisturbed[undisturbed["source"] != killer].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, undisturbed, check_exact=True)
+    found["source"] = found["source"].str.replace("s3://ward/in", str(people))
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
 
 def test_a_bucket_that_does_not_exist_is_an_error_of_its_input(store: str, tmp_path: Path) -> None:
@@ -640,6 +715,40 @@ def test_a_store_is_asked_again_but_not_for_ever(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(FileNotFoundError):
         steadily(gone)
     assert len(tries) == 7  # that is an answer
+
+
+def test_a_video_of_a_store_is_read_on_where_a_request_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = videos.write(tmp_path / "v.mp4", videos.numbered(40), g="10")
+    asked = 0
+
+    class Failing(io.BytesIO):
+        often = 2
+
+        def read(self, size: int | None = -1) -> bytes:
+            nonlocal asked
+            asked += 1
+            if asked % self.often == 0:
+                super().read(100)  # wherever it stands then
+                raise RuntimeError("no answer")
+            return super().read(size)
+
+    system = SimpleNamespace(open=lambda path, mode: Failing(file.read_bytes()))
+    monkeypatch.setattr(places, "resolved", lambda address: (system, address))
+    monkeypatch.setattr("openpose_ext.batch.places.time.sleep", lambda seconds: None)
+
+    def numbers() -> list[np.ndarray]:
+        opened = partial(places.open_address, "s3://lab/v.mp4")
+        with Video("s3://lab/v.mp4", opened=opened) as video:
+            return [frame.image for frame in video]
+
+    with Video(file) as whole:
+        assert np.array_equal(numbers(), [frame.image for frame in whole])
+    assert asked > 2
+    Failing.often = 1
+    with pytest.raises(SourceError, match=r"s3://lab/v\.mp4: no answer"):
+        numbers()
 
 
 def test_a_folder_is_a_place_and_files_in_it_are_whole(tmp_path: Path) -> None:

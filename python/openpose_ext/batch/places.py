@@ -9,6 +9,7 @@ The file system gets an address's credentials and end point by itself: from envi
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import time
@@ -68,11 +69,47 @@ def read(name: str) -> bytes:
 
 
 def open_address(address: str) -> IO[bytes]:
-    """Open a file for reading in pieces. Raises SourceError with the reason if that fails."""
+    """Open a file for reading in pieces. Raises SourceError with the reason if that fails, and so
+    does what is returned."""
     with _failing(address, SourceError):
         system, path = resolved(address)
-        file: IO[bytes] = steadily(lambda: system.open(path, "rb"))
-        return file
+        return io.BufferedReader(_SteadyFile(address, steadily(lambda: system.open(path, "rb"))))
+
+
+class _SteadyFile(io.RawIOBase):
+    """A file of a store; each piece is asked for again where that fails."""
+
+    def __init__(self, address: str, file: IO[bytes]) -> None:
+        self._address = address
+        self._file = file
+        self._at = 0
+
+    def readinto(self, buffer: Any) -> int:
+        def ask() -> bytes:
+            self._file.seek(self._at)
+            return self._file.read(len(buffer))
+
+        with _failing(self._address, SourceError):
+            data = steadily(ask)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_CUR:
+            offset, whence = self._at + offset, os.SEEK_SET
+        self._at = self._file.seek(offset, whence)
+        return self._at
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class Place:
