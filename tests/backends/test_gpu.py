@@ -59,6 +59,8 @@ def has_gpu() -> bool:
         ("onnxruntime", "cuda:0", 'pip install "onnxruntime-gpu[cuda,cudnn]"'),
         ("onnxruntime", "tensorrt:0", 'pip install "onnxruntime-gpu[cuda,cudnn]" tensorrt'),
         ("auto", "cuda:0", 'pip install "onnxruntime-gpu[cuda,cudnn]"'),
+        ("torch", "cuda:0", "not lite_body.onnx. On an NVIDIA GPU --backend onnxruntime runs it"),
+        ("vsx", "tensorrt", "not lite_body.onnx. On an NVIDIA GPU --backend onnxruntime runs it"),
     ],
 )
 def test_without_a_gpu_the_command_says_what_is_missing(

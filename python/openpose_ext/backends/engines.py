@@ -157,13 +157,22 @@ def open_backend(
         )
         return result
 
-    hint = ""
-    if device.lower().partition(":")[0] in ("cuda", "gpu") and backend == "auto":
-        hint = (
+    return _first_that_can(opened, file, backend, _on_gpu(device, backend, file))
+
+
+def _on_gpu(device: str, backend: str, file: Path) -> str:
+    """What to do to have a file run on a GPU, where the engine asked for cannot do it."""
+    if device.lower().partition(":")[0] not in ("cuda", "gpu", "tensorrt"):
+        return ""
+    if backend == "auto":
+        return (
             "\nOn an NVIDIA GPU: --backend torch, which reads .pth weights, or --backend "
             "onnxruntime after pip install onnxruntime-gpu; both with --device cuda"
         )
-    return _first_that_can(opened, file, backend, hint)
+    if backend not in ENGINES or ENGINES[backend].can_read(file):
+        return ""
+    able = [name for name in ("onnxruntime", "torch") if ENGINES[name].can_read(file)]
+    return "".join(f". On an NVIDIA GPU --backend {name} runs it" for name in able)
 
 
 def check_engine_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -231,6 +240,8 @@ def _first_that_can(
             return use(_adapter(name, file), ENGINES[name])
         except BackendError as error:
             refusals.append(error)
+    if backend != "auto":
+        raise BackendError(f"{refusals[0]}{hint}") from refusals[0]
     if len(refusals) == 1 and not hint:
         raise refusals[0]
     reasons = "\n".join(f"  {error}" for error in refusals)
