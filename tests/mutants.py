@@ -25,23 +25,34 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 import videos
-from openpose_ext.errors import ModelError, SourceError
+from openpose_ext.backends.protocol import InputFormat
+from openpose_ext.backends.vdsp import check_vdsp_params, vdsp_params
+from openpose_ext.errors import BackendError, ModelError, SourceError, UsageError
 from openpose_ext.io.vamp_files import read_outputs
 from openpose_ext.models.manifest import read_manifest, registry
+from openpose_ext.perf import _config
+from openpose_ext.run.coco_eval import Annotations
+from openpose_ext.serve.cost import read_header
+from openpose_ext.sources.animation import Animation
 from openpose_ext.sources.openpose_files import OpenPoseFiles
 from openpose_ext.sources.openpose_json import read_openpose
 from openpose_ext.sources.pictures import read_picture
 from openpose_ext.sources.txt import read_txt
 from openpose_ext.sources.video import Video
 
+if TYPE_CHECKING:
+    import torch
+
 SECONDS = 2.0  # of CPU a file
 BYTES = 200 << 20  # more than before
 
+PIXELS = InputFormat(size=(64, 48))
 NUMBERS = (b"0", b"-1", b"1e400", b"-1e38", b"9" * 30, b"9" * 400, b"NaN", b"null", b"1979-05-27")
 
 
@@ -72,7 +83,18 @@ def clips() -> dict[str, bytes]:
         for suffix in (".mp4", ".mkv", ".avi"):
             file = videos.write(Path(folder) / f"a{suffix}", [videos.barred(k) for k in range(6)])
             whole[suffix] = file.read_bytes()
+    whole[".mjpeg"] = cv2.imencode(".jpg", _picture())[1].tobytes() * 4
     return whole
+
+
+def animations() -> dict[str, bytes]:
+    frames = cv2.Animation()
+    frames.frames = [_picture(), 255 - _picture(), _picture()[::-1].copy()]
+    frames.durations = [40, 40, 40]
+    return {
+        suffix: cv2.imencodeanimation(suffix, frames)[1].tobytes()
+        for suffix in (".gif", ".png", ".webp")
+    }
 
 
 def openpose() -> dict[str, bytes]:
@@ -126,7 +148,11 @@ def weights() -> dict[str, bytes]:
         content = torch.load(file, weights_only=True)
     odd = dict(content)
     key = next(iter(odd))
-    whole = {".pth": file_of(content), ".state.pth": file_of({"state_dict": content})}
+    whole = {
+        ".pth": file_of(content),
+        ".state.pth": file_of({"state_dict": content}),
+        ".safetensors": safetensors(content),
+    }
     for name, tensor in (
         ("meta", torch.empty(1 << 20, 1 << 20, device="meta")),
         ("sparse", torch.sparse_coo_tensor(size=(1 << 20, 1 << 20), check_invariants=True)),
@@ -144,6 +170,35 @@ def file_of(content: object) -> bytes:
     return file.getvalue()
 
 
+def safetensors(tensors: dict[str, torch.Tensor]) -> bytes:
+    head, body = {}, b""
+    for name, tensor in tensors.items():
+        data = tensor.numpy().tobytes()
+        ends = [len(body), len(body) + len(data)]
+        head[name] = {"dtype": "F32", "shape": [*tensor.shape], "data_offsets": ends}
+        body += data
+    told = json.dumps(head).encode()
+    return len(told).to_bytes(8, "little") + told + body
+
+
+def annotated() -> dict[str, bytes]:
+    person = {"id": 1, "image_id": 7, "category_id": 1, "keypoints": [1, 2, 2] * 17, "area": 9.5}
+    content = {
+        "images": [{"id": 7, "file_name": "a.png", "width": 60, "height": 40}],
+        "annotations": [{**person, "num_keypoints": 17, "bbox": [1, 2, 3, 4], "iscrowd": 0}],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    return {".json": json.dumps(content).encode()}
+
+
+def preprocessing() -> dict[str, bytes]:
+    return {".json": json.dumps([vdsp_params(PIXELS)]).encode()}
+
+
+def options() -> dict[str, bytes]:
+    return {".yaml": b"batch_size: 2\nshape: [[3, 368, 368]]\niterations: 10\npercentiles: {}\n"}
+
+
 def caffe() -> dict[str, bytes]:
     import caffe_networks
 
@@ -155,6 +210,24 @@ def watch(path: Path) -> None:
     with Video(path) as source:
         for frame in source:
             frame.image  # noqa: B018  # decodes it
+
+
+def play(path: Path) -> None:
+    with Animation(path) as source:
+        for frame in source:
+            frame.image  # noqa: B018
+
+
+def head(path: Path) -> None:
+    read_header(path, 1 << 24)
+
+
+def settings(path: Path) -> None:
+    _config(str(path))
+
+
+def preprocess(path: Path) -> None:
+    check_vdsp_params(path, PIXELS)
 
 
 def walk(path: Path) -> None:
@@ -193,12 +266,17 @@ def caffemodel(path: Path) -> None:
 READERS = {
     "picture": Reader(pictures, read_picture, SourceError),
     "video": Reader(clips, watch, SourceError),
+    "animation": Reader(animations, play, SourceError),
+    "upload": Reader(lambda: pictures() | animations() | clips(), head, SourceError),
     "openpose": Reader(openpose, read_openpose, SourceError),
     "folder": Reader(openpose, walk, SourceError),
     "txt": Reader(texts, read_txt, SourceError),
     "manifest": Reader(manifests, manifest, ModelError),
     "registry": Reader(registries, register, ModelError),
     "outputs": Reader(outputs, read_outputs, SourceError),
+    "annotations": Reader(annotated, Annotations.read, ValueError),
+    "options": Reader(options, settings, UsageError),
+    "preprocessing": Reader(preprocessing, preprocess, BackendError),
     "weights": Reader(weights, load, ModelError),
     "caffemodel": Reader(caffe, caffemodel, ModelError),
 }

@@ -277,6 +277,8 @@ def _config(path: str) -> list[str]:
         raise UsageError(f"{path}: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path} is nested too deeply") from error
     if not isinstance(options, dict):
         raise UsageError(f"{path} must contain options by name, such as batch_size: 2")
     words: list[str] = []
@@ -284,7 +286,7 @@ def _config(path: str) -> list[str]:
         if isinstance(value, dict) or not isinstance(name, str):
             raise UsageError(f"{path}: {name!r} is not an option with a value")
         dashes = "-" if len(name) == 1 else "--"
-        text = json.dumps(value) if isinstance(value, (list, bool)) else str(value)
+        text = json.dumps(value, default=str) if isinstance(value, (list, bool)) else str(value)
         words += [f"{dashes}{name}", text] if len(name) == 1 else [f"{dashes}{name}={text}"]
     return words
 

@@ -265,6 +265,7 @@ def test_a_preprocessing_that_does_not_fit_is_refused_by_its_key(
     ("content", "message"),
     [
         ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         ("[]", "must contain one operation"),
         ('{"OpType": "BERT_EMBEDDING_OP"}', "must contain one operation"),
         ('{"OpType": "SINGLE_OP_RESIZE", "OpConfig": {}}', 'OpType is "SINGLE_OP_RESIZE"'),

@@ -304,6 +304,8 @@ def test_options_may_stand_in_a_file_and_the_command_line_has_the_last_word(
     ("text", "reason"),
     [
         ("[1, 2", "is not YAML"),
+        ("shape: " + "[" * 10_000, "is nested too deeply"),
+        ("shape: [3, 1979-05-27, 16]", "1979-05-27"),
         ("- 3", "must contain options by name"),
         ("shape: {c: 3}", "'shape' is not an option with a value"),
         ("bacth_size: 3", "unknown flag --bacth_size; did you mean --batch_size?"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import struct
 from collections.abc import Callable
 from fractions import Fraction
@@ -19,6 +20,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from openpose_ext.errors import SourceError, SourceWarning
+from openpose_ext.sources.animation import Animation
 from openpose_ext.sources.pictures import decode_picture, read_picture
 
 WIDTH, HEIGHT = 96, 64
@@ -355,6 +357,20 @@ def test_a_file_that_lacks_only_its_end_is_taken_with_a_warning(
     for lost in (missing + 3, missing + 30, data.size // 2):
         with pytest.raises(SourceError, match="truncated or damaged"):
             decode_picture(data.tobytes()[: -(lost + (9 if suffix == ".png" else 0))], "cut")
+
+
+@pytest.mark.parametrize("opened", [read_picture, lambda path: [*Animation(path)]])
+def test_a_chunk_that_claims_gigabytes_takes_no_memory(
+    opened: Callable[[Path], object], tmp_path: Path
+) -> None:
+    whole = cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))[1].tobytes()
+    at = whole.index(b"IDAT") - 4
+    file = tmp_path / "a.png"
+    file.write_bytes(whole[:at] + b"\x7f\xff\xff\xff" + whole[at + 4 :])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SourceError, match="truncated or damaged PNG"):
+        opened(file)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KB
 
 
 def _tiff(bits: int, channels: int, sample: int) -> bytes:

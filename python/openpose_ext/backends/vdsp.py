@@ -71,7 +71,7 @@ def check_vdsp_params(file: Path, input_format: InputFormat) -> None:
         raise BackendError(
             f"the card's preprocessing {file} cannot be read: {error.strerror}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BackendError(f"the card's preprocessing {file} is not JSON: {error}") from error
     try:
         expected = vdsp_params(input_format)

@@ -254,7 +254,7 @@ def _claim(output: Place, job: BatchRequest) -> None:
 def _is_json(text: bytes) -> bool:
     try:
         return isinstance(json.loads(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

@@ -36,7 +36,7 @@ class Diary:
         self._deaths: Counter[str] = Counter()
         left = place.get(self._name)
         if left is not None:
-            with suppress(ValueError, TypeError, KeyError):  # a note that was cut
+            with suppress(ValueError, TypeError, KeyError, RecursionError):  # a note that was cut
                 told = json.loads(left)
                 if told["run"] == run:
                     self._deaths.update(told["deaths"])

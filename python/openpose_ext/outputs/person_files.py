@@ -123,8 +123,8 @@ class PersonFiles(SpooledFile):
             return
         try:
             names = [one["file"] for one in json.loads(listed.read_bytes())["people"]]
-        except (ValueError, KeyError, TypeError):  # not ours: it is replaced, and no other file
-            names = []
+        except (ValueError, KeyError, TypeError, RecursionError):
+            names = []  # not ours: it is replaced, and no other file
         for name in names:
             if isinstance(name, str) and Path(name).name == name and name.endswith(self.ending):
                 (listed.parent / name).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openpose_ext.errors import SourceError
-from openpose_ext.sources.picture_files import format_of
+from openpose_ext.sources.picture_files import format_of, whole_chunks
 from openpose_ext.sources.pictures import on_white
 from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
 from openpose_ext.types.arrays import Size
@@ -60,6 +60,8 @@ class Animation(Source):
             content = Path(path).read_bytes() if data is None else data
         except OSError as error:
             raise SourceError(f"{self.name}: {error.strerror}") from error
+        if format_of(content[:16]) == "PNG":
+            content = whole_chunks(content)
         self._data = np.frombuffer(content, np.uint8)
         self._view = view
         first, durations, _ = self._decoded(0, 2)

@@ -20,6 +20,7 @@ __all__ = [
     "mended",
     "told_size",
     "unusual_tiff",
+    "whole_chunks",
 ]
 
 _SIGNATURES = (
@@ -211,13 +212,35 @@ def _jpeg_planes(data: bytes) -> list[bytes]:
     return [bytes(plane) for frame in frames for plane in frame.planes]
 
 
+def whole_chunks(data: bytes) -> bytes:
+    """A PNG up to the first chunk that is longer than the rest of the file.
+
+    OpenCV would make room for all that such a chunk says it has: gigabytes, if it is damaged.
+    """
+    end = len(_SIGNATURES[1][2])
+    for _, at, size in _png_chunks(data):
+        end = at + 12 + size
+    return data[:end]
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The kind of each whole chunk of a PNG, where it begins, and how long its content is."""
+    at = len(_SIGNATURES[1][2])
+    kind = b""
+    while kind != b"IEND" and at + 12 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if at + 12 + size > len(data):
+            return
+        yield kind, at, size
+        at += 12 + size
+
+
 def _png_without_end(data: bytes) -> bytes | None:
     """A PNG that breaks off in its last chunk, with all of it; None if pixels are missing."""
-    at = len(_SIGNATURES[1][2])
+    end = len(_SIGNATURES[1][2])
     pixels = zlib.decompressobj()
-    while at + 12 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"IEND" or at + 12 + size > len(data):
+    for kind, at, size in _png_chunks(data):
+        if kind == b"IEND":
             break
         if kind == b"IDAT":
             piece = data[at + 8 : at + 8 + size]
@@ -227,8 +250,8 @@ def _png_without_end(data: bytes) -> bytes | None:
                     piece = pixels.unconsumed_tail
             except zlib.error:
                 return None
-        at += 12 + size
-    return data[:at] + _PNG_END if pixels.eof and _PNG_END.startswith(data[at:]) else None
+        end = at + 12 + size
+    return data[:end] + _PNG_END if pixels.eof and _PNG_END.startswith(data[end:]) else None
 
 
 def unusual_tiff(data: bytes) -> str | None:

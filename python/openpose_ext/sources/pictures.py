@@ -38,6 +38,7 @@ from openpose_ext.sources.picture_files import (
     format_of,
     mended,
     unusual_tiff,
+    whole_chunks,
 )
 from openpose_ext.types.arrays import Picture
 
@@ -128,6 +129,8 @@ def _odd(name: str, what: str) -> None:
 
 def _opened(data: bytes, kind: str | None) -> tuple[npt.NDArray[Any] | None, bytes]:
     """The pixels as they are stored, None if they cannot be decoded, and the EXIF block."""
+    if kind == "PNG" and whole_chunks(data)[-8:-4] != b"IEND":
+        return None, b""  # OpenCV would say so on stderr, too
     try:
         # IMREAD_UNCHANGED alone keeps the alpha channel, and then leaves the picture unturned.
         image, kinds, blobs = cv2.imdecodeWithMetadata(
