@@ -91,11 +91,19 @@ def _infer(argv: Sequence[str]) -> int:
     network = _network(args)
     if results.needs_stages and args.detect_every > 1:
         raise UsageError("heat maps and candidates need whole frames; omit --detect_every")
+    if results.needs_stages and how.every > 1:
+        raise UsageError(
+            "heat maps, candidates and scale 1 need the network on every frame; omit --track_every"
+        )
     if results.needs_stages and args.mode != "fast":
         raise UsageError(
             f"--mode {args.mode} has no heat maps, candidates and scale 1; use --mode fast"
         )
     plan = _plan(args, results, how)
+    if results.needs_stages and any(planned.known for planned in plan.inputs):
+        raise UsageError(
+            "heat maps, candidates and scale 1 need a network; OpenPose's files have their people"
+        )
     for folder in plan.folders:
         remove_leftovers(folder)
     tally = Tally(existing=plan.existing, outputs=plan.outputs)

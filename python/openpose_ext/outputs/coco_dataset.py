@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from openpose_ext.formats.coco_dataset import CATEGORIES, encode
-from openpose_ext.outputs.coco_json import ImageIds, append_entry
+from openpose_ext.outputs.coco_json import ImageIds, append_entry, in_video
 from openpose_ext.outputs.writer import FrameWriter
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
@@ -44,9 +44,9 @@ class CocoDatasetWriter(FrameWriter):
         width, height = frame.size
         image: dict[str, Any] = {"id": self._ids.next(frame), "width": width, "height": height}
         image["source"] = frame.source
-        if frame.time is not None:
+        image |= in_video(frame)
+        if "frame" in image:
             image["file_name"] = f"{Path(frame.source).stem}_{frame.index:012d}.png"
-            image |= {"frame": frame.index, "time": frame.time}
         self._images.append(image)
         for annotation in encode(
             poses.keypoints,

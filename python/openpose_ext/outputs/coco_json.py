@@ -3,7 +3,8 @@
 A file of results is a list of objects, one per person; see `formats.coco`. It identifies pictures
 only by numbers, so a second file `<stem>_images.json` lists them: `{"images": [{"id", "file_name",
 "width", "height"}, ...]}`, as in COCO's annotations; frames of a video also have `frame` and
-`time`. The schemas are `schemas/coco_results.json` and `schemas/coco_images.json`.
+`time`, which is null where nobody knows it. The schemas are `schemas/coco_results.json` and
+`schemas/coco_images.json`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,19 @@ from openpose_ext.outputs.writer import FrameWriter
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 
-__all__ = ["CocoWriter", "ImageIds", "append_entry"]
+__all__ = ["CocoWriter", "ImageIds", "append_entry", "in_video"]
 
 _LARGEST_ID = 2**53  # whole numbers up to here are the same in every reader of JSON
+
+
+def in_video(frame: Frame) -> dict[str, Any]:
+    """Return `frame` and `time` of a video's frame; nothing for a picture.
+
+    The first of frames without times, which OpenPose's files are, looks like a picture.
+    """
+    if frame.time is None and not frame.index:
+        return {}
+    return {"frame": frame.index, "time": frame.time}
 
 
 class ImageIds:
@@ -40,7 +51,7 @@ class ImageIds:
 
     def next(self, frame: Frame) -> int:
         """The id of the next picture."""
-        if frame.time is not None:
+        if in_video(frame):
             image_id = frame.index
         else:
             numbers = re.findall(r"[0-9]+", Path(frame.source).stem)
@@ -80,8 +91,7 @@ class CocoWriter(FrameWriter):
         width, height = frame.size
         image_id = self._ids.next(frame)
         image = {"id": image_id, "file_name": frame.source, "width": width, "height": height}
-        if frame.time is not None:
-            image |= {"frame": frame.index, "time": frame.time}
+        image |= in_video(frame)
         append_entry(self._pictures, image, first=self._first)
         self._first = False
         for result in poses.to_coco(image_id):

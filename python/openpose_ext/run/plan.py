@@ -208,6 +208,8 @@ def _video(
     known = file.kind == "poses"
     sources = {os.fspath(file.path)}
     if known:
+        if view.rotate or view.flip:
+            raise ValueError(f"{file.path}: the frames of OpenPose's files cannot be turned")
         with suppress(SourceError):  # it is told when the folder's turn comes
             sources = sources_below(file.path, view)
     return Planned(
