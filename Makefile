@@ -8,6 +8,9 @@ DEMO := build/demo
 CPP_BUILD := build/cpp
 CLANG ?= clang++-16
 FUZZ_SECONDS ?= 60
+# Two processes share the tests; whoever is done takes some of the other's. Any number will do.
+TESTERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(TESTERS) --dist worksteal
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cpp -type f)
 
 .DEFAULT_GOAL := help
@@ -51,7 +54,7 @@ demo: $(VENV)/installed-demo
 	@echo "Look at $(DEMO)/out/astronaut_rendered.png and $(DEMO)/out/grace_hopper_rendered.png"
 
 test: $(VENV)/installed-dev test-cpp
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # The page's accessibility is tested with the axe-core in this package, and not with the rest of it.
 test-slow: $(VENV)/installed-dev
@@ -61,7 +64,7 @@ test-slow: $(VENV)/installed-dev
 # The tests that need torch; the others leave them out. The constraint keeps its size bearable.
 test-torch: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pytest -m 'torch and not slow'
+	$(PYTEST) -m 'torch and not slow'
 
 # A Ray cluster of this machine, and a small S3 server on loopback.
 test-ray: $(VENV)/installed-dev

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,18 +17,16 @@ class Server:
     """Serves a test picture at `address`."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.address = f"rtsp://127.0.0.1:{self.port}/live"
+        self.port = 0  # which is free the server knows best
         self.start()
+        self.address = f"rtsp://127.0.0.1:{self.port}/live"
 
     def start(self) -> None:
         self.process = subprocess.Popen(
             [SYSTEM_PYTHON, str(SERVER), str(self.port)], stdout=subprocess.PIPE, text=True
         )
         assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n"
+        self.port = int(self.process.stdout.readline())
 
     def kill(self) -> None:
         self.process.kill()

@@ -2,8 +2,8 @@
 
     python3 rtsp_server.py PORT
 
-Serves Motion JPEG, 160 x 120 at 25 frames a second, as rtsp://127.0.0.1:PORT/live, and says
-"ready" when it does.
+Serves Motion JPEG, 160 x 120 at 25 frames a second, as rtsp://127.0.0.1:PORT/live, and prints the
+port when it does; 0 takes one that is free.
 """
 
 import sys
@@ -27,5 +27,5 @@ factory.set_launch(
 server.get_mount_points().add_factory("/live", factory)
 if not server.attach(None):
     sys.exit(f"port {sys.argv[1]} cannot be used")
-print("ready", flush=True)
+print(server.get_bound_port(), flush=True)
 GLib.MainLoop().run()

@@ -817,7 +817,9 @@ def test_the_console_script_runs_the_same_command(place: Path) -> None:
 # Accuracy on real pictures -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("height", "expected"), [(368, 0.466), (256, 0.358)])
+@pytest.mark.parametrize(
+    ("height", "expected"), [pytest.param(368, 0.466, marks=pytest.mark.slow), (256, 0.358)]
+)
 def test_the_reference_rules_have_their_known_ap_and_the_default_is_not_below(
     shared: Path, height: int, expected: float
 ) -> None:

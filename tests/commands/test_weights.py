@@ -382,11 +382,11 @@ def test_a_silent_server_is_given_up(
 def test_without_a_network_the_error_says_which_file_to_put_where(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with socket.socket() as unused:
+    with socket.socket() as unused:  # which nobody else can listen at meanwhile
         unused.bind(("127.0.0.1", 0))
         place.port = unused.getsockname()[1]
-    place.offer(sends())
-    assert place.run("fetch", "net") == 3
+        place.offer(sends())
+        assert place.run("fetch", "net") == 3
     said = capsys.readouterr().err
     for part in (
         f"{place.url('/net.pth')}: Connection refused",

@@ -169,7 +169,7 @@ def test_what_a_camera_gave_stays_when_the_run_fails(
 def test_what_a_camera_gave_stays_when_it_is_lost(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.0)
+    monkeypatch.setitem(module.Camera.__init__.__kwdefaults__, "patience", 0.0)
     monkeypatch.setattr(module, "_FIRST_PAUSE", 0.001)
     monkeypatch.setattr(
         Webcam, "read", lambda self: (False, None) if self.number > 20 else read(self)

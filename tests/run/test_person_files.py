@@ -18,7 +18,6 @@ from PIL import Image
 
 import videos
 from openpose_ext import infer
-from openpose_ext.sources import camera
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 from standin import Standin
@@ -163,10 +162,7 @@ def test_nobody_is_a_list_without_people_and_done(
 
 
 @every_kind
-def test_segments_of_a_camera_have_their_own_people(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(camera, "_PATIENCE", 0.0)
+def test_segments_of_a_camera_have_their_own_people(kind: str) -> None:
     assert infer.main(words(kind, "--camera", "0", "--frame_last", "40", "--segment", "0.2")) == 0
     lists = sorted(Path("out").glob(f"camera_*{KINDS[kind][1]}"))
     assert len(lists) >= 2
