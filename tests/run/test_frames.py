@@ -92,6 +92,22 @@ def test_who_was_kept_first_comes_back_to_the_place() -> None:
         kept(Poses.empty((9, 9)))
 
 
+def test_who_has_no_id_gets_a_place_that_nobody_with_an_id_wants() -> None:
+    kept = Kept(2)
+    frames = [
+        with_ids(-1, -1, 1, sizes=(9, 8, 5)),
+        with_ids(-1, -1, sizes=(5, 9)),
+        with_ids(-1, 3, 1, sizes=(9, 3, 5)),
+        with_ids(-1, -1, -1, sizes=(3, 5, 4)),
+    ]
+    found = [kept(poses) for poses in frames]
+    assert [p.ids.tolist() for p in found if p.ids is not None] == [
+        [-1, 1], [-1, -1], [3, 1], [-1, -1]
+    ]  # fmt: skip
+    boxes = np.ptp(found[3].keypoints[..., 0], axis=1)
+    assert boxes.tolist() == np.ptp(frames[3].keypoints[1:, :, 0], axis=1).tolist()
+
+
 @pytest.mark.parametrize(
     ("names", "looked_at"),
     [

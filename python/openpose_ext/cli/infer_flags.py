@@ -138,8 +138,8 @@ def _add_people(parser: argparse.ArgumentParser) -> None:
     )
     flags.value(
         "--min_track SECONDS",
-        "With ids, leave out people who are seen for less than this; frames wait for so long "
-        f"(default {MIN_TRACK:g}, for cameras 0: off)",
+        "Give no id to people who are seen for less than this, and leave out pieces of others "
+        f"among them; frames wait for so long (default {MIN_TRACK:g}, for cameras 0: off)",
         at_least_zero,
     )
     flags.value(

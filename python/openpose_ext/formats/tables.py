@@ -6,15 +6,16 @@
 | frame    | int64   | number in the source, starting at 0                              |
 | time     | float64 | seconds since the start of the source; missing for a picture     |
 | person   | int64   | number in the frame, starting at 0, best first                   |
-| id       | int64   | the person's id across frames; missing without identification    |
+| id       | int64   | the person's id across frames; missing for people without one    |
 | kind     | text    | body, left_hand, right_hand or face                              |
 | part     | text    | such as RWrist; see `Topology.parts`                             |
 | x, y     | float32 | pixels of the picture                                            |
 | score    | float32 | above 0.05 if seen, up to 0.05 if filled                         |
 
 Rows are ordered by frame, person, kind and part. A missing part has no row, so averages do not
-include zeros. With `--csv_empty_frames` a frame in which nobody was found has a row with `source`,
-`frame` and `time` alone.
+include zeros. Even with identification, people who are seen only briefly have no id
+(`--min_track`). With `--csv_empty_frames` a frame in which nobody was found has a row with
+`source`, `frame` and `time` alone.
 
 `--csv_layout wide` writes a table a person, `<name>_person<id>.csv`, with a row a frame: `source`,
 `frame`, `time`, then `Nose_x`, `Nose_y`, `Nose_score` and so on; points of hands and faces as
@@ -60,7 +61,7 @@ def columns(
     parts      K names
     hands      (P, 2, 21, 3), the left hand first, or None
     faces      (P, 70, 3), or None
-    ids        (P,), or None
+    ids        (P,), -1 for people without an id; or None for nobody with one
 
     Text columns are arrays of objects; a column of missing values is an array of None. Bytes of a
     path that are not valid text are replaced.
@@ -84,13 +85,24 @@ def columns(
         "frame": np.full(rows, frame, np.int64),
         "time": np.full(rows, time, object if time is None else np.float64),
         "person": person,
-        "id": np.full(rows, None, object) if ids is None else ids[person],
+        "id": _known(ids, person),
         "kind": np.array(kinds, object)[part],
         "part": np.array(parts, object)[part],
         "x": x,
         "y": y,
         "score": score,
     }
+
+
+def _known(ids: npt.NDArray[np.int64] | None, person: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """The id of each row's person, None where there is none."""
+    if ids is not None and (ids >= 0).all():
+        return ids[person]
+    found = np.full(len(person), None, object)
+    if ids is not None:
+        known = ids[person] >= 0
+        found[known] = ids[person][known]
+    return found
 
 
 def as_text(path: str) -> str:

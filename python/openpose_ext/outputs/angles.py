@@ -26,9 +26,10 @@ class AnglesWriter(CsvFile):
     def _rows_of(self, frame: Frame, poses: Poses) -> Sequence[Sequence[object]]:
         source = as_text(frame.source)
         found = angles(poses.keypoints, poses.topology.parts).tolist()
-        ids = [None] * len(poses) if poses.ids is None else poses.ids.tolist()
+        ids = [-1] * len(poses) if poses.ids is None else poses.ids.tolist()
         lines = []
-        for person, (known, degrees) in enumerate(zip(ids, found, strict=True)):
+        for person, (one, degrees) in enumerate(zip(ids, found, strict=True)):
             rounded = ["" if math.isnan(value) else round(value, 2) for value in degrees]
+            known = one if one >= 0 else None
             lines.append([source, frame.index, frame.time, person, known, *rounded])
         return lines

@@ -83,7 +83,7 @@ def draw(
     threshold  parts that score above this are drawn; the default leaves out filled ones
     hand_threshold  the same for hand points
     face_threshold  the same for face points; "seed" draws no faces, like its original
-    ids        write each person's id above them, where people have ids
+    ids        write each person's id above them, where they have one
 
     Raises ValueError if the picture has another form or the style is unknown, TypeError for what
     is no picture, SourceError for a file that cannot be read.
@@ -111,8 +111,9 @@ def draw(
             face = poses.faces[person]
             _draw_skeleton(canvas, face, FACE_70, _FACE_SHARE, face_threshold, _FACE_LINE_TO_DISC)
     if ids and poses.ids is not None:
-        for person, number in enumerate(poses.ids.tolist()):
-            _write_id(canvas, poses.keypoints[person], number, threshold)
+        for points, number in zip(poses.keypoints, poses.ids.tolist(), strict=True):
+            if number >= 0:
+                _write_id(canvas, points, number, threshold)
     return canvas
 
 

@@ -31,7 +31,7 @@ __all__ = ["MIN_TRACK", "How", "Preview", "process"]
 
 Looked = tuple[Frame, Poses | None, Aside]  # no people: left out, or not looked at
 Finished = tuple[Frame, Poses | None, Picture | None, Aside]
-MIN_TRACK = 0.4  # seconds: what a network takes for people comes and goes faster
+MIN_TRACK = 0.4  # seconds: pieces of people, taken for others, come and go faster
 
 Preview = Callable[[Frame, Picture | None], None]
 
@@ -47,7 +47,8 @@ class How:
     people         how many of the most prominent are kept, None for all
     skip_existing  frames whose files exist are left out
     cutoff, max_gap  of the smoothing, see `followed`; None for its own
-    min_track      seconds for which somebody must be seen; None is `MIN_TRACK`, for cameras 0
+    min_track      seconds for which somebody must be seen to have an id; None is `MIN_TRACK`, for
+                   cameras 0
     ids            only people with these ids are kept, None for all
     segment        seconds after which a camera's files are finished, and others begun
     fps            frames a second of pictures, where they are smoothed

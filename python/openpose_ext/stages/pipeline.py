@@ -40,9 +40,12 @@ from __future__ import annotations
 import atexit
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Condition, Lock, Thread
 from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
@@ -146,9 +149,9 @@ def followed(
                fills gaps; see `smooth`
     cutoff     Hz, of the smoothing; None takes `TwoPass`'s, if `live` `OneEuro`'s
     max_gap    seconds of the gaps that are filled, None for `TwoPass`'s
-    min_track  seconds for which somebody must be seen, see `Lasting`; 0 keeps everybody
+    min_track  seconds for which somebody must be seen to have an id, see `Lasting`; 0 for everybody
 
-    Who has no body has no id, and is not smoothed.
+    Who has no body has no id either. Who has none is not smoothed, and comes last.
     """
     from openpose_ext.tracking.ids import Clock, Tracker
     from openpose_ext.tracking.lasting import Lasting
@@ -164,11 +167,13 @@ def followed(
     def identified() -> Iterator[tuple[Poses, _Followed[T]]]:
         for frame, poses, extra in found:
             clock.tick(frame.time)
-            looked, alone = poses is not None, None
-            if poses is not None and poses.bodiless.any():
-                poses, alone = poses[~poses.bodiless], poses[poses.bodiless]
-            poses = tracker.predict(clock.now) if poses is None else tracker(poses, clock.now)
-            yield poses, _Followed(frame, clock.now, looked, alone, extra)
+            one = _Followed(frame, clock.now, poses is not None, None, extra)
+            if poses is None:
+                poses = tracker.predict(clock.now)
+            else:
+                poses, one = one.without(poses, poses.bodiless)
+                poses = tracker(poses, clock.now)
+            yield poses, one
 
     def lasting() -> Iterator[tuple[Poses, _Followed[T]]]:
         kept = Lasting[_Followed[T]](min_track, rate=rate)
@@ -182,6 +187,8 @@ def followed(
             yield one.with_people(poses if len(poses) else expected)
 
     for poses, one in lasting() if min_track > 0 else identified():
+        if poses.ids is not None:
+            poses, one = one.without(poses, poses.ids < 0)
         if not smooth:
             yield one.with_people(poses)
         elif live:
@@ -198,7 +205,7 @@ class _Followed(Generic[T]):
 
     now     its time
     looked  whether the network looked at it
-    alone   people without a body, None for nobody
+    alone   people without an id, None for nobody
     """
 
     frame: Frame
@@ -206,6 +213,13 @@ class _Followed(Generic[T]):
     looked: bool
     alone: Poses | None
     extra: T
+
+    def without(self, people: Poses, some: npt.NDArray[np.bool_]) -> tuple[Poses, _Followed[T]]:
+        """The people without `some` of them (P,), and this frame with those alone."""
+        if not some.any():
+            return people, self
+        alone = people[some] if self.alone is None else people[some].followed_by(self.alone)
+        return people[~some], replace(self, alone=alone)
 
     def with_people(self, people: Poses) -> tuple[Frame, Poses, T]:
         whole = people if self.alone is None else people.followed_by(self.alone)

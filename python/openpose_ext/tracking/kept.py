@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from openpose_ext.types.poses import Poses
@@ -15,7 +17,8 @@ class Kept:
     count  maximum number of people
 
     People who were kept before have priority, the longest kept first. Free places go to the most
-    prominent of the others; see `Poses.most_prominent`. Who has no body is kept besides.
+    prominent of the others, see `Poses.most_prominent`: first of those with an id, then of those
+    without one (-1). Who has no body is kept besides.
     """
 
     def __init__(self, count: int) -> None:
@@ -31,14 +34,17 @@ class Kept:
         if poses.ids is None:
             raise ValueError("people need ids to be kept from frame to frame")
         self._frame += 1
-        bodiless = poses.bodiless  # nobody's id tells who they are
-        ids = poses.ids[~bodiless].tolist()
-        before = sorted((i for i in ids if i in self._since), key=self._since.__getitem__)
-        chosen = before[: self._count]
-        others = poses[~bodiless & ~np.isin(poses.ids, before)]
-        free = others.most_prominent(self._count - len(chosen))
-        assert free.ids is not None
-        chosen += free.ids.tolist()
-        for one in chosen:
+        bodies = ~poses.bodiless
+        known = bodies & (poses.ids >= 0)
+        before = sorted(
+            (i for i in poses.ids[known].tolist() if i in self._since), key=self._since.__getitem__
+        )
+        kept = known & np.isin(poses.ids, before[: self._count])
+        numbered = replace(poses, ids=np.arange(len(poses)))
+        for others in (known & ~kept, bodies & ~known):
+            best = numbered[others].most_prominent(self._count - int(kept.sum()))
+            assert best.ids is not None
+            kept[best.ids] = True
+        for one in poses.ids[known & kept].tolist():
             self._since.setdefault(one, self._frame)
-        return poses[bodiless | np.isin(poses.ids, chosen)]
+        return poses[kept | ~bodies]

@@ -1,18 +1,20 @@
-"""Leaving out people who are there for a moment only: what a network takes for people now and then.
+"""Ids for people who stay only: what is there for a moment gets none.
 
-A frame is held back for as long as somebody has to be seen, so that a person who stays is there
-from the first frame on.
+Much of it are pieces of people who are there anyway, which are left out; the others are people seen
+briefly, far away or at the edge, who stay without an id. A frame is held back for as long as
+somebody has to be seen, so that a person who stays has the id from the first frame on.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
 
+from openpose_ext.tracking.pieces import pieces
 from openpose_ext.tracking.points import check_positive, ids_of
 from openpose_ext.types.poses import Poses
 
@@ -39,15 +41,16 @@ class _Track:
 
 
 class Lasting(Generic[T]):
-    """Keeps people who are seen for long enough.
+    """Takes the ids from people who are not seen for long enough.
 
     seconds  for which somebody must be there, within twice that time; short holes do not count
     rate     frames a second, as a rule
 
-    Who is there when the frames begin, and still there before `seconds` have passed, or when they
-    end, is kept: nobody knows for how long they stay. Push frames in order, with whatever shall
-    come along; what comes back, in order, are those that are `seconds` old. At the end, `flush`
-    returns the rest. People without ids are an error.
+    Their id is -1. Who of them is a piece of somebody with an id, see `pieces`, is left out. Who is
+    there when the frames begin or end keeps the id: nobody knows for how long they stay.
+
+    Push frames in order, with whatever shall come along; what comes back, in order, are those that
+    are `seconds` old. At the end, `flush` returns the rest. People without ids are an error.
 
     Raises ValueError if an option is not positive.
     """
@@ -95,5 +98,9 @@ class Lasting(Generic[T]):
 
     def _next(self) -> tuple[Poses, T]:
         _, poses, extra = self._waiting.popleft()
-        stays = np.isin(ids_of(poses), np.fromiter(self._staying, np.int64, len(self._staying)))
-        return poses[stays], extra
+        ids = ids_of(poses)
+        stays = np.isin(ids, np.fromiter(self._staying, np.int64, len(self._staying)))
+        if not stays.all():
+            kept = stays | ~pieces(poses, stays)
+            poses = replace(poses, ids=np.where(stays, ids, -1))[kept]
+        return poses, extra

@@ -48,7 +48,7 @@ class Poses:
     size       (width, height) of the picture; (0, 0) if unknown, as in some files
     hands      (P, 2, 21, 3) float32, [:, 0] the person's left hand, or None
     faces      (P, 70, 3) float32, FACE_70, or None
-    ids        (P,) int64, or None
+    ids        (P,) int64, -1 for people without one; or None
     timings    seconds spent in each stage
     bridged    (P, K) bool: of `filled`, the parts that smoothing put between frames in which they
                were seen; None where nothing was smoothed

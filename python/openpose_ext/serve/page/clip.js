@@ -11,7 +11,8 @@ const LAYERS = [
 /**
  * The people of one line of the server:
  * {id, place, layers: [{kind, skeleton, name, points}]}, points x, y, score in turn, in pixels of
- * the picture. `id` is null where people have none; `place` counts them within the frame.
+ * the picture. `id` is null where people have none; `place` counts them within the frame, and is
+ * null for those without an id in a clip where others have one.
  */
 export function peopleIn(line) {
   return line.people.map((person, place) => ({
@@ -50,6 +51,14 @@ export class Clip {
       seen.last = place;
       seen.count += 1;
       this.ids.set(id, seen);
+    }
+  }
+
+  /** After the last frame: who has no id in a clip with ids is called by no number. */
+  settle() {
+    if (!this.hasIds) return;
+    for (const person of this.frames.flatMap(({ people }) => people)) {
+      if (person.id === null) person.place = null;
     }
   }
 

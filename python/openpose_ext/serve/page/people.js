@@ -26,6 +26,7 @@ export class PeopleList {
     );
   }
 
+  /** Null for somebody without an id where others have one. */
   keyOf(person) {
     return person.id ?? person.place;
   }
@@ -41,6 +42,7 @@ export class PeopleList {
     }
     this.changed = now;
     const here = new Map(this.clip.frames[place]?.people.map((who) => [this.keyOf(who), who]));
+    here.delete(null);
     const keys = this.clip.hasIds
       ? [...this.clip.ids.keys()].sort((a, b) => a - b)
       : [...here.keys()];

@@ -44,6 +44,7 @@ export class Result {
     } else {
       this.clip.add(this.last);
     }
+    this.clip.settle();
     const address = this.files.plain ?? this.files.video ?? this.files.images;
     if (isVideo) this.video(address);
     else this.stage.set(element("img", { src: address, alt: "" }));

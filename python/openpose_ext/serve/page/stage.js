@@ -70,7 +70,7 @@ export class Stage {
     drawPeople(context, this.people, this.size, this.look, this.selected);
     if (this.named) {
       const unit = (LETTERS * this.size[0]) / box.width;
-      const nameOf = (person) => String(person.id ?? person.place + 1);
+      const nameOf = ({ id, place }) => String(id ?? (place === null ? "" : place + 1));
       drawNames(context, this.people, this.look, nameOf, unit, this.selected);
     }
   }

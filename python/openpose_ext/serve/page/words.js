@@ -28,5 +28,6 @@ export function score(value) {
 }
 
 export function called(person) {
+  if (person.place === null) return "Person without an id";
   return person.id === null ? `Person ${person.place + 1}` : `Person ${person.id}`;
 }
