@@ -874,6 +874,11 @@ def test_maps_candidates_and_units_come_from_the_network(tmp_path: Path) -> None
     assert json.loads((out / "a_controlnet.json").read_text())["canvas_width"] == 256
 
 
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("long") / "long.mp4", 3000)
+
+
 @pytest.mark.parametrize(
     ("number", "words"),
     [
@@ -883,11 +888,11 @@ def test_maps_candidates_and_units_come_from_the_network(tmp_path: Path) -> None
     ],
 )
 def test_ctrl_c_and_its_like_finish_the_video_that_was_begun(
-    tmp_path: Path, number: signal.Signals, words: str
+    long_clip: Path, tmp_path: Path, number: signal.Signals, words: str
 ) -> None:
-    video, out = write_clip(tmp_path / "long.mp4", 3000), tmp_path / "out"
+    out = tmp_path / "out"
     process = subprocess.Popen(
-        [sys.executable, "-m", "openpose_ext.infer", video, "-o", out, "--height", "32"],
+        [sys.executable, "-m", "openpose_ext.infer", long_clip, "-o", out, "--height", "32"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
