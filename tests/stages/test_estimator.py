@@ -193,7 +193,7 @@ def test_the_reference_decoder_runs_on_the_same_maps(cache: None, picture: np.nd
         people = estimator(picture)
         assert not people.filled.any()
         assert np.all(people.keypoints[..., :2] == np.rint(people.keypoints[..., :2]))
-        with pytest.raises(ValueError, match='look inside with mode="fast"'):
+        with pytest.raises(ValueError, match=r'stages\(\) needs mode="fast"'):
             estimator.stages(picture)
 
 
@@ -298,7 +298,7 @@ def test_a_network_of_fixed_size_gets_its_size(cache: None, tmp_path: Path) -> N
         ({"options": {"fill": False}}, TypeError, "must be DecodeOptions or None, not dict"),
         ({"mode": "reference", "options": DecodeOptions()}, ValueError, "no meaning in mode"),
         ({"body": "heavy"}, ModelError, "lite, mobilenet"),
-        ({"body": None}, ValueError, "a body network, or one of hands or faces"),
+        ({"body": None}, ValueError, "no network is given: name at least one of body"),
         ({"body": 3}, TypeError, "not int"),
         ({"streams": 0}, ValueError, "streams must be a whole number of at least 1"),
         ({"device": 0}, TypeError, "device must be a text"),
@@ -424,7 +424,7 @@ def test_boxes_need_a_hand_network(lite: PoseEstimator, picture: np.ndarray) -> 
         ({"hand": "lite", "hand_scales": (1, -1)}, ValueError, "hand_scales must be positive"),
         ({"hand": "lite", "max_batch": 0}, ValueError, "max_batch must be at least 1"),
         ({"hand": "lite", "body": "heavy"}, ModelError, "lite, mobilenet"),
-        ({"body": "none"}, ValueError, "a body network, or one of hands or faces"),
+        ({"body": "none"}, ValueError, "no network is given: name at least one of body"),
     ],
 )
 def test_hand_arguments_out_of_range_are_refused(
@@ -501,7 +501,7 @@ def test_what_no_memory_holds_is_refused_in_a_sentence(
     with pytest.raises(ValueError, match=r"height 100000: .* takes 400 GB, and there are \d+ GB"):
         PoseEstimator(height=100_000)
     with PoseEstimator(height=368, max_pixels=10**9) as estimator:
-        monkeypatch.setattr("openpose_ext.stages.estimator.own_memory", lambda: 10**8)
+        monkeypatch.setattr("openpose_ext.stages.bodies.own_memory", lambda: 10**8)
         file = tmp_path / "wide.png"
         cv2.imwrite(str(file), np.zeros((2, 40, 3), np.uint8))
         with pytest.raises(SourceError, match=r"wide\.png: a network input of 7360 x 368"):

@@ -440,9 +440,9 @@ def test_the_original_face_network_runs_by_its_file_and_by_its_name(
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"body": None, "foot": "landmark"}, "are needed"),
+        ({"body": None, "foot": "landmark"}, "no network is given"),
         ({"body": None, "foot": "landmark", "hand": "lite"}, "foot needs a body network"),
-        ({"body": None}, "are needed"),
+        ({"body": None}, "no network is given"),
     ],
 )
 def test_what_leaves_nothing_to_look_for_is_refused(asked: dict[str, Any], message: str) -> None:

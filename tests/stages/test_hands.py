@@ -708,7 +708,7 @@ def test_a_hand_without_a_body_is_found_once_and_known_ones_are_not_again(side: 
 def test_networks_of_points_or_one_size_cannot_be_run_over_whole_pictures() -> None:
     for network in (Marks(), Marks(regresses=False, fixed=True)):
         assert not finder(network).can_detect
-        with pytest.raises(ValueError, match="by a network of maps that takes any size"):
+        with pytest.raises(ValueError, match="returns heat maps and takes inputs of any size"):
             HandDetector(network)  # type: ignore[arg-type]
 
 

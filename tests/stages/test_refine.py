@@ -236,8 +236,8 @@ def test_people_are_looked_at_larger_where_pictures_are() -> None:
     assert stature_at(368) == 300
     assert stature_at(256) == pytest.approx(250, abs=1)
     with PoseEstimator(height=256, refine=True) as estimator:
-        assert estimator._refiner is not None
-        assert estimator._refiner.stature == stature_at(256)
+        assert estimator._body.refiner is not None
+        assert estimator._body.refiner.stature == stature_at(256)
 
 
 def test_nobody_is_not_looked_at_again() -> None:

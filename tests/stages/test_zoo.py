@@ -101,7 +101,7 @@ def test_a_network_of_any_size_gets_the_scripts_input(tmp_path: Path) -> None:
         with PoseEstimator(
             tmp_path / "a.onnx", mode="zoo", height=height, normalise=(128, 256)
         ) as made:
-            (preprocess,) = made._preprocessings
+            (preprocess,) = made._body._preprocessings
             seen, geometry = preprocess(np.zeros((100, 333, 3), np.uint8))
             assert seen.shape == (184, 184, 3)
             assert geometry.content == (184, 184)
@@ -123,6 +123,6 @@ def test_what_the_script_does_not_do_is_refused(options: dict[str, Any], message
 def test_there_is_nothing_to_look_inside() -> None:
     with (
         PoseEstimator(mode="zoo") as made,
-        pytest.raises(ValueError, match='look inside with mode="fast"'),
+        pytest.raises(ValueError, match=r'stages\(\) needs mode="fast"'),
     ):
         made.stages(np.zeros((64, 64, 3), np.uint8))

@@ -1,4 +1,4 @@
-"""Where frames come from, a module a kind; `open_source` knows which."""
+"""Sources of frames, one module for each kind; `open_source` chooses the module."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def open_source(
     name: str | None = None,
     fps: float | None = None,
 ) -> Source:
-    """Open whatever yields frames.
+    """Open pictures, videos, cameras or OpenPose's JSON files as one source of frames.
 
     inputs   pictures, videos, folders, glob patterns and `.txt` lists (see `find_inputs`), one or
              several; OpenPose's JSON files, or a folder of them; `-`, the standard input; an
              address (rtsp://..., https://...); a webcam's number, -1 for the first that opens
     view     which frames are taken, and how they are turned
-    threads  bound on the threads that decode a video
-    report   gets what goes wrong, while it goes on, see `Source`
-    name     of an address, in messages and as its frames' source; None takes it without user,
-             password and query
-    fps      the true frame rate of a video, or of OpenPose's JSON files of one; None believes the
-             file. Cameras have a clock of their own.
+    threads  most threads that decode a video
+    report   called with each error that does not end the source, see `Source`
+    name     what an address is called in messages and in `Frame.source`; None takes the address
+             without user, password and query
+    fps      the true frame rate of a video, or of the video that OpenPose's JSON files belong to;
+             None takes the file's. Ignored for cameras, which have their own clock.
 
-    Raises ValueError if nothing matches, SourceError if a single input cannot be opened. One of
-    several that cannot be is among the source's `errors`.
+    Raises ValueError if nothing matches, SourceError if a single input cannot be opened. If one of
+    several inputs cannot be opened, that is one of the source's `errors`.
     """
     from openpose_ext.errors import SourceError
     from openpose_ext.io.container import is_address

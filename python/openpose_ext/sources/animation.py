@@ -1,8 +1,8 @@
 """Animated pictures (GIF, PNG, WebP) as videos, through OpenCV.
 
-Each frame is what is seen at its time: whole, whatever part of it the file stores, and laid on
-white where it is transparent, as pictures are. Sources: the GIF89a specification, the W3C's PNG
-(third edition), the WebP container specification.
+Each frame is the whole picture as a viewer shows it, even if the file stores only the part that
+changed; transparent pixels become white, as in pictures. Sources: the GIF89a specification, the
+W3C's PNG specification (third edition), the WebP container specification.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ __all__ = ["ANIMATIONS", "Animation", "frames_at_once", "is_animated"]
 
 ANIMATIONS = frozenset((".gif", ".png", ".apng", ".webp"))  # files that may be animated
 
-# Frames are decoded so many pixels at a time: 256 MB. Decoding begins at the first frame each time.
+# Pixels that are decoded at a time, 256 MB of them. OpenCV starts at the first frame each time.
 _PIXELS = 1 << 26
 _FEWEST, _MOST = 2, 512
 
-# What browsers make of a frame that says it is shown for hardly any time, in milliseconds.
+# Durations in milliseconds: browsers show a frame that asks for less than the first for the second.
 _SHORTEST, _USUAL = 20, 100
 
 
 class Animation(Source):
     """The frames of an animated picture.
 
-    path    of the file, or what it is called where `data` has its bytes
+    path    path of the file, or its name for messages if `data` has the bytes
     view    which frames are taken, and how they are turned
-    report  gets what goes wrong, see `Source`
+    report  called with each error that does not end the source, see `Source`
 
     A frame's time is the sum of the durations before it; as in browsers, one below 20 ms counts as
     100 ms. Raises SourceError if the file cannot be read or has no frame to yield.
@@ -73,7 +73,7 @@ class Animation(Source):
         self.rate = 1 / _seconds(durations[0]) / view.step
 
     def close(self) -> None:
-        """No more frames come."""
+        """Yield no more frames."""
         self._data = self._data[:0]
 
     def _frames(self) -> Iterator[Frame]:
@@ -99,7 +99,7 @@ class Animation(Source):
             )
 
     def _decoded(self, start: int, count: int) -> tuple[list[npt.NDArray[Any]], list[int], bool]:
-        """Frames from a number on, their milliseconds, and whether all could be decoded."""
+        """Some frames, their durations in milliseconds, and whether all could be decoded."""
         try:
             whole, animation = cv2.imdecodeanimation(self._data, start=start, count=count)
         except cv2.error as error:
@@ -108,7 +108,7 @@ class Animation(Source):
 
 
 def frames_at_once(size: Size) -> int:
-    """How many frames of (width, height) are decoded at once, and so in memory."""
+    """How many frames of (width, height) are decoded at a time, and thus are in memory."""
     return min(max(_PIXELS // (size[0] * size[1]), _FEWEST), _MOST)
 
 
@@ -117,9 +117,9 @@ def _seconds(milliseconds: int) -> float:
 
 
 def is_animated(file: IO[bytes]) -> bool:
-    """Whether a file, open at its beginning and able to seek, is a picture of several frames.
+    """Whether a seekable file, open at its beginning, is a picture of several frames.
 
-    False for what is damaged or no GIF, PNG or WebP.
+    False for damaged files, and for files other than GIF, PNG and WebP.
     """
     kind = format_of(file.read(16))
     file.seek(0)
@@ -137,7 +137,7 @@ def is_animated(file: IO[bytes]) -> bool:
 
 
 def _is_animated_png(file: IO[bytes]) -> bool:
-    """By the number of frames in `acTL`, which comes before the pixels."""
+    """Tell it by the number of frames in the `acTL` chunk, which comes before the pixels."""
     file.seek(8)
     while True:
         size, kind = struct.unpack(">I4s", file.read(8))
@@ -149,7 +149,7 @@ def _is_animated_png(file: IO[bytes]) -> bool:
 
 
 def _is_animated_webp(file: IO[bytes]) -> bool:
-    """By its second `ANMF`."""
+    """Tell it by a second `ANMF` chunk."""
     file.seek(12)
     frames = 0
     while frames < 2:
@@ -164,19 +164,19 @@ def _is_animated_webp(file: IO[bytes]) -> bool:
 
 
 def _is_animated_gif(file: IO[bytes]) -> bool:
-    """By its second image."""
+    """Tell it by a second image block."""
     file.seek(10)
     _skip_colours(file)
     frames = 0
     while frames < 2:
         block = file.read(1)
-        if block == b"!":  # an extension: its label, then blocks
+        if block == b"!":  # an extension: a label, then data blocks
             file.seek(1, os.SEEK_CUR)
         elif block == b",":
             frames += 1
             file.seek(8, os.SEEK_CUR)
             _skip_colours(file, 0)
-            file.seek(1, os.SEEK_CUR)  # the size of LZW's codes
+            file.seek(1, os.SEEK_CUR)  # the size of the LZW codes
         else:
             return False
         while frames < 2 and (size := file.read(1)[0]):
@@ -185,6 +185,6 @@ def _is_animated_gif(file: IO[bytes]) -> bool:
 
 
 def _skip_colours(file: IO[bytes], after: int = 2) -> None:
-    """Skip a table of colours behind the byte that tells its size, and so many bytes between."""
+    """Skip a colour table: the byte that tells its size, `after` more bytes, and the table."""
     flags = file.read(1)[0]
     file.seek(after + (3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0), os.SEEK_CUR)

@@ -1,8 +1,8 @@
-"""Webcams and network streams: frames come at their own time, and only the newest counts.
+"""Webcams and network streams: live sources, of which only the newest frame counts.
 
-A thread of its own reads every frame as it comes and keeps the last one, so that whoever takes
-frames slowly gets the newest and not the oldest: it is at most one frame behind. A camera that is
-lost is reported and tried again, at growing intervals.
+A separate thread reads each frame when it comes and keeps only the last one, so that a slow
+consumer gets the newest frame rather than the oldest: it is at most one frame behind. A lost camera
+is reported and tried again at growing intervals.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ from openpose_ext.types.frame import Frame, Pixels
 
 __all__ = ["Camera", "Feed", "Shot", "open_address", "webcam"]
 
-RESOLUTION = (1280, 720)  # OpenPose's, of webcams
+RESOLUTION = (1280, 720)  # of webcams, as in OpenPose
 
-# Seconds between attempts to reach a camera that was lost: twice as long each time, up to the last.
+# Seconds between attempts to reach a lost camera: the first, doubled each time up to the last.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
 
-# Seconds for which a lost camera is tried again: enough for it to start anew.
+# Seconds for which a lost camera is tried again: enough for it to restart.
 _PATIENCE = 120.0
 
 # Seconds without a frame after which a connection counts as lost.
 _SILENCE = 5.0
 
 _STREAM_OPTIONS = {
-    "rtsp_flags": "prefer_tcp",  # over UDP, frames get lost; cameras that know nothing else may
+    "rtsp_flags": "prefer_tcp",  # UDP loses frames; it is only used if the camera has no TCP
     "fflags": "nobuffer",
 }
 
@@ -63,7 +63,7 @@ _WEBCAMS = 10
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """What a feed gives: the pixels, and when they were taken, in seconds of its own clock."""
+    """A frame of a feed: the pixels, and when they were taken, in seconds of the feed's clock."""
 
     pixels: Picture | Pixels
     time: float | None = None
@@ -78,22 +78,23 @@ class Feed(Protocol):
         """Wait for the next frame. Raises SourceError if none will come."""
 
     def close(self) -> None:
-        """Let go of the camera."""
+        """Close the connection."""
 
 
 class Camera(Source):
     """A live source.
 
-    name      for messages
+    name      name for messages
     connect   opens the camera; raises SourceError if it cannot be reached
-    view      which frames are taken, and how they are turned; frames are numbered as they come
-              from the camera, also those that nobody takes
+    view      which frames are taken, and how they are turned; the camera's frames are numbered
+              before some are dropped
     patience  seconds for which a lost camera is tried again, None for ever
-    report    gets what goes wrong, from the reading thread, see `Source`
+    report    called in the reading thread with each error that does not end the source, see
+              `Source`
 
-    Frames' times are seconds since the first one, by the camera's clock, or by ours where it has
-    none and after it was lost. `close` may be called from any thread, and ends the iteration.
-    Raises SourceError if the camera cannot be reached at first.
+    A frame's time is in seconds since the first frame: by the camera's clock, or by this computer's
+    if the camera has none or was lost in between. `close` may be called from any thread and ends
+    the iteration. Raises SourceError if the camera cannot be reached at the start.
     """
 
     live = True
@@ -127,9 +128,9 @@ class Camera(Source):
         atexit.register(self.close)  # see `stages.pipeline`: native threads end first
 
     def close(self) -> None:
-        """End the iteration, wait for the reading thread and let go of the camera.
+        """End the iteration, wait for the reading thread and close the connection.
 
-        Takes as long as the camera needs for a frame, or for noticing that none comes.
+        That takes until the camera gives its next frame, or until its timeout.
         """
         self._closing.set()
         with self._changed:
@@ -171,7 +172,7 @@ class Camera(Source):
                 self._changed.notify_all()
 
     def _read_connection(self, feed: Feed, shot: Shot, number: int) -> int:
-        """Take frames, from the first one on, until the connection is lost; the next's number."""
+        """Read frames, the first is `shot`, until the connection is lost; the next one's number."""
         connected = time.monotonic()
         if number == 0:
             self._begun = connected
@@ -184,7 +185,7 @@ class Camera(Source):
                     taken = now
                 elif begun + shot.time - camera_begun >= taken:
                     taken = begun + shot.time - camera_begun
-                else:  # its clock was set back: it goes on by ours
+                else:  # the camera's clock was set back: go on with this computer's
                     taken = max(taken, now)
                     begun, camera_begun = taken, shot.time
                 if self._view.takes(number):
@@ -203,7 +204,7 @@ class Camera(Source):
         return number
 
     def _reconnected(self) -> tuple[Feed, Shot] | None:
-        """Another connection and its first frame; None where that is given up."""
+        """A new connection and its first frame; None if no more attempts are made."""
         pause = _FIRST_PAUSE
         lost = time.monotonic()
         while not self._closing.wait(pause):
@@ -235,10 +236,11 @@ def open_address(
     name: str | None = None,
     fps: float | None = None,
 ) -> Source:
-    """What is at an address: a picture, a video with an end, or a live stream.
+    """Open what is at an address: a picture, a video with an end, or a live stream.
 
-    name  for messages and as the frames' source; None takes what may be told of the address
-    fps   the true frame rate of a video, see `Video`; a live stream has our clock
+    name  name for messages and `Frame.source`; None takes the address without user, password and
+          query
+    fps   the true frame rate of a video, see `Video`; ignored for live streams
 
     Raises SourceError if it cannot be opened.
     """
@@ -264,10 +266,10 @@ def webcam(
     view: View = AS_IT_IS,
     report: Report | None = None,
 ) -> Camera:
-    """A camera of this machine.
+    """Open a camera of this machine.
 
-    number      0 for the first; -1 for the first that opens; or its path, such as /dev/video0
-    resolution  (width, height) to ask the camera for; it may give another
+    number      0 for the first; -1 for the first that opens; or a path such as /dev/video0
+    resolution  (width, height) to ask the camera for; it may choose another
 
     Raises SourceError if there is none, or somebody else uses it.
     """
@@ -296,7 +298,7 @@ class _StreamFeed:
         except BaseException:
             self._container.close()
             raise
-        # Threads that share a frame; a thread a frame would keep back as many frames as threads.
+        # Threads share each frame. With one frame per thread, as many frames would be delayed.
         stream.thread_type = "SLICE"
         stream.thread_count = threads
         stream.codec_context.flags |= Flags.low_delay
@@ -321,7 +323,7 @@ class _StreamFeed:
 
     def _decoded(self, stream: VideoStream) -> Generator[VideoFrame]:
         for packet in demuxed(self._container, stream):
-            with suppress(av.error.InvalidDataError):  # the next ones may be whole
+            with suppress(av.error.InvalidDataError):  # later packets may be intact
                 yield from packet.decode()
 
 
@@ -333,7 +335,7 @@ class _WebcamFeed:
         self._camera = cv2.VideoCapture(number)
         if not self._camera.isOpened():
             raise SourceError(f"camera {number} cannot be opened")
-        # Uncompressed, most cameras give this size a few times a second only.
+        # MJPEG: uncompressed, most cameras give this size only a few times per second.
         self._camera.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         self._camera.set(cv2.CAP_PROP_FRAME_WIDTH, resolution[0])
         self._camera.set(cv2.CAP_PROP_FRAME_HEIGHT, resolution[1])

@@ -1,7 +1,7 @@
-"""The clock of a file's packets, made to run forwards only.
+"""Makes the timestamps of a file's packets run forwards only.
 
-Files that were joined, recorders that restart, and counters that wrap around jump back to an
-earlier time, or far ahead. The packets after such a jump go on from the last one before it.
+In joined files, after a recorder's restart, and when a counter wraps around, timestamps jump back
+or far ahead. Packets after such a jump continue from the last one before it.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from av.video.stream import VideoStream
 
 __all__ = ["Clock", "clock_of"]
 
-# Packets may be early by so many frames, as a sloppy recorder writes them; more is a jump.
+# Packets may be so many frames early, as sloppy recorders write them; more is a jump.
 _SLOPPY = 2
 
-# Seconds ahead that are a jump in formats whose clocks may jump, as in FFmpeg's own command line.
-# In all others a frame may be shown for as long as it likes.
+# In formats whose clocks may jump, so many seconds ahead are a jump, as in FFmpeg's command line.
+# In all others a frame may be shown for any time.
 _FAR_AHEAD = 10
 
 
-_RATE = 25.0  # frames a second, where nothing tells
+_RATE = 25.0  # frames per second, if the file does not tell
 
 
 def clock_of(container: InputContainer, stream: VideoStream) -> Clock:
-    """The clock of an open file's stream."""
+    """The clock for a stream of an open file."""
     rate = float(stream.average_rate or stream.guessed_rate or _RATE)
     jumps = cast(int, Flags.ts_discont.value)
     return Clock(1 / rate, may_jump=bool(container.format.flags & jumps))
 
 
 class Clock:
-    """Gives the packets of one stream times that only rise, in the order of decoding.
+    """Gives the packets of one stream, in decoding order, timestamps that only rise.
 
-    interval  seconds from frame to frame, as a rule
-    may_jump  whether the format's clock may jump ahead: broadcasts and recorders
+    interval  usual seconds from frame to frame
+    may_jump  whether the format's timestamps may jump ahead, as those of broadcasts and recorders
 
-    jumps     how often the clock has jumped so far
+    jumps     how often they have jumped so far
     """
 
     def __init__(self, interval: float, *, may_jump: bool) -> None:
@@ -51,7 +51,7 @@ class Clock:
         self.jumps = 0
 
     def mend(self, packet: Packet[VideoStream]) -> None:
-        """Change the times of the next packet, so that they go on from those before."""
+        """Change the timestamps of the next packet so that they continue from those before."""
         time = packet.dts
         if time is None or packet.time_base is None:
             if packet.pts is not None:
@@ -64,7 +64,7 @@ class Clock:
             packet.pts += shift
 
     def _next_shift(self, time: int, duration: int | None, tick: Fraction) -> int:
-        """What is added to the times of a packet; kept where that is because of a jump."""
+        """The ticks to add to a packet's timestamps; remembered for later packets after a jump."""
         if self._last is None:
             return self._shift
         frame = duration or max(1, round(self._interval / tick))

@@ -1,8 +1,8 @@
-"""Frames of two fields -> frames of one moment.
+"""Deinterlaces frames.
 
-Of an interlaced frame the even rows show one moment and the odd rows another, so whatever moves
-looks like a comb. FFmpeg's bwdif keeps the first field and makes the other rows from the rows
-and frames around.
+In an interlaced frame the even rows show one moment and the odd rows another (its two fields), so
+moving things look like combs. FFmpeg's filter bwdif keeps the first field and interpolates the
+other rows from the neighbouring rows and frames.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = ["deinterlaced"]
 
 
 def deinterlaced(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
-    """The same frames, as many, with the same times; those that are interlaced of one moment.
+    """The same frames with the same times, the interlaced ones deinterlaced.
 
-    From the first interlaced frame on each comes one frame late: the next one is needed for it.
+    From the first interlaced frame on, frames come one frame late, because each needs the next one.
     """
     filtering: _Filter | None = None
     for frame in frames:
@@ -39,7 +39,7 @@ def deinterlaced(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
 
 
 class _Filter:
-    """bwdif for frames like the first one. Frames that are not interlaced are left alone."""
+    """bwdif for frames like the first one. Frames that are not interlaced stay unchanged."""
 
     def __init__(self, frame: VideoFrame) -> None:
         self._like = _kind(frame)
@@ -49,7 +49,7 @@ class _Filter:
             width=frame.width,
             height=frame.height,
             format=frame.format,
-            time_base=Fraction(1, 1000),  # of no matter: each frame gets its own time back
+            time_base=Fraction(1, 1000),  # any value will do: each frame gets its own time back
         )
         bwdif = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
         self._graph.link_nodes(source, bwdif, self._graph.add("buffersink"))

@@ -1,4 +1,4 @@
-"""Whether a video ends before it should."""
+"""Finds out whether a video file ends too early."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from av.video.stream import VideoStream
 
 __all__ = ["Ending"]
 
-# Seconds by which writers differ in what they call the end.
+# Seconds by which programs differ in what they write as the end.
 _TOLERANCE = 0.1
 
 
 class Ending:
-    """Compares the last packets of a file with the end that the file speaks of.
+    """Compares the last packets of a file with the end that its header states.
 
-    Tell it of every packet, of all streams, as the demuxer gives them. Where a file speaks of no
-    end, or speaks of it in a way that writers do not agree on, nothing is missed.
+    Call `saw` with every packet of all streams, in the demuxer's order. If the header states no
+    end, or programs disagree about what its fields mean, nothing counts as missing.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container = container
         self._stream = stream
         self._format = container.format.name
-        self._decoded = self._shown = -1  # the last times of the stream's packets, ticks
-        self._whole = True  # the last packet
-        self._lasts = True  # packets tell how long they last
-        self._ends = {False: 0.0, True: 0.0}  # of all streams, of the pictures; seconds
-        self._gap = 0  # the longest from a picture to the next, ticks
+        self._decoded = self._shown = -1  # the latest timestamps of the stream's packets, ticks
+        self._whole = True  # whether the last packet is complete
+        self._lasts = True  # whether packets have durations
+        self._ends = {False: 0.0, True: 0.0}  # seconds: end of all streams, end of the pictures
+        self._gap = 0  # longest time from a picture to the next, ticks
 
     def saw(self, packet: Packet[Stream]) -> None:
-        """A packet was read."""
+        """Take note of a packet that was read."""
         time = packet.dts if packet.pts is None else packet.pts
         tick = packet.time_base
         if time is None or tick is None:
@@ -52,20 +52,20 @@ class Ending:
         self._lasts = bool(packet.duration)
 
     def early(self) -> str | None:
-        """Once all packets were read: after how much it ends early, or None."""
+        """After the last packet: a sentence on how early the file ends, or None if it does not."""
         tick = self._stream.time_base
         if tick is None or self._shown < 0:
             return None
         listed = max((entry.timestamp for entry in self._stream.index_entries), default=-1)
         if "mov" in self._format or self._format == "avi":
-            # These list every packet by its time of decoding, without what an edit list cuts off.
-            # AVI's list is at the end, and its header counts the ticks.
+            # These formats list every packet by its decoding time, without edit lists.
+            # AVI has its list at the end; its header has the number of ticks.
             if self._format == "avi":
                 listed = max(listed, self._stream.frames - max(self._gap, 1))
             cut = self._decoded < listed or not self._whole
             last = self._decoded
         else:
-            # The others list packets where decoding can begin.
+            # The other formats list only packets at which decoding can begin.
             cut, last = self._shown < listed, self._shown
         start = self._stream.start_time or 0
         if cut:
@@ -73,7 +73,7 @@ class Ending:
         return self._before_the_end_told(float(self._gap * tick))
 
     def _before_the_end_told(self, gap: float) -> str | None:
-        """Matroska and FLV tell the end of the longest stream; most Matroska files each one's."""
+        """Matroska and FLV state the end of the longest stream, most Matroska files of each one."""
         if not ("matroska" in self._format or self._format == "flv"):
             return None
         if self._container.duration is None:

@@ -20,17 +20,17 @@ __all__ = ["Files"]
 
 
 class Files(Source):
-    """The frames of several files, each with the name of its own.
+    """The frames of several files; `Frame.source` tells each frame's file.
 
-    files    as `find_inputs` gives them
-    view     which frames are taken, and how they are turned: of each video by itself, and of the
-             pictures as one row
-    threads  bound on the threads that decode a video
-    report   gets what goes wrong, see `Source`
+    files    as `find_inputs` returns them
+    view     which frames are taken, and how they are turned: it applies to each video, and to all
+             pictures together as one sequence
+    threads  most threads that decode a video
+    report   called with each error that does not end the source, see `Source`
     fps      the true frame rate of the videos, see `Video`
 
-    A file that cannot be read is among the errors. Files are opened when their turn comes, so
-    there is no size and no rate; nor a count, unless all are pictures.
+    A file that cannot be read is one of the `errors`. Each file is opened when its turn comes, so
+    `size` and `rate` are None, and so is `count` unless all files are pictures.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Files(Source):
             self.count = view.count(len(files))
 
     def close(self) -> None:
-        """Close the file that is open; no more are opened."""
+        """Close the open file and open no more."""
         self._files = ()
         if self._opened is not None:
             self._opened.close()

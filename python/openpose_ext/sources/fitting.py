@@ -1,4 +1,4 @@
-"""Frames of one size, from a source whose frames change theirs."""
+"""Brings all frames of a source to the size of its first one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Fitting"]
 class Fitting:
     """Fits each frame of a source into the size of its first one; see `resize.fitted`.
 
-    Calls and telephones change the size of their video as the network or the user's hand wants
-    it. That is said once, as a `SourceWarning`.
+    Video calls change their frame size with the connection, telephones when they are turned. The
+    first such frame gives a `SourceWarning`.
 
-    name  of the source
+    name  name of the source, for the warning
     """
 
     def __init__(self, name: str) -> None:
@@ -29,7 +29,7 @@ class Fitting:
         self._said = False
 
     def __call__(self, number: int, pixels: Picture | Pixels) -> Picture | Pixels:
-        """The pixels of frame `number`, or the picture that they make within the first size."""
+        """The pixels of frame `number` if they have the first size, else a fitted picture."""
         if isinstance(pixels, np.ndarray):
             size: Size = (pixels.shape[1], pixels.shape[0])
         else:

@@ -1,11 +1,11 @@
-"""Pictures of high dynamic range, PQ and HLG, made ordinary ones.
+"""Tone mapping: converts pictures of high dynamic range (PQ and HLG) to ordinary 8-bit ones.
 
-White paper, 203 cd/m2, stays all but white; what is brighter is bent into the range, what is darker
-than half of it is left alone. So a scene has the brightness that ordinary cameras give it.
+White paper (203 cd/m2) stays nearly white, brighter light is compressed into the range, and
+everything darker than half of it is unchanged. So a scene looks as bright as from ordinary cameras.
 
 Source  ITU-R BT.2100 (the curves of PQ and HLG), BT.2408 (reference white), BT.2390 section 5.4.1
-        (the roll-off), BT.2087 (BT.2020's colours in BT.709's). FFmpeg's own filters for it, zscale
-        and libplacebo, are not among those that PyAV brings.
+        (the roll-off), BT.2087 (from BT.2020's to BT.709's colours). FFmpeg's filters for this,
+        zscale and libplacebo, are not part of PyAV's builds.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ __all__ = ["HDR_CURVES", "tone_mapped"]
 
 HDR_CURVES = frozenset((ColorTrc.SMPTE2084.value, ColorTrc.ARIB_STD_B67.value))
 
-_PEAK = 1000.0  # cd/m2: what is brighter is clipped
-_REFERENCE_WHITE = 203.0  # cd/m2, of BT.2408: the brightest of the ordinary picture
-_GAMMA = 2.4  # BT.1886's, of displays
-_HLG_GAMMA = 1.2  # of the whole system, where the brightest is 1,000 cd/m2
+_PEAK = 1000.0  # cd/m2: brighter light is clipped
+_REFERENCE_WHITE = 203.0  # cd/m2, from BT.2408: becomes the brightest value of the ordinary picture
+_GAMMA = 2.4  # of displays, from BT.1886
+_HLG_GAMMA = 1.2  # of the whole HLG system with a peak of 1,000 cd/m2
 
 _LUMA = np.array([[0.2627, 0.6780, 0.0593]], np.float32)  # BT.2020
 _TO_709 = np.array(
     [[-0.0182, -0.1006, 1.1187], [-0.1246, 1.1329, -0.0083], [1.6605, -0.5876, -0.0728]], np.float32
 )  # of R, G, B to B, G, R
 
-# Tables of functions of [0, 1] with so many steps; in blocks of so many rows, caches are enough.
+# Steps of the tables over [0, 1], and rows that are converted at a time, which fit into caches.
 _STEPS = 65535
 _ROWS = 32
 
@@ -44,11 +44,11 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class _Tables:
-    """Functions of 16 bits.
+    """Lookup tables for one curve.
 
-    linear   what a code says: PQ's light of the display, HLG's of the scene; [0, 1]
-    factor   what the light of a pixel is multiplied by, by its brightest colour
-    code     light as BT.1886's code of 8 bits
+    linear   code of 16 bits -> light in [0, 1]: of the display for PQ, of the scene for HLG
+    factor   light of a pixel's brightest colour -> the factor that compresses the pixel's light
+    code     light -> code of 8 bits, by BT.1886
     """
 
     linear: Floats
@@ -81,20 +81,20 @@ def _pq(code: Doubles) -> Doubles:
 
 
 def _pq_code(light: Doubles | float) -> Doubles:
-    """The other way."""
+    """The inverse of `_pq`: light in cd/m2 -> code."""
     root = np.asarray(light / 10_000) ** _M1
     return np.asarray(((_C1 + _C2 * root) / (1 + _C3 * root)) ** _M2)
 
 
 def _hlg(code: Doubles) -> Doubles:
-    """HLG's light of the scene, 1 is the brightest."""
+    """HLG's light of the scene; 1 is the brightest."""
     a = 0.17883277
     b, c = 1 - 4 * a, 0.5 - a * np.log(4 * a)
     return np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
 
 
 def _rolled_off(light: Doubles) -> Doubles:
-    """BT.2390's roll-off: light, 1 is the peak, as light of which 1 is the reference white."""
+    """BT.2390's roll-off: light relative to the peak -> light relative to the reference white."""
     peak, white = _pq_code(_PEAK), _pq_code(_REFERENCE_WHITE)
     code, most = _pq_code(light * _PEAK) / peak, white / peak
     knee = 1.5 * most - 0.5
@@ -108,9 +108,9 @@ def _rolled_off(light: Doubles) -> Doubles:
 
 
 def tone_mapped(picture: npt.NDArray[np.uint16], curve: int) -> Picture:
-    """A picture of high dynamic range as an ordinary one.
+    """Convert a picture of high dynamic range to an ordinary one.
 
-    picture  (H, W, 3) uint16 R, G, B of BT.2020, 65535 is the highest code
+    picture  (H, W, 3) uint16 R, G, B in BT.2020's colours; 65535 is the highest code
     curve    one of `HDR_CURVES`
     Returns  (H, W, 3) uint8 BGR of BT.709
     """
@@ -127,5 +127,5 @@ def tone_mapped(picture: npt.NDArray[np.uint16], curve: int) -> Picture:
 
 
 def _steps(values: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
-    """Values of [0, 1], clipped, as places in a table."""
+    """Values, clipped to [0, 1], as indices of a table."""
     return np.asarray(np.clip(values, 0, 1) * _STEPS + 0.5).astype(np.uint16)

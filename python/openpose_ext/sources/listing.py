@@ -1,4 +1,4 @@
-"""What inputs amount to: the pictures and videos that files, folders, patterns and lists name."""
+"""Finds the pictures and videos that files, folders, glob patterns and lists stand for."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ __all__ = [
 
 Kind = Literal["picture", "video", "animation", "poses"]
 
-# What a folder is searched for. HEIC cannot be decoded, but a folder of a telephone's pictures
-# had better be refused by name than found empty.
+# Suffixes that a folder is searched for. HEIC cannot be decoded, but a folder of a telephone's
+# pictures should give an error that says so, rather than count as empty.
 PICTURES = frozenset(
     (
         ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",
@@ -53,8 +53,8 @@ VIDEOS = frozenset(
     )
 )  # fmt: skip
 
-_STREAMS = (".m3u8", ".mpd", ".sdp")  # lists of videos at addresses
-_HEAD = 1 << 16  # bytes that tell a picture, and most often whether it is animated
+_STREAMS = (".m3u8", ".mpd", ".sdp")  # playlists of videos at addresses
+_HEAD = 1 << 16  # bytes that tell whether it is a picture, and mostly whether it is animated
 
 # Numbered pictures, as FFmpeg and OpenCV name them.
 _NUMBERED = re.compile(r"%(?:0(\d+))?d")
@@ -62,14 +62,14 @@ _NUMBERED = re.compile(r"%(?:0(\d+))?d")
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file to read, and the root it was found under.
+    """A file to read.
 
-    path  as it can be opened
-    root  the folder that was searched, or the one that holds a file which was named itself
-    kind  "picture", "video", "animation" (a picture file of several frames), or "poses": one of
-          OpenPose's JSON files, or a folder of them
-    error why it cannot be read, where that is known without trying: such as a folder that may not
-          be entered, which takes the place of all that may be in it
+    path  its path
+    root  the folder that was searched; for a file that was named itself the folder it lies in
+    kind  "picture", "video", "animation" (a picture file of several frames), or "poses" (an
+          OpenPose JSON file or a folder of them)
+    error why it cannot be read, if that is known beforehand: a folder that may not be opened stands
+          for all files in it
     """
 
     path: Path
@@ -85,10 +85,10 @@ class InputFile:
 
 @dataclass(frozen=True)
 class FoundInputs:
-    """What the inputs amount to.
+    """The result of `find_inputs`.
 
     files    in the order of the inputs, sorted within a folder or pattern, each once
-    skipped  how many files were left out because they are outputs
+    skipped  number of files that were left out because they are outputs
     """
 
     files: tuple[InputFile, ...]
@@ -102,21 +102,21 @@ def find_inputs(
     videos: bool = True,
     recursive: bool = True,
 ) -> FoundInputs:
-    """The pictures and videos that files, folders, glob patterns and lists stand for.
+    """Find the pictures and videos that files, folders, glob patterns and lists stand for.
 
-    What cannot be entered is among the files, with its `error`. A pipe or device found in a folder
-    is left out with a warning (`SourceWarning`).
-
-    inputs     A file is taken whatever its name, a folder with all below it, without hidden
+    inputs     A file is taken whatever its name is; a folder with its subfolders, without hidden
                entries. A glob pattern (`**` included) gives the files and folders it matches, and
-               `frame_%04d.png` the pictures of that name in the order of their numbers. A file
-               `.txt` is a list: one path a line, relative to the list. A folder without pictures
-               and videos, but with OpenPose's JSON files, is one input. `-` is the standard input,
-               `file:///path` a path.
-    exclude    output folders. What lies below one inside a searched folder is skipped; where the
-               output folder holds the searched folder, files `*_rendered.*` are.
-    videos     False looks for pictures only
-    recursive  False takes of a folder what lies in it, and nothing below
+               `frame_%04d.png` the pictures of that name in the order of their numbers. A `.txt`
+               file is a list with one path per line, relative to the list's folder. A folder
+               without pictures and videos, but with OpenPose's JSON files, is one input. `-` is the
+               standard input, `file:///path` a path.
+    exclude    output folders. Files below one that lies inside a searched folder are skipped; if
+               the searched folder lies inside one, its files `*_rendered.*` are skipped
+    videos     False finds pictures only
+    recursive  False does not search subfolders
+
+    A folder that may not be opened is one of the files, with its `error`. A pipe or device found in
+    a folder is left out with a warning (`SourceWarning`).
 
     Raises ValueError if an input matches nothing, or a list cannot be read.
     """
@@ -145,9 +145,9 @@ def find_inputs(
 
 
 def each_input(given: str, unlisted: Callable[[OSError], None]) -> Iterator[InputFile]:
-    """The same of one input, while its folders are searched: any number of files in little memory.
+    """Find the files of one input, one after the other, so that any number needs little memory.
 
-    unlisted  told of a folder that cannot be listed; the others go on
+    unlisted  called with the error of each folder that cannot be listed; the search goes on
 
     Raises ValueError if a list cannot be read.
     """
@@ -156,10 +156,10 @@ def each_input(given: str, unlisted: Callable[[OSError], None]) -> Iterator[Inpu
 
 
 def kind_at(address: str) -> Kind:
-    """What is at an address: a picture or an animated one of the web, else a "video".
+    """The kind of file at an address: "picture" or "animation" on the web, otherwise "video".
 
-    Where the name does not tell, its first bytes are asked for. What cannot be reached counts as a
-    video: whoever opens it tells why.
+    If the name does not tell, the first bytes are fetched. An address that cannot be reached counts
+    as a video; opening it gives the error.
     """
     if not is_web(address):
         return "video"
@@ -168,7 +168,7 @@ def kind_at(address: str) -> Kind:
         return "video"
     try:
         with opened_at(address) as file:
-            head = file.read(16)  # of a camera, more may be long in coming
+            head = file.read(16)  # more may take a camera a long time
             if format_of(head) is None:
                 return "video"
             head += file.read(_HEAD)
@@ -183,15 +183,15 @@ def _path_of(given: str | os.PathLike[str]) -> Path:
 
 @dataclass(frozen=True)
 class _Search:
-    """What is looked for. `unlisted` is told of what cannot be entered; None makes it a file with
-    an error."""
+    """A search. `unlisted` gets the error of each folder that cannot be listed; if it is None, the
+    folder becomes a file with that error."""
 
     suffixes: frozenset[str]
     recursive: bool
     unlisted: Callable[[OSError], None] | None
 
     def expand(self, given: Path) -> Iterator[tuple[InputFile, bool]]:
-        """The files one input stands for, each with whether it was named itself."""
+        """The files that one input stands for, and whether each was named itself."""
         try:
             named = self._named_kind(given)
         except OSError as error:
@@ -216,7 +216,7 @@ class _Search:
             yield from ((file, False) for file in self._in_pattern(given))
 
     def _named_kind(self, given: Path) -> str:
-        """What an input is: "folder", "list", "file", or "" if it is not there. Raises OSError."""
+        """The input's kind: "folder", "list", "file", or "" if it is missing. Raises OSError."""
         if is_stdin(given) and self.suffixes > PICTURES:
             return "stdin"
         try:
@@ -238,7 +238,7 @@ class _Search:
             yield InputFile(path, root, error=error.strerror or str(error))
 
     def _in_folder(self, top: Path, root: Path) -> Iterator[InputFile]:
-        """What lies in a folder and below, a folder at a time, in the order of sorted paths."""
+        """The files of a folder and its subfolders, in the order of sorted paths."""
         waiting: list[Iterator[tuple[Path, os.DirEntry[str] | None]]] = [iter([(top, None)])]
         while waiting:
             path, entry = next(waiting[-1], (None, None))
@@ -257,14 +257,14 @@ class _Search:
                     yield from self._failed(path, root, error)
 
     def _enters(self, entry: os.DirEntry[str]) -> bool:
-        """Whether an entry is a folder to look into. Raises OSError if nobody can tell."""
+        """Whether an entry is a folder to search. Raises OSError if that cannot be found out."""
         hidden = entry.name.startswith(".")
         return not hidden and self.recursive and entry.is_dir(follow_symlinks=False)
 
     def _takes(self, path: Path, entry: os.DirEntry[str]) -> bool:
-        """Whether an entry is a file to read; a link to nowhere is, too: whoever reads it tells.
+        """Whether an entry is a file to read. A broken link is one: reading it gives the error.
 
-        Raises OSError if nobody can tell."""
+        Raises OSError if that cannot be found out."""
         if not self._looks_for(path) or entry.is_dir():
             return False
         if entry.is_file() or (entry.is_symlink() and not os.path.exists(path)):
@@ -277,7 +277,7 @@ class _Search:
         while any(glob.has_magic(part) for part in fixed):
             fixed.pop()
         root = Path(*fixed)
-        seen: set[str] = set()  # `**` gives a folder, and what lies in it once more
+        seen: set[str] = set()  # `**` gives a folder and also the files in it
         for match in sorted(map(Path, glob.glob(os.fspath(pattern), recursive=True))):
             for file in self._of_match(match, root):
                 path = os.path.abspath(file.path)
@@ -322,7 +322,7 @@ class _Search:
         kind: Kind = "picture"
         if suffix in VIDEOS:
             kind = "video"
-        elif self.suffixes == PICTURES:  # of an animation the first frame
+        elif self.suffixes == PICTURES:  # animations are read as their first frame
             pass
         elif (suffix in ANIMATIONS or suffix not in PICTURES) and _is_animated(path):
             kind = "animation"
@@ -339,12 +339,12 @@ def _is_animated(path: Path) -> bool:
             return False
         with path.open("rb") as file:
             return is_animated(file)
-    except (OSError, ValueError):  # whoever reads it tells
+    except (OSError, ValueError):  # reading it later gives the error
         return False
 
 
 def _holds_video(path: Path) -> bool:
-    """Whether a file whose name does not tell is a video."""
+    """Whether a file is a video, if its name does not tell."""
     if not os.path.isfile(path):
         return False
     import cv2
@@ -362,7 +362,7 @@ def _holds_video(path: Path) -> bool:
 
 
 def _is_output(file: InputFile, root: str, folder: str) -> bool:
-    """Whether a file is a result in an output folder; root, folder: without links."""
+    """Whether a file is a result in an output folder. Root and folder are resolved paths."""
     if not _is_below(os.path.join(root, file.relative), folder):
         return False
     inside = folder != root and _is_below(folder, root)

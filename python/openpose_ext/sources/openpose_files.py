@@ -1,4 +1,4 @@
-"""OpenPose's JSON files: people that were found already, by whatever program."""
+"""OpenPose's JSON files as a source: frames whose people are known already."""
 
 from __future__ import annotations
 
@@ -23,28 +23,30 @@ from openpose_ext.types.topology import Topology
 
 __all__ = ["OpenPoseFiles", "holds_openpose", "is_openpose", "sources_below"]
 
-# OpenPose's names: of a video <stem>_<12 digits>_keypoints.json, of a picture without the digits.
+# OpenPose's names: <stem>_<12 digits>_keypoints.json for videos, without the digits for pictures.
 _NAME = re.compile(r"(?P<stem>.*?)(?:_(?P<number>\d{12}))?_keypoints\.json", re.DOTALL)
-# Where no file has such a name: those that other programs and people give, cam01.0030.json.
+# Names by other programs and people, such as cam01.0030.json; only if no file has OpenPose's.
 _OTHER_NAME = re.compile(r"(?P<stem>.*?)(?:[._](?P<number>\d+))?\.json", re.DOTALL)
 
-_HEAD = 1 << 12  # bytes in which a file says that it holds people
+_HEAD = 1 << 12  # bytes that show whether a file holds people
 
 
 class OpenPoseFiles(Source):
-    """One of OpenPose's JSON files, or those of a folder, by name; each frame has `poses`.
+    """OpenPose JSON files, one or those of a folder, sorted by name; each frame has `poses`.
 
-    folder  what OpenPose's `--write_json` was given, or a file. In a folder without files
-            `*_keypoints.json` all `*.json` that hold people count, such as `cam01.0030.json`
-    size    (width, height) of the pictures, which the files do not tell; None takes what holds all
-            points (an even number of pixels), for which every file is read once more
-    rate    frames a second of the video, likewise, for the frames' time; None leaves it unknown
+    folder  a folder that OpenPose's `--write_json` wrote, or a single file. In a folder without
+            files `*_keypoints.json`, all `*.json` that hold people are read, such as
+            `cam01.0030.json`
+    size    (width, height) of the pictures, which the files do not tell. None takes the smallest
+            even size that holds all points, and reads every file twice for it
+    rate    frame rate of the video, which the files do not tell either; None leaves the frames
+            without times
     view    which frames are taken; they cannot be turned
-    report  gets what goes wrong, see `Source`
+    report  called with each error that does not end the source, see `Source`
 
-    A frame's `source` is the folder and the video's or picture's stem, its `index` the number in
-    the file's name. Its `image` is black. Raises ValueError if the view turns frames, SourceError
-    if the folder cannot be listed or has not one file that can be read.
+    A frame's `source` is the folder and the stem of the video or picture, its `index` the number in
+    the file's name, its `image` black. Raises ValueError if the view turns frames, SourceError if
+    the folder cannot be listed or none of its files can be read.
     """
 
     size: tuple[int, int]
@@ -68,7 +70,7 @@ class OpenPoseFiles(Source):
         self.size, self._topology = self._survey(size)
 
     def close(self) -> None:
-        """No more frames come; no file is open between two."""
+        """Yield no more frames. No file is open between two frames."""
         self._files = []
 
     def _frames(self) -> Iterator[Frame]:
@@ -84,7 +86,7 @@ class OpenPoseFiles(Source):
             yield Frame(_Black(self.size), file.source, index, time, poses)
 
     def _survey(self, size: tuple[int, int] | None) -> tuple[tuple[int, int], Topology]:
-        """The size of all frames, and the skeleton of those in which nobody shows it."""
+        """The size of all frames, and the skeleton for frames without people."""
         damaged: SourceError | None = None
         topology: Topology | None = None
         far = np.zeros(2, np.float32)
@@ -111,7 +113,7 @@ class OpenPoseFiles(Source):
 
 
 def sources_below(folder: Path, view: View = AS_IT_IS) -> set[str]:
-    """The sources that the frames of OpenPose's JSON files name.
+    """The `Frame.source` of each video and picture in a folder of OpenPose's JSON files.
 
     Raises SourceError if the folder cannot be listed.
     """
@@ -135,7 +137,7 @@ def holds_openpose(folder: Path) -> bool:
 
 
 def is_openpose(file: Path) -> bool:
-    """Whether a file holds people as OpenPose writes them, as far as its beginning tells."""
+    """Whether a file holds people in OpenPose's form; only its beginning is read."""
     try:
         if not file.is_file():  # a pipe may never end
             return False
@@ -147,7 +149,7 @@ def is_openpose(file: Path) -> bool:
 
 
 def _named(folder: Path, names: list[str]) -> list[re.Match[str]]:
-    """Those of OpenPose's names; where there are none, of others those that hold people."""
+    """The files with OpenPose's names; if there are none, other files that hold people."""
     found = [match for name in names if (match := _NAME.fullmatch(name))]
     if found:
         return found
@@ -156,7 +158,7 @@ def _named(folder: Path, names: list[str]) -> list[re.Match[str]]:
 
 
 def _listed(place: Path) -> list[_File]:
-    """The files in order, with the numbers of frames, or of pictures in a row."""
+    """The files in order, each with its frame number, or with its place among the pictures."""
     try:
         if place.is_file():
             folder, names = place.parent, [place.name]
@@ -176,7 +178,7 @@ def _listed(place: Path) -> list[_File]:
 
 
 def _farthest(poses: Poses) -> npt.NDArray[np.float32]:
-    """The largest x and the largest y."""
+    """The largest x and the largest y of all points."""
     groups = (poses.keypoints, poses.hands, poses.faces)
     points = np.concatenate([group.reshape(-1, 3) for group in groups if group is not None])
     farthest: npt.NDArray[np.float32] = points[:, :2].max(axis=0, initial=0)
@@ -184,14 +186,14 @@ def _farthest(poses: Poses) -> npt.NDArray[np.float32]:
 
 
 def _refuse_far(path: Path, reach: npt.NDArray[np.float32]) -> None:
-    """Raise SourceError if a picture that holds the points would be too large for any memory."""
+    """Raise SourceError if a picture that holds all points would be too large for memory."""
     if max(1.0, float(reach[0])) * max(1.0, float(reach[1])) > LARGEST:
         raise SourceError(f"{path}: its points reach as far as {reach[0]:.0f}, {reach[1]:.0f}")
 
 
 @dataclass(frozen=True)
 class _Black:
-    """The picture behind people of whom only the points are known; see `Pixels`."""
+    """A black picture, for people whose picture is not known; see `Pixels`."""
 
     size: tuple[int, int]
 

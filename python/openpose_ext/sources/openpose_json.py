@@ -1,4 +1,4 @@
-"""Files of OpenPose's JSON, by whatever program: reading them."""
+"""Reads OpenPose's JSON files, whatever program wrote them."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ def read_openpose(
     size: Size | None = None,
     topology: Topology = COCO_18,
 ) -> Poses:
-    """The people of an OpenPose JSON file, in the file's order.
+    """Read the people of an OpenPose JSON file, in the file's order.
 
-    Versions 1.0 to 1.3 are read, the key names of still older files, and the dialect of
-    ControlNet's editors. 18 parts are COCO_18, 25 are BODY_25. 3-D points and candidates are not
-    kept.
+    Reads versions 1.0 to 1.3, the key names of still older files, and the dialect of ControlNet's
+    editors. People of 18 parts are COCO_18, those of 25 are BODY_25. 3-D points and candidates are
+    dropped.
 
-    size      (width, height) of the picture. OpenPose's files do not tell it, ControlNet's do;
-              where it is neither given nor told, `Poses.size` is (0, 0).
-    topology  the skeleton of a file whose people have as many parts as it, or no body at all
+    size      (width, height) of the picture. OpenPose's files do not have it, ControlNet's do; if
+              it is unknown, `Poses.size` is (0, 0)
+    topology  the skeleton for people with as many parts, or without a body
 
-    The file has no person scores: `scores` is the mean score of the parts found. Parts that score
-    up to 0.05 are marked as filled and as bridged: a file tells no other kind. `ids` is None if no
-    person has one, `hands` and `faces` if nobody has them.
+    Coordinates are those of the file. It has no scores of people: `scores` is the mean score of the
+    parts found. Parts with scores up to 0.05 are marked as both filled and bridged, because the
+    file does not tell which. `ids` is None if no person has one, `hands` and `faces` if nobody has
+    them.
 
-    Raises SourceError, naming the file and the reason, if it is no such file.
+    Raises SourceError, naming the file and the reason, if it cannot be read or is no such file.
     """
     try:
         people = decode(json.loads(Path(path).read_text("utf-8-sig")), parts=len(topology.parts))

@@ -1,4 +1,4 @@
-"""What picture files say of themselves that OpenCV does not pass on: bits, turns, missing ends.
+"""Reads from picture files what OpenCV does not return: bit depth, orientation, missing ends.
 
 Sources: ISO/IEC 14496-12 and 23008-12 (boxes, `irot`, `imir`, `pixi`), AV1-ISOBMFF (`av1C`),
 ITU-T T.800 annex A (the SIZ segment of JPEG 2000), Exif 2.3, TIFF 6.0, PNG 1.2.
@@ -44,12 +44,12 @@ _FORMATS = {1: "B", 3: "H", 4: "I"}  # TIFF's types of whole numbers
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _JPEG_END = b"\xff\xd9"
-# Bits that a decoder reads where coded data is missing, and passes over where it is not.
+# Appended in place of missing data: a decoder reads it if data is missing and ignores it otherwise.
 _JPEG_FILL = b"\x55" * 64
 _PIECE = 1 << 20  # bytes inflated at a time
 
-# EXIF's orientation of what is turned by `irot` (quarters counter-clockwise) and then mirrored by
-# `imir` (not, top and bottom, left and right).
+# EXIF's orientation for a picture that is turned by `irot` (quarter turns counter-clockwise) and
+# then mirrored by `imir` (None, 0: top and bottom, 1: left and right).
 _ORIENTATIONS = {
     (0, None): 1, (0, 0): 4, (0, 1): 2,
     (1, None): 8, (1, 0): 5, (1, 1): 7,
@@ -59,17 +59,17 @@ _ORIENTATIONS = {
 
 
 def format_of(data: bytes) -> str | None:
-    """The name of the format that a file's first bytes tell, or None."""
+    """The format's name by the file's first bytes, None if it is unknown."""
     return next((k for k, start, mark in _SIGNATURES if data.startswith(mark, start)), None)
 
 
 def depth(data: bytes, kind: str | None) -> int | None:
-    """The bits of a channel, where the decoder hands them out as they are; None: all it returns.
+    """The number of bits used in OpenCV's 16-bit values; None if all are.
 
-    OpenCV gives values of 10- and 12-bit AVIF and JPEG 2000 in the low bits of 16.
+    OpenCV returns 10- and 12-bit values of AVIF and JPEG 2000 in the low bits of 16.
     """
     if kind == "JPEG 2000":
-        at = data.find(b"\xff\x4f\xff\x51")  # SOC, SIZ; the first channel's bits are 40 bytes on
+        at = data.find(b"\xff\x4f\xff\x51")  # SOC, SIZ; the first channel's depth is 40 bytes on
         return (data[at + 42] & 0x7F) + 1 if 0 <= at < len(data) - 42 else None
     if kind == "AVIF":
         at = data.find(b"av1C\x81")
@@ -79,7 +79,7 @@ def depth(data: bytes, kind: str | None) -> int | None:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """The EXIF orientation, 1 to 8; 1 (upright) where there is none or the block is damaged."""
+    """The EXIF orientation, 1 to 8; 1 (upright) if there is none or the block is damaged."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = "<" if exif.startswith(b"II") else ">"
     try:
@@ -97,9 +97,10 @@ def exif_orientation(exif: bytes) -> int:
 
 
 def avif_orientation(data: bytes) -> int:
-    """How an AVIF file says that its picture is to be turned, as EXIF counts it: 1 to 8.
+    """The orientation of an AVIF picture as an EXIF number, 1 to 8.
 
-    The file's own turns count, and EXIF's do not: the standard has it so, and browsers.
+    It comes from the boxes `irot` and `imir`; EXIF in the file is ignored, as the standard says and
+    browsers do.
     """
     try:
         return _ORIENTATIONS[_avif_turns(data)]
@@ -108,10 +109,10 @@ def avif_orientation(data: bytes) -> int:
 
 
 def told_size(path: Path, kind: str | None) -> tuple[int, int] | None:
-    """(width, height) of an AVIF or WebP as its header tells; None of others and damaged ones.
+    """(width, height) by the header of an AVIF or WebP file; None for others and damaged ones.
 
-    FFmpeg knows the sizes of the others; of an AVIF only that of a tile, which it decodes for that,
-    and of an animated WebP none.
+    For the other formats FFmpeg tells the size. For AVIF it only knows that of a tile, which it has
+    to decode, and for animated WebP none.
     """
     if kind not in ("AVIF", "WebP"):
         return None
@@ -129,14 +130,14 @@ def told_size(path: Path, kind: str | None) -> tuple[int, int] | None:
                 for name, body in _boxes(shared[b"ipco"])
                 if name == b"ispe"
             ]
-            return max(sizes, key=math.prod)  # a tile's, and the whole picture's
+            return max(sizes, key=math.prod)  # the sizes of a tile and of the whole picture
     except (struct.error, IndexError, KeyError, StopIteration, ValueError):
         pass
     return None
 
 
 def _avif_turns(data: bytes) -> tuple[int, int | None]:
-    """(quarters counter-clockwise, axis of the mirror or None) of the primary item."""
+    """(quarter turns counter-clockwise, axis of the mirror or None) of the primary item."""
     meta = next(body for kind, body in _boxes(data) if kind == b"meta")[4:]
     parts = dict(_boxes(meta))
     item = int.from_bytes(parts[b"pitm"][4 : 8 if parts[b"pitm"][0] else 6])
@@ -155,7 +156,7 @@ def _avif_turns(data: bytes) -> tuple[int, int | None]:
 
 
 def _properties(body: bytes, wanted: int) -> Iterator[int]:
-    """The numbers of an item's properties, from 1, of an `ipma` box."""
+    """The numbers of an item's properties, counted from 1, in an `ipma` box."""
     version, wide = body[0], body[3] & 1
     (entries,) = struct.unpack_from(">I", body, 4)
     at = 8
@@ -188,10 +189,10 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def mended(data: bytes, kind: str | None) -> bytes | None:
-    """A JPEG or PNG that lacks only its last bytes, with them; None if pixels are missing."""
+    """Complete a JPEG or PNG that lacks only its last bytes; None if pixels are missing."""
     if kind == "JPEG" and not data.endswith(_JPEG_END):
         cut = data.removesuffix(_JPEG_END[:1])
-        # What follows coded data that is all there has no part in the pixels.
+        # If the coded data is complete, bytes after it do not change the pixels.
         one, other = (_jpeg_planes(cut + fill + _JPEG_END) for fill in (b"", _JPEG_FILL))
         return cut + _JPEG_END if one and one == other else None
     if kind == "PNG":
@@ -200,9 +201,9 @@ def mended(data: bytes, kind: str | None) -> bytes | None:
 
 
 def _jpeg_planes(data: bytes) -> list[bytes]:
-    """The planes of a JPEG, by FFmpeg, which unlike libjpeg keeps its remarks to itself; empty if
-    it cannot decode it."""
-    import av  # rarely needed: it would make the import of the package longer
+    """The planes of a JPEG; empty if it cannot be decoded. FFmpeg decodes it, because libjpeg would
+    print warnings."""
+    import av  # rarely needed, and slow to import
     import av.error
 
     try:
@@ -236,7 +237,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _png_without_end(data: bytes) -> bytes | None:
-    """A PNG that breaks off in its last chunk, with all of it; None if pixels are missing."""
+    """Complete a PNG that breaks off in its last chunk; None if pixels are missing."""
     end = len(_SIGNATURES[1][2])
     pixels = zlib.decompressobj()
     for kind, at, size in _png_chunks(data):
@@ -255,9 +256,9 @@ def _png_without_end(data: bytes) -> bytes | None:
 
 
 def unusual_tiff(data: bytes) -> str | None:
-    """What is unusual about a TIFF's pixels, as far as its first directory tells; None if nothing.
+    """Why a TIFF's pixels cannot be read, by its first directory; None if they can.
 
-    Never raises: where it is damaged, nothing is told.
+    Never raises: for a damaged directory it returns None.
     """
     order = "<" if data.startswith(b"II") else ">"
     values: dict[int, int] = {}

@@ -1,18 +1,18 @@
-"""Picture files: reading them.
+"""Reads picture files.
 
-OpenCV decodes; what it leaves open is decided here:
+OpenCV decodes them. What it leaves open is decided here:
 
-- Files are read whole and decoded from memory. OpenCV's own file reader opens no unicode path on
-  some platforms and hands out the lower part of a truncated JPEG as grey; its decoder of buffers
-  reports truncation.
-- EXIF orientation is applied, and AVIF's own in its stead.
-- Transparent pictures are laid on white, as on a page. What lies hidden under transparent
-  pixels is arbitrary and nobody's picture.
-- Channels of 10, 12 and 16 bits keep their upper eight bits. Of a 16-bit file that uses its lowest
-  bits alone, as those of 12-bit sensors do, these are taken, with a warning. Gray becomes three
-  equal channels.
-- A JPEG or PNG that lacks nothing but its last bytes is taken, with a warning.
-- Of an animation the first frame is taken; `sources.animation` has them all.
+- Files are read whole and decoded from memory: OpenCV's file reader cannot open unicode paths on
+  some platforms and fills the missing part of a truncated JPEG with grey, while its decoder of
+  buffers reports the truncation.
+- EXIF orientation is applied; for AVIF the file's own orientation instead.
+- Transparent pictures are laid on white, because the colours under transparent pixels are
+  arbitrary.
+- Channels of 10, 12 and 16 bits keep their upper eight bits. If a 16-bit file uses only its lowest
+  bits, as files of 12-bit sensors do, the upper eight of those are taken, with a warning. Grey
+  pictures become three equal channels.
+- A JPEG or PNG that only lacks its last bytes is read, with a warning.
+- Animations give their first frame; `sources.animation` gives them all.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PictureLike", "as_picture", "decode_picture", "on_white", "read_picture"]
 
-# None is what cv2.imread gives for a file that it cannot read; it is refused, with this reason.
+# cv2.imread returns None for a file that it cannot read; `as_picture` refuses it and says so.
 PictureLike: TypeAlias = "npt.NDArray[Any] | str | PathLike[str] | Image | None"
 
-_STRIP = 1 << 16  # pixels
+_STRIP = 1 << 16  # pixels that are converted at a time
 
 _TURNS: dict[int, Callable[[Any], Any]] = {
     2: lambda picture: cv2.flip(picture, 1),
@@ -64,12 +64,13 @@ _TURNS: dict[int, Callable[[Any], Any]] = {
 
 
 def read_picture(path: str | os.PathLike[str]) -> Picture:
-    """The picture of a file as (H, W, 3) uint8 BGR, upright.
+    """Read a picture file: (H, W, 3) uint8 BGR, upright.
 
-    The file may be at an address of the web, too: https://host/picture.jpg, or file:///path.
-    Warns (`SourceWarning`) of a file that lacks its end, or that uses few of its bits.
-    Raises SourceError, naming the file and the reason, if it cannot be opened, is empty,
-    truncated or damaged, or is no picture.
+    path  a path, or an address: https://host/picture.jpg or file:///path
+
+    Warns (`SourceWarning`) if the file's last bytes are missing or if it uses few of its bits.
+    Raises SourceError, naming the file and the reason, if it cannot be opened, is empty, truncated
+    or damaged, or is no picture.
     """
     if "://" in os.fspath(path) and not os.path.lexists(path):
         from openpose_ext.io.web import fetched, is_web, local_path, without_secrets
@@ -90,7 +91,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
 
 
 def decode_picture(data: bytes, name: str) -> Picture:
-    """The same of a file's bytes; `name` is what the error calls it."""
+    """Decode a picture file's bytes, as `read_picture` does; `name` is used in messages."""
     if not data:
         raise SourceError(f"{name}: the file is empty")
     try:
@@ -100,7 +101,7 @@ def decode_picture(data: bytes, name: str) -> Picture:
 
 
 def _decoded(data: bytes, name: str) -> Picture:
-    """Bytes of a picture file to (H, W, 3) uint8 BGR; ValueError with the reason if not."""
+    """Decode bytes to (H, W, 3) uint8 BGR. Raises ValueError with the reason if they cannot be."""
     kind = format_of(data)
     if kind == "HEIC":
         raise ValueError("HEIC pictures cannot be decoded; convert it to JPEG or PNG")
@@ -124,15 +125,15 @@ def _decoded(data: bytes, name: str) -> Picture:
 
 
 def _odd(name: str, what: str) -> None:
-    warn(f"{name}: {what}", SourceWarning, stacklevel=4)  # whoever called `decode_picture`
+    warn(f"{name}: {what}", SourceWarning, stacklevel=4)  # at the caller of `decode_picture`
 
 
 def _opened(data: bytes, kind: str | None) -> tuple[npt.NDArray[Any] | None, bytes]:
-    """The pixels as they are stored, None if they cannot be decoded, and the EXIF block."""
+    """The stored pixels (None if they cannot be decoded) and the EXIF block."""
     if kind == "PNG" and whole_chunks(data)[-8:-4] != b"IEND":
         return None, b""  # OpenCV would say so on stderr, too
     try:
-        # IMREAD_UNCHANGED alone keeps the alpha channel, and then leaves the picture unturned.
+        # Only IMREAD_UNCHANGED keeps the alpha channel; it does not apply the orientation.
         image, kinds, blobs = cv2.imdecodeWithMetadata(
             np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED
         )
@@ -143,8 +144,8 @@ def _opened(data: bytes, kind: str | None) -> tuple[npt.NDArray[Any] | None, byt
 
 
 def _without_end(data: bytes, kind: str | None) -> tuple[npt.NDArray[Any], bytes]:
-    """The same of a file that lacks nothing but its end. Raises ValueError if pixels are missing,
-    with the reason."""
+    """Decode a file that only lacks its last bytes. Raises ValueError with the reason if pixels are
+    missing."""
     if kind is None:
         raise ValueError("not a picture, or of a format that OpenCV cannot read")
     unusual = unusual_tiff(data) if kind == "TIFF" else None
@@ -158,22 +159,22 @@ def _without_end(data: bytes, kind: str | None) -> tuple[npt.NDArray[Any], bytes
 
 
 def _bits_used(image: npt.NDArray[np.uint16]) -> int:
-    """How many of 16 bits are used: 8, 10, 12 or 14, as sensors have, or all."""
-    brightest = int(image.max()) or 0xFFFF  # black is black
+    """How many of 16 bits are used: 8, 10, 12, 14 (as from sensors) or 16."""
+    brightest = int(image.max()) or 0xFFFF  # a black picture stays black
     return next(bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits)
 
 
 def on_white(image: npt.NDArray[Any]) -> Picture:
-    """What OpenCV decodes, with or without an alpha channel, to (H, W, 3) uint8 BGR on white."""
+    """Convert a picture decoded by OpenCV to (H, W, 3) uint8 BGR, transparent parts on white."""
     if image.dtype == np.uint16:
         image = _upper_eight(image, 16)
     return np.ascontiguousarray(_bgr(image, premultiplied=False))
 
 
 def _bgr(image: npt.NDArray[Any], *, premultiplied: bool) -> Picture:
-    """Whatever OpenCV decodes to (H, W, 3) uint8, laid on white if it has an alpha channel.
+    """Convert a picture decoded by OpenCV to (H, W, 3) uint8, transparent parts on white.
 
-    premultiplied: colours are already multiplied by alpha, as libtiff hands out those of 8 bits.
+    premultiplied  whether colours are multiplied by alpha already, as libtiff returns 8-bit ones
     """
     if image.dtype != np.uint8:
         raise ValueError(f"pixels are {image.dtype}; pictures of 8 or 16 bits can be read")
@@ -196,7 +197,7 @@ def _bgr(image: npt.NDArray[Any], *, premultiplied: bool) -> Picture:
 
 
 def _upper_eight(image: npt.NDArray[np.uint16], bits: int) -> npt.NDArray[np.uint8]:
-    """The upper eight of so many bits."""
+    """The upper eight of `bits` bits."""
     upper = np.empty(image.shape, np.uint8)
     for rows in _strips(image):
         upper[rows] = image[rows] >> (bits - 8)
@@ -204,7 +205,7 @@ def _upper_eight(image: npt.NDArray[np.uint16], bits: int) -> npt.NDArray[np.uin
 
 
 def _strips(image: npt.NDArray[Any]) -> Iterator[slice]:
-    """Rows that are worked on at a time: what is made of them on the way stays small."""
+    """Rows to convert at a time, so that intermediate arrays stay small."""
     step = max(1, _STRIP // image.shape[1])
     return (slice(row, row + step) for row in range(0, len(image), step))
 
@@ -258,7 +259,7 @@ def _checked_array(array: npt.NDArray[np.generic]) -> Picture:
 
 
 def _is_pil(source: object) -> bool:
-    # Whoever has a PIL image has imported PIL; nobody else shall need it.
+    # A caller with a PIL image has imported PIL already; others need not have it.
     pil = sys.modules.get("PIL.Image")
     return pil is not None and isinstance(source, pil.Image)
 

@@ -1,7 +1,7 @@
-"""A decoded frame, as it is shown, once somebody asks for its picture.
+"""A decoded video frame, converted to a picture only when it is asked for.
 
-What is shown is not always what is stored: pixels need not be square, the picture may have to be
-turned or mirrored, and bright light may be stored on a curve of its own.
+The picture may differ from the stored pixels: these need not be square, they may have to be turned
+or mirrored, and their brightness may be stored on a curve for high dynamic range.
 """
 
 from __future__ import annotations
@@ -31,25 +31,27 @@ from openpose_ext.types.arrays import Picture, Size
 
 __all__ = ["VideoPixels"]
 
-# What cv2.flip is given to mirror left and right, and up and down.
+# Codes of cv2.flip that mirror left and right, and top and bottom.
 _FLIPS = {(False, False): None, (True, False): 1, (False, True): 0, (True, True): -1}
 
-# Formats of which a part is cut out of the planes: brightness, and two of colours of half the size.
+# Formats with a plane of brightness and two planes of colour at half the size, out of which parts
+# can be cut.
 _PLANAR = ("yuv420p", "yuvj420p", "yuv420p10le")
 
-# Pixels more than so many times as wide as high, or as high as wide, are a damaged header: H.264's
-# table ends at 32:11.
+# A header that says that pixels are more than so many times as wide as high, or the other way
+# round, is damaged: H.264's table ends at 32:11.
 _LONGEST_PIXEL = 4
 
 
 class VideoPixels:
-    """A decoded frame in the video's own format, and how it is to be shown; see `Pixels`.
+    """A decoded frame in the video's own format, and how to show it; see `Pixels`.
 
-    frame   as the decoder gives it
-    view    how it is turned besides
-    aspect  width of a pixel to its height. The picture is made wider, or higher, never smaller.
+    frame   the frame from the decoder
+    view    how it is turned in addition to the file's own orientation
+    aspect  width of a pixel divided by its height. The picture is made wider or higher, never
+            smaller
 
-    Raises SourceError where a picture cannot be made.
+    The methods raise SourceError if the frame cannot be converted.
     """
 
     def __init__(self, frame: VideoFrame, view: View, aspect: Fraction = Fraction(1)) -> None:
@@ -59,7 +61,7 @@ class VideoPixels:
         width, height = _square_pixels(frame, aspect)
         self._square = width if self._curve is None else width + width % 2, height
         self._transposed, self._flip = _display_turn(frame)
-        # PyAV writes marks on a frame while it converts it.
+        # PyAV changes fields of the frame while it converts it.
         self._lock = threading.Lock()
 
     @property
@@ -73,23 +75,23 @@ class VideoPixels:
             return self._turned(self._bgr(self._squared()))
 
     def at_size(self, width: int, height: int) -> Picture:
-        """The picture at another size, averaged where it shrinks: (height, width, 3) uint8 BGR."""
+        """The picture at another size, averaged if smaller: (height, width, 3) uint8 BGR."""
         width, height = self._swapped(width, height)
         shrinks = width * height < self._frame.width * self._frame.height
         how = Interpolation.AREA if shrinks else Interpolation.BICUBIC
         with self._lock:
-            # Resized first, then converted: a third of the time of both at once, and no farther
-            # from the mean of the full-size picture's pixels.
+            # Resizing first and then converting takes a third of the time of both at once, and
+            # comes as close to the mean of the full-size picture's pixels.
             even = width if self._curve is None else width + width % 2
             small = _reformatted(self._frame, width=even, height=height, interpolation=how)
             return self._turned(resized(self._bgr(small), (width, height)))
 
     def part(self, x: int, y: int, width: int, height: int) -> Picture:
-        """A part of the picture: (height, width, 3) uint8 BGR, without the rest."""
+        """A part of the picture, without converting the rest: (height, width, 3) uint8 BGR."""
         turned = self._transposed or self._flip is not None or self._view.rotate or self._view.flip
         if turned or self._frame.format.name not in _PLANAR:
             return np.ascontiguousarray(self.picture()[y : y + height, x : x + width])
-        # Colours are known of squares of two by two pixels.
+        # Each colour sample belongs to two by two pixels.
         left, top = x - x % 2, y - y % 2
         columns, rows = x + width - left, y + height - top
         with self._lock:
@@ -99,14 +101,14 @@ class VideoPixels:
                 half = 1 if index == 0 else 2
                 whole, kept = _samples(source, frame), _samples(target, frame)
                 piece = whole[top // half :, left // half :][: len(kept), : kept.shape[1]]
-                # A picture of an odd size ends within a square.
+                # If the size is odd, the last colour samples belong to fewer pixels.
                 kept[: piece.shape[0], : piece.shape[1]] = piece
             cut.color_range, cut.colorspace = frame.color_range, frame.colorspace
             pixels = self._bgr(cut)
         return np.ascontiguousarray(pixels[y - top :, x - left :][:height, :width])
 
     def glance(self) -> npt.NDArray[np.uint8]:
-        """Some samples of the first plane, as they lie in the file."""
+        """Some samples of the first plane, not turned."""
         plane = _samples(self._frame.planes[0], self._frame)
         if plane.dtype == np.uint8:
             return sampled(plane)
@@ -114,11 +116,11 @@ class VideoPixels:
         return sampled(np.asarray(plane >> (bits - 8), np.uint8))
 
     def _swapped(self, width: int, height: int) -> Size:
-        """(width, height) before the turns to those after, or back."""
+        """(width, height) before the turns -> after them, or back."""
         return self._view.size((width, height) if not self._transposed else (height, width))
 
     def _squared(self) -> VideoFrame:
-        """The frame with square pixels; what was stored is not needed any more."""
+        """The frame with square pixels; it replaces the stored one."""
         width, height = self._square
         if (self._frame.width, self._frame.height) != self._square:
             how = Interpolation.BICUBIC
@@ -127,9 +129,9 @@ class VideoPixels:
         return self._frame
 
     def _bgr(self, frame: VideoFrame) -> Picture:
-        """The frame's pixels, not turned; of high dynamic range made ordinary ones.
+        """The frame's pixels, not turned; those of high dynamic range are tone-mapped.
 
-        Of an odd width libswscale spoils the colours of the latter.
+        libswscale spoils the colours of 16-bit frames of an odd width.
         """
         if self._curve is None:
             return np.asarray(_packed(_reformatted(frame, format="bgr24"), np.uint8), np.uint8)
@@ -164,26 +166,27 @@ def _reformatted(frame: VideoFrame, **how: Any) -> VideoFrame:
 
 
 def _packed(frame: VideoFrame, of: type[np.uint8 | np.uint16]) -> npt.NDArray[Any]:
-    """A frame of three packed colours: (height, width, 3), new memory."""
+    """The pixels of a frame with three packed colours: (height, width, 3), a copy."""
     (plane,) = frame.planes
     rows = np.frombuffer(memoryview(plane), of).reshape(frame.height, -1)
     return np.ascontiguousarray(rows[:, : 3 * frame.width]).reshape(frame.height, frame.width, 3)
 
 
 def _samples(plane: VideoPlane, frame: VideoFrame) -> npt.NDArray[Any]:
-    """A plane's samples of a frame, (height, width) uint8 or uint16: a view."""
+    """The samples of one plane of a frame: (height, width) uint8 or uint16, a view."""
     wide = frame.format.components[0].bits > 8
     rows = np.frombuffer(memoryview(plane), np.uint16 if wide else np.uint8)
     return rows.reshape(-1, plane.line_size // (2 if wide else 1))[: plane.height, : plane.width]
 
 
 def _display_turn(frame: VideoFrame) -> tuple[bool, int | None]:
-    """What makes a frame upright: whether it is transposed, and how it is flipped then.
+    """How to make a frame upright: whether to transpose it, and how to flip it then.
 
-    The matrix shows pixel x, y at x' = a x + c y, y' = b x + d y. A slanted one is not followed.
+    The display matrix puts pixel x, y at x' = a x + c y, y' = b x + d y. Other angles than quarter
+    turns are ignored.
     """
-    # Not `frame.side_data`, which frame and container keep alive between them: megabytes a frame,
-    # until Python's collector happens to come.
+    # Not `frame.side_data`: it makes a reference cycle, which keeps megabytes per frame alive until
+    # Python's garbage collector runs.
     container = SideDataContainer(frame)  # type: ignore[call-arg]  # its stub has no __init__
     data = cast(Mapping[str, Buffer], container).get("DISPLAYMATRIX")
     if data is None:

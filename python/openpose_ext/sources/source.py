@@ -1,4 +1,4 @@
-"""What every source of frames is, and what can be asked of one."""
+"""The base class of all sources of frames, and the choice of frames."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ Report = Callable[[SourceError], object]
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """Which frames of a source are taken, and how they are turned: OpenPose's `--frame_...`.
+    """Which frames of a source are taken, and how they are turned, as OpenPose's `--frame_...` do.
 
-    first   number of the first frame
-    last    number of the last, which is taken, too; None or -1 for all. A source may end earlier.
+    first   number of the first frame, counted from 0
+    last    number of the last frame (inclusive); None or -1 for all. A source may end earlier
     step    5 takes the frames first, first + 5, first + 10, ...
-    rotate  0, 90, 180 or 270 degrees, 90 counter-clockwise and 270 clockwise, as seen upright
-    flip    mirror left and right, before it is rotated
+    rotate  0, 90, 180 or 270 degrees counter-clockwise
+    flip    mirror left and right, before rotating
 
-    Pictures are counted as the frames of their list. Raises ValueError for values out of range.
+    All pictures of a list count as one sequence of frames. Raises ValueError for values out of
+    range, TypeError for numbers that are not whole.
     """
 
     first: int = 0
@@ -69,18 +70,18 @@ class View:
         return self.last is not None and number > self.last
 
     def count(self, total: int | None) -> int | None:
-        """How many of `total` frames are taken; None if that is not known."""
+        """How many of `total` frames are taken; None if `total` is not known."""
         if total is None:
             return None
         end = total if self.last is None else min(total, self.last + 1)
         return max(0, -(-(end - self.first) // self.step))
 
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) of a picture of this size once it is turned."""
+        """(width, height) that a picture of this size has after it is turned."""
         return size if self.rotate in (0, 180) else (size[1], size[0])
 
     def turned(self, picture: Picture) -> Picture:
-        """The picture mirrored and rotated; itself where nothing is to be done."""
+        """The picture mirrored and rotated; the picture itself if there is nothing to do."""
         if self.flip:
             picture = np.asarray(cv2.flip(picture, 1), np.uint8)
         if self.rotate == 0:
@@ -97,20 +98,20 @@ AS_IT_IS = View()
 
 
 class Source(ABC):
-    """Frames in order, from one place or several; iterate over it once, and close it.
+    """Frames in order, from one input or several. Iterate over it once, and close it.
 
-    name    of the place, for messages
-    size    (width, height) of the frames, or None: files differ
-    rate    frames a second as they are yielded, or None: pictures have none
-    played_rate  the same as they are to be played, where that is another: slow motion
-    count   how many are yielded, as far as can be told beforehand, or None
-    live    whether frames come at their own time and are dropped while nobody takes them
-    ahead   how many frames are worth taking before they are wanted
-    errors  what went wrong without ending the source, in order: frames that could not be read,
-            a connection that was lost, an end that came too early
+    name    name for messages
+    size    (width, height) of the frames, or None if it is not known or files differ
+    rate    frames per second as they are yielded, or None, such as for pictures
+    played_rate  frames per second at which a drawn video should play, if it differs: slow motion
+    count   number of frames that will be yielded, if that is known beforehand, or None
+    live    whether frames come in real time and are dropped if nobody takes them
+    ahead   how many frames are worth reading before they are needed
+    errors  the errors that did not end the source, in order: frames that cannot be read, a lost
+            connection, a file that ends too early
 
-    `report`, if given, gets each of the errors at once, in whatever thread it happens. Read
-    errors are collected in `errors` instead of being raised.
+    `report`, if given, is called with each of these errors when it happens, in any thread. They are
+    never raised.
     """
 
     live = False
@@ -131,7 +132,7 @@ class Source(ABC):
 
     @property
     def reports(self) -> bool:
-        """Whether somebody hears of the errors at once."""
+        """Whether there is a `report` function."""
         return self._report is not None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -144,22 +145,22 @@ class Source(ABC):
 
     @abstractmethod
     def _frames(self) -> Iterator[Frame]:
-        """The frames; called once."""
+        """Yield the frames; called once."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give back files, devices and threads. No more frames come; may be called again."""
+        """Close files, devices and threads and yield no more frames; may be called again."""
 
-    def stop(self) -> None:  # noqa: B027  # most never wait
-        """End a wait for the next frame, from any thread; close it all the same."""
+    def stop(self) -> None:  # noqa: B027  # most sources never wait
+        """End a wait for the next frame, from any thread. The source must still be closed."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: Any) -> None:
         self.close()
-        # The generator knows this object: both, and its newest frame, would stay until Python's
-        # collector happens to come.
+        # The generator refers to this object and this object to the generator: the cycle would keep
+        # both, and the newest frame, until Python's garbage collector runs.
         self._iterator = iter(())
 
     def _failed(self, reason: str) -> None:

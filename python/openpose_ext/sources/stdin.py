@@ -1,4 +1,4 @@
-"""Standard input: a picture, an animated picture, or an encoded video as it comes."""
+"""The standard input as a source: a picture, an animated picture, or an encoded video."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ STDIN = Path("/dev/stdin")
 
 _PIECE = 1 << 16
 
-# Where one picture ends and the next begins: a video of pictures. A JPEG that says that it has
-# further ones inside (MPF) is a single picture.
+# The bytes between two pictures of a stream of pictures, which is a video. A JPEG file that says
+# that it holds further ones (MPF) is a single picture.
 _NEXT_PICTURE = (b"\xff\xd9\xff\xd8\xff", b"IEND\xaeB`\x82\x89PNG")
 _SEVERAL_INSIDE = b"MPF\0"
 
-# Of ISO's base media files: how far the index is looked for before the pictures.
+# So many bytes of an ISO base media file (MP4, MOV) are searched for the index before the pictures.
 _INDEX_WITHIN = 1 << 20
 
 
@@ -40,15 +40,15 @@ def is_stdin(name: str | os.PathLike[str]) -> bool:
 
 
 def stdin_kind() -> Literal["picture", "animation", "video"]:
-    """What comes; waits for its first bytes. Raises SourceError if nobody sends any."""
+    """The standard input's kind; waits for the first bytes. Raises SourceError if none come."""
     return _stdin().kind
 
 
 def open_stdin(*, view: View = AS_IT_IS, threads: int = 1, report: Report | None = None) -> Source:
-    """The frames of what comes, which can be opened once. Raises SourceError if it cannot be read.
+    """Open the standard input, which can be done once. Raises SourceError if it cannot be read.
 
-    A video is decoded as it comes. One that has its index at the end, as cameras write MP4, is
-    first written to a temporary file.
+    A video is decoded while it comes. If it has its index at the end, as MP4 files of cameras do,
+    it is first written to a temporary file.
     """
     given = _stdin()
     match given.kind:
@@ -68,7 +68,7 @@ def _stdin() -> _Piped:
 
 
 class _Streamed(Video):
-    """A video that can be read once, and may wait for whoever sends it."""
+    """A video that can be read once, and that may wait for its sender."""
 
     def __init__(self, given: _Piped, view: View, threads: int, report: Report | None) -> None:
         self._given = given
@@ -82,7 +82,7 @@ class _Streamed(Video):
 
 
 class _Piped:
-    """Standard input, whose beginning was looked at. What reads is one thread at a time."""
+    """The standard input, with a look ahead at its beginning. Only one thread reads at a time."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -95,7 +95,7 @@ class _Piped:
 
     @cached_property
     def kind(self) -> Literal["picture", "animation", "video"]:
-        """What it is, by its first bytes, and by whether another picture follows."""
+        """The kind, by the first bytes and by whether another picture follows."""
         self._look_to(16)
         if self._head and format_of(bytes(self._head[:16])) is None:
             return "video"
@@ -109,11 +109,11 @@ class _Piped:
         return "animation" if is_animated(io.BytesIO(self._head)) else "picture"
 
     def rest(self) -> bytes:
-        """All that is left."""
+        """All bytes that are left."""
         return b"".join(iter(self.read, b""))
 
     def read(self, size: int = _PIECE) -> bytes:
-        """What has come, up to so many bytes; waits for the first of them. Empty at the end."""
+        """Up to `size` bytes, as many as have come; waits for the first. Empty at the end."""
         if not self._head:
             self._look_to(1)
         taken = bytes(self._head[:size])
@@ -121,12 +121,12 @@ class _Piped:
         return taken
 
     def opened(self) -> IO[bytes]:
-        """What the demuxer reads: this, or a file where it has to go back."""
+        """What the demuxer reads: this object, or a temporary file if it has to seek back."""
         if self._start is not None:
             os.lseek(self._number, self._start, os.SEEK_SET)
             return open(os.dup(self._number), "rb")
         if not self._has_index_first():
-            file = tempfile.TemporaryFile()  # noqa: SIM115  # whoever takes it closes it
+            file = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
             while piece := self.read():
                 file.write(piece)
             file.seek(0)
@@ -134,11 +134,11 @@ class _Piped:
         return cast(IO[bytes], self)
 
     def stop(self) -> None:
-        """End a wait for more, from another thread; nothing more comes."""
+        """End a wait for more bytes, from another thread; no more are read."""
         os.write(self._waking[1], b"\0")
 
     def _look_to(self, size: int) -> bool:
-        """Wait until so many bytes are there; whether they are."""
+        """Wait for so many bytes; False if the input ends before."""
         while len(self._head) < size:
             try:
                 ready, _, _ = select.select([self._number, self._waking[0]], [], [])
@@ -151,7 +151,7 @@ class _Piped:
         return True
 
     def _has_index_first(self) -> bool:
-        """Whether it can be decoded as it comes: no ISO file with pictures before `moov`."""
+        """Whether it can be decoded while it comes: not an ISO file with pictures before `moov`."""
         at = 0
         while self._look_to(at + 16) and at < _INDEX_WITHIN:
             size, kind = struct.unpack_from(">I4s", self._head, at)

@@ -1,4 +1,4 @@
-"""A single picture that is no file: what the web or the standard input gives."""
+"""A single picture from the web or the standard input as a source."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Still"]
 class Still(Source):
     """One picture.
 
-    name    what its frame names as its source
-    read    gives the bytes of its file; raises SourceError if it cannot
+    name    `Frame.source` of its frame
+    read    returns the bytes of the picture file; raises SourceError if it cannot
     view    whether it is taken, and how it is turned
-    report  gets what goes wrong, see `Source`
+    report  called if it cannot be read, see `Source`
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Still(Source):
         self._view = view
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because nothing is open."""
 
     def _frames(self) -> Iterator[Frame]:
         if not self._view.takes(0):

@@ -1,4 +1,4 @@
-"""Files of people as lines of text: reading them."""
+"""Reads the text files that `--write_txt` writes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ __all__ = ["read_txt"]
 
 
 def read_txt(path: str | os.PathLike[str], *, topology: Topology | None = None) -> Poses:
-    """The people of a file that `--write_txt` wrote, to its three decimals.
+    """Read the people of a file that `--write_txt` wrote: in its pixels, with three decimals.
 
-    topology  a skeleton of one's own that the file names; COCO_18 and BODY_25 are known
+    topology  the skeleton, if the file names another one than COCO_18 and BODY_25
 
-    Parts that score up to 0.05 are marked as filled and as bridged: a file tells no other kind.
-    Raises SourceError, naming the file and the reason, if it is no such file.
+    Parts with scores up to 0.05 are marked as both filled and bridged, because the file does not
+    tell which. Raises SourceError, naming the file and the reason, if it cannot be read or is no
+    such file.
     """
     try:
         people = decode(Path(path).read_text("utf-8"), topology)

@@ -1,11 +1,11 @@
 """Video files, through PyAV.
 
-- A frame's time is its timestamp in the file, whatever the frame rate does in between.
-- A frame's number counts the file's packets in the order of their timestamps, so it stays the same
-  when frames before it cannot be decoded, and when decoding starts in the middle.
-- Frames are what is shown: upright, of square pixels, of one moment; see `pixels` and
-  `deinterlace`. One of another size than the first is fitted into the first one's.
-- They stay in the video's own format until somebody asks for the picture.
+- A frame's time is its timestamp in the file, so a variable frame rate is kept.
+- A frame's number is its place among the file's packets in the order of their timestamps. It does
+  not change if earlier frames cannot be decoded, or if decoding starts in the middle.
+- Frames look as a player shows them: upright, with square pixels, deinterlaced; see `pixels` and
+  `deinterlace`. A frame of another size than the first one is fitted into the first one's size.
+- They stay in the video's own format until the picture is asked for.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from openpose_ext.types.frame import Frame
 
 __all__ = ["KeyFrame", "Video", "key_frames"]
 
-# Packets are in the order of decoding. None precedes a frame shown before it by more than H.264's
-# largest buffer of decoded frames, twice for fields.
+# Packets come in decoding order. A packet comes at most so many packets before one whose frame is
+# shown earlier: H.264's largest buffer of decoded frames, twice for fields.
 _REORDERED = 32
 
 
 class KeyFrame(NamedTuple):
-    """Where decoding can begin: the frame's number, and its timestamp."""
+    """A frame at which decoding can begin: its number and its timestamp."""
 
     number: int
     time: int
@@ -59,21 +59,22 @@ class KeyFrame(NamedTuple):
 class Video(Source):
     """A video file, or one at an address.
 
-    path     of the file, or the address
+    path     path of the file, or the address
     view     which frames are taken, and how they are turned
-    threads  bound on the threads that decode
-    report   gets what goes wrong, see `Source`
-    most_pixels  frames of more are not decoded; None for no bound but FFmpeg's own
-    start    where the first frame taken is, as `key_frames` found it; else it is looked for
-    opened   opens the file where its path alone does not, such as in an object store
-    name     for messages and as the frames' source; None takes the path, of an address what may
-             be told
-    fps      the true frame rate, such as that of a slow-motion recording: a frame's time is its
-             number by it, and `played` what the file says; None believes the file
+    threads  most threads that decode
+    report   called with each error that does not end the source, see `Source`
+    most_pixels  frames with more pixels are not decoded; None for FFmpeg's own limit
+    start    the key frame of the first frame to take, from `key_frames`; None searches for it
+    opened   opens the file, if it is not on a disk but in an object store, for example
+    name     name for messages and `Frame.source`; None takes the path, or the address without user,
+             password and query
+    fps      the true frame rate, such as a slow-motion recording's: a frame's time is its number
+             divided by this, and `played` is the time in the file. None takes the file's times
 
-    Decoding goes on in the thread that iterates. A frame that cannot be decoded is left out, a
-    damaged one is yielded as the decoder mended it; both are reported, and so is a file that ends
-    earlier than it says. Raises SourceError if the file cannot be opened or has no frame to yield.
+    Decoding runs in the thread that iterates. Frames that cannot be decoded are left out, damaged
+    ones are yielded as the decoder repaired them; both are reported, and so is a file that ends
+    earlier than its header says. Raises SourceError if the file cannot be opened or no frame can be
+    yielded.
     """
 
     ahead = 8
@@ -95,7 +96,7 @@ class Video(Source):
         super().__init__(name or (told(self._place) if opened is None else self._place), report)
         self._view = view
         self._fps = fps
-        self._latest = 0.0  # seconds, of the frames yielded
+        self._latest = 0.0  # seconds: the latest time of the yielded frames
         self._fits = Fitting(self.name)
         self._start = start
         self._opened = opened
@@ -128,11 +129,11 @@ class Video(Source):
         yield from self._decoding
 
     def close(self) -> None:
-        """Close the file; not while another thread iterates. Frames that were yielded stay."""
+        """Close the file; not while another thread iterates. Yielded frames stay valid."""
         self._decoding.close()
         self._first = None
         self._container.close()
-        for holder in ("_ending", "_stream"):  # its threads end with the last reference
+        for holder in ("_ending", "_stream"):  # the decoder's threads end with the last reference
             self.__dict__.pop(holder, None)
 
     def _open(self) -> None:
@@ -149,7 +150,7 @@ class Video(Source):
         self._stream.codec_context.options = _bound(self._most_pixels)
         self._aspect = self._stream.sample_aspect_ratio
         self._first_aspect = self._stream.codec_context.sample_aspect_ratio
-        # AVI knows the order of decoding only.
+        # AVI has timestamps for the decoding order only.
         reordered = self._stream.codec_context.has_b_frames
         self._timed = self._container.format.name != "avi" or not reordered
         self._numbers = _Numbers()
@@ -157,12 +158,12 @@ class Video(Source):
         self._restart()
 
     def _restart(self) -> None:
-        """Packets are read from another place of the file."""
+        """Prepare for reading packets from another place in the file."""
         self._ending = Ending(self._container, self._stream)
         self._clock = clock_of(self._container, self._stream)
 
     def _total(self) -> int | None:
-        """How many frames the file says that it has, or that fit into its duration."""
+        """The number of frames by the file's header, or by its duration and frame rate."""
         if self._stream.frames:
             return self._stream.frames
         if self._container.duration is None or self._frame_rate is None:
@@ -193,13 +194,13 @@ class Video(Source):
         return Frame(shown, self.name, number, number / self._fps, played=played)
 
     def _pixel_aspect(self) -> Fraction:
-        """Width of a pixel to its height: what the container says, until the stream changes it."""
+        """Width of a pixel divided by its height: the container's, until the stream changes it."""
         now = self._stream.codec_context.sample_aspect_ratio
         aspect = self._aspect if now == self._first_aspect else now
         return aspect or Fraction(1)
 
     def _time(self, number: int, picture: VideoFrame) -> float | None:
-        """Seconds since the first frame; they never fall."""
+        """Seconds since the first frame; they never decrease."""
         pts, time_base = self._pts(picture), self._stream.time_base
         if pts is not None and time_base is not None:
             time = float((pts - (self._stream.start_time or 0)) * time_base)
@@ -208,7 +209,7 @@ class Video(Source):
         return None if self._frame_rate is None else number / self._frame_rate
 
     def _numbered(self) -> Iterator[tuple[int, VideoFrame]]:
-        """The frames from the first one taken on, or earlier, with their numbers."""
+        """The frames with their numbers, from the first one taken or from an earlier one."""
         start = self._seek()
         for picture in deinterlaced(self._decoded()):
             pts = self._pts(picture)
@@ -233,7 +234,7 @@ class Video(Source):
             self._failed(f"{len(taken)} frames, {taken[0]} to {taken[-1]}, cannot be decoded")
 
     def _decoded(self) -> Iterator[VideoFrame]:
-        """The frames that can be decoded, in the order in which they are shown."""
+        """The frames that can be decoded, in display order."""
         decoder = self._stream.codec_context
         for packet in self._packets():
             if not _is_hidden(packet):
@@ -241,16 +242,16 @@ class Video(Source):
             try:
                 yield from decoder.decode(packet)
             except av.error.BlockingIOError:
-                decoder.flush_buffers()  # it is stuck: begin anew at the next key frame
+                decoder.flush_buffers()  # it is stuck: restart at the next key frame
             except av.error.FFmpegError as error:
-                if self._pts(packet) is None:  # else it will be missed
+                if self._pts(packet) is None:  # with a timestamp it is noticed as lost later
                     self._failed(f"a frame cannot be decoded: {reason(error)}")
                     self._numbers.next += 1
         with suppress(av.error.FFmpegError):
             yield from decoder.decode(None)
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
-        """The stream's packets, as far as the file can be read, by a clock that runs on."""
+        """The stream's packets, as far as the file can be read, with timestamps that only rise."""
         try:
             for packet in demuxed(self._container):
                 self._ending.saw(packet)
@@ -263,14 +264,14 @@ class Video(Source):
             self._failed(f"it cannot be read to its end: {reason(error)}")
 
     def _pts(self, timed: Packet[VideoStream] | VideoFrame) -> int | None:
-        """When a packet or frame is shown, if that is known."""
+        """The display timestamp of a packet or frame, None if it is unknown."""
         return timed.pts if self._timed else None
 
     def _seek(self) -> int | None:
-        """Go to the key frame before the first frame taken; that frame's timestamp.
+        """Seek to the key frame before the first frame to take; return that frame's timestamp.
 
-        Packets up to there are read, to count them, but not decoded. Where a file cannot seek or
-        lands elsewhere, decoding starts at its beginning: None.
+        Packets before it are read to count them, but not decoded. If the file cannot seek or seeks
+        to another place, decoding starts at the beginning, and None is returned.
         """
         if not self._view.first:
             return None
@@ -290,7 +291,7 @@ class Video(Source):
         return None
 
     def _time_of(self, number: int) -> int | None:
-        """The timestamp of a frame, None where one before it has none, or the clock jumps."""
+        """The timestamp of a frame; None if an earlier one has none, or if timestamps jump."""
         times: list[int] = []
         for packet in demuxed(self._container, self._stream):
             self._clock.mend(packet)
@@ -304,7 +305,7 @@ class Video(Source):
         return sorted(times)[number] if len(times) > number else None
 
     def _lands_before(self, time: int) -> bool:
-        """Seek; whether that leads to a key frame from which the frame at `time` can be decoded."""
+        """Seek; return whether the frame at `time` can be decoded from the key frame found."""
         self._container.seek(time, stream=self._stream)
         landed = next(demuxed(self._container, self._stream), None)
         self._container.seek(time, stream=self._stream)
@@ -315,13 +316,13 @@ class Video(Source):
 
 
 class _Numbers:
-    """Which of the file's frames a decoded one is.
+    """Tells which of the file's frames a decoded one is.
 
-    Frames come in the order of their timestamps; a packet whose time has passed without a frame
-    is a lost frame. Without timestamps frames are counted as they come.
+    Frames come in the order of their timestamps; a packet whose time has passed without a frame is
+    a lost frame. Without timestamps, frames are counted as they come.
 
-    first  the number of the first frame that counts
-    start  its timestamp, where decoding may begin with others
+    first  number of the first frame that counts
+    start  its timestamp, if decoding may begin with earlier frames
     """
 
     def __init__(self, first: int = 0, start: int | None = None) -> None:
@@ -330,23 +331,23 @@ class _Numbers:
         self._waiting: list[int] = []
 
     def expect(self, time: int | None) -> None:
-        """A packet of a frame to be shown at `time` goes into the decoder."""
+        """Take note of a packet for the decoder whose frame has the timestamp `time`."""
         if time is not None and (self._start is None or time >= self._start):
             heapq.heappush(self._waiting, time)
 
     def of(self, time: int | None) -> tuple[int, int]:
-        """The number of the frame that comes out, and how many before it were lost."""
+        """The number of a decoded frame, and how many frames before it were lost."""
         lost = 0
         if time in self._waiting:
             while heapq.heappop(self._waiting) != time:
                 lost += 1
         elif time is not None and self._waiting and self._waiting[0] < time:
-            heapq.heappop(self._waiting)  # the decoder has changed its time
+            heapq.heappop(self._waiting)  # the decoder has changed the frame's timestamp
         self.next += lost + 1
         return self.next - 1, lost
 
     def rest(self) -> int:
-        """How many were lost at the end."""
+        """How many frames were lost at the end."""
         lost = len(self._waiting)
         self._waiting.clear()
         self.next += lost
@@ -354,19 +355,18 @@ class _Numbers:
 
 
 def _is_hidden(packet: Packet[VideoStream]) -> bool:
-    """Whether no frame is shown for a packet: cut off by an edit list, or only referred to."""
+    """Whether a packet's frame is not shown: cut off by an edit list, or only a reference."""
     if packet.is_discard:
         return True
-    # The other formats pack such frames together with one that is shown.
+    # Other formats pack reference frames together with one that is shown.
     return packet.stream.codec_context.name in ("vp8", "libvpx") and not bytes(packet)[0] & 0x10
 
 
 def key_frames(name: str, apart: int, opened: Opener | None = None) -> list[KeyFrame]:
-    """The key frames of a file, each at least so many frames behind the last, or the beginning.
+    """Key frames of a file that are at least so many frames apart, and after the beginning.
 
-    The whole file is read for it, and nothing decoded. Empty where a file does not tell when its
-    frames are shown: it cannot be entered but at its beginning. Raises SourceError if it cannot be
-    opened.
+    Reads the whole file, but decodes nothing. Empty if the file has no display timestamps, so that
+    decoding can only begin at its start. Raises SourceError if it cannot be opened.
     """
     keys: list[int] = []
     times: list[int] = []
@@ -375,7 +375,7 @@ def key_frames(name: str, apart: int, opened: Opener | None = None) -> list[KeyF
         if container.format.name == "avi" and stream.codec_context.has_b_frames:
             return []
         clock = clock_of(container, stream)
-        with suppress(av.error.FFmpegError):  # whoever decodes it tells how far it can be read
+        with suppress(av.error.FFmpegError):  # decoding it later reports the error
             for packet in demuxed(container, stream):
                 clock.mend(packet)
                 if packet.pts is None or clock.jumps:

@@ -1,4 +1,4 @@
-"""Places of hands, at the ends of arms.
+"""Where hands are: squares at the ends of the arms.
 
 The square's size and position are those of OpenPose's hand detector (Simon et al., "Hand Keypoint
 Detection in Single Images using Multiview Bootstrapping").
@@ -21,7 +21,7 @@ Square = tuple[int, int, int]  # x, y of the first pixel, and the side, in pictu
 _ARM = ("Shoulder", "Elbow", "Wrist")
 
 # The hand's centre lies a third of the forearm beyond the wrist, and the square's side is 1.5
-# times the longer of forearm and 0.9 upper arms (a forearm that points at us is foreshortened).
+# times the longer of forearm and 0.9 upper arms (a forearm that points at the camera looks short).
 EXTENSION = 0.33
 SIDE = 1.5
 UPPER_ARM = 0.9
@@ -55,8 +55,9 @@ def seed_squares(
     keypoints  (K, 3): x, y in the picture and score; parts of score 0 are missing
     picture    (width, height)
 
-    (x, y, side) in whole pixels; None without shoulder, elbow and wrist, or below `box.MIN_SIDE`. A
-    square that reaches outside the picture is shifted right and down, or made smaller.
+    Returns (x, y, side) in whole pixels; None without shoulder, elbow and wrist, or if the side is
+    below `box.MIN_SIDE`. A square that reaches outside the picture is shifted right and down, or
+    made smaller.
     """
     boxes = arm_boxes(keypoints, topology)
     left, right = (_seed_square(box, picture) for box in boxes)
@@ -107,7 +108,7 @@ def _by_body(at: Parts, other: str) -> float:
         (_OF_SHOULDERS, distance(at, "RShoulder", "LShoulder")),
         *((_OF_TRUNK, trunk) for trunk in trunks),
     ]
-    # Any of them may be foreshortened, so the longest is closest to the truth.
+    # Each may look shorter than it is, so the longest is closest to the truth.
     return max((share * length for share, length in shares if length is not None), default=0.0)
 
 

@@ -1,4 +1,4 @@
-"""Where a hand, a face or a foot is looked for."""
+"""The square in which a hand, a face or a foot is expected."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["MIN_SIDE", "Box", "Parts", "boxes_around", "distance", "parts_at"]
 Floats = npt.NDArray[np.floating]
 Parts = dict[str, npt.NDArray[np.float64]]
 
-MIN_SIDE = 20.0  # picture pixels; in a smaller square fingers are a pixel wide: nothing is there
+MIN_SIDE = 20.0  # picture pixels; in smaller squares fingers are a pixel wide, too small to find
 
 
 @dataclass(frozen=True)
 class Box:
-    """A square in which one thing is looked for.
+    """A square in which one hand, face or foot is expected.
 
     centre  (x, y) of the square, picture pixels
-    side    of the square, picture pixels
-    angle   degrees, clockwise from upright, in which the thing's own upright direction (a hand's
-            fingers, a face's forehead) is expected to point; None where nothing says it
-    anchor  (x, y) where it hangs on the body: the wrist, the nose, the ankle; or None
+    side    side of the square, picture pixels
+    angle   expected direction of the fingers, the forehead or the lower leg's upper end, in degrees
+            clockwise from straight up; None if it is unknown
+    anchor  (x, y) of the body part it belongs to: the wrist, the nose, the ankle; or None
     """
 
     centre: tuple[float, float]
@@ -36,7 +36,7 @@ class Box:
 
 
 def parts_at(keypoints: Floats, topology: Topology, *, above: float = 0.0) -> Parts:
-    """Where the parts are that score above a bound, by name. keypoints: (K, 3) x, y, score."""
+    """The places of the parts that score above a bound, by name. keypoints: (K, 3) x, y, score."""
     return {
         name: keypoints[part, :2].astype(np.float64)
         for part, name in enumerate(topology.parts)
@@ -45,14 +45,14 @@ def parts_at(keypoints: Floats, topology: Topology, *, above: float = 0.0) -> Pa
 
 
 def distance(at: Parts, a: str, b: str) -> float | None:
-    """Between two parts; None where one is missing."""
+    """The distance between two parts; None if one is missing."""
     return math.dist(at[a], at[b]) if a in at and b in at else None
 
 
 def boxes_around(boxes: npt.ArrayLike, angles: list[float | None]) -> list[Box]:
-    """The squares of the longer sides around boxes x, y, width, height, with their angles.
+    """Squares around boxes x, y, width, height: the same centre and the longer side, with angles.
 
-    Raises ValueError if the boxes are none, or there are not as many angles.
+    Raises ValueError if the boxes are not (N, 4) or there are not as many angles.
     """
     table = as_boxes(boxes)
     return [
@@ -62,7 +62,7 @@ def boxes_around(boxes: npt.ArrayLike, angles: list[float | None]) -> list[Box]:
 
 
 def as_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """(N, 4) float64. Raises ValueError for anything else, or numbers that are not finite."""
+    """The boxes as (N, 4) float64. Raises ValueError if they are not, or not finite."""
     table = np.asarray(boxes, np.float64)
     if table.size == 0:
         table = table.reshape(0, 4)
@@ -74,7 +74,7 @@ def as_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def as_angles(angles: object, count: int) -> list[float | None]:
-    """As many angles as boxes. Raises ValueError for anything else."""
+    """The angles as a list with one for each box. Raises ValueError if that is impossible."""
     chosen = [None] * count if angles is None else list(angles)  # type: ignore[call-overload]
     if len(chosen) != count:
         raise ValueError(f"{count} boxes need as many angles, not {len(chosen)}")

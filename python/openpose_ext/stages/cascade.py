@@ -1,9 +1,9 @@
-"""Hands, faces and feet: looked for where the body says, cut out, seen by a network, put back.
+"""Finds hands, faces and feet: cut out where the body parts tell, run through a network, put back.
 
-Such a network sees one thing, upright or nearly so, in the middle of a square. So each gets a view
-of its own: a square of the picture, as large as the body says, perhaps turned, and mirrored where
-the network knows the other side only. Whatever lies outside the picture is grey; the square is
-never shrunk. What is looked for is a `Region`; hands, faces and feet are values of it.
+Such a network expects one hand, face or foot (here called a thing), more or less upright, in the
+middle of a square. So each gets its own view: a square of the picture, as large as the body parts
+tell, perhaps turned, and mirrored if the network knows only the other side. Parts of the square
+outside the picture are grey. The constants of hands, faces and feet are values of `Region`.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ __all__ = ["BATCH_PIXELS", "Cascade", "Found", "Region"]
 Floats = npt.NDArray[np.floating]
 Points = npt.NDArray[np.float32]
 
-# Network input pixels run at once by default: eight hands of the original network's size. Its
-# first activation takes 277 MB of them; ten hands at scale 2 would take 1.4 GB.
+# Most network input pixels per run by default: eight hands of the original network's size, whose
+# first activation then takes 277 MB; ten hands at scale 2 would take 1.4 GB.
 BATCH_PIXELS = 8 * 368 * 368
 
-# A second look is worth it where the first saw at least this much.
+# Lowest score of the first look for which a second one is worth it.
 LEAST_FOR_SECOND_LOOK = 0.2
 
-# Points this far outside the picture, as a share of the square's side, are put on its edge; what
-# lies farther out is invented.
+# Points up to this far outside the picture, as a share of the square's side, are moved to its edge;
+# points farther out are wrong and are dropped.
 _MARGIN = 0.05
 
 _LEAST_SEEN = np.nextafter(np.float32(FILLED_SCORE), np.float32(1))
@@ -50,25 +50,25 @@ _LEAST_SEEN = np.nextafter(np.float32(FILLED_SCORE), np.float32(1))
 
 @dataclass(frozen=True)
 class Region:
-    """What the cascade has to know of a part of the body.
+    """The constants for finding hands, faces or feet.
 
-    kind          of the networks that see it, as their manifests call it
-    axis          (a, b, degrees): two of the points, and where b lies from a in an upright view,
-                  clockwise from straight up
-    turns         angles at which a network of landmarks looks where nothing tells one
-    second_look   a network of landmarks looks twice: the first look tells where and how large the
-                  thing is, and how it is turned; the second is upright, so many times as large as
-                  the thing. None for a single look
-    rise          longer sides of the thing by which the second look's centre lies above its middle
-    min_presence  what a network of landmarks is less sure of is absent
-    min_maps      likewise of a network of maps, the mean score of the points
-    min_point     points with scores of their own are missing below it
-    anchor        the point that hangs on the box's anchor, or None
-    reach         sides of the square by which it may lie away from there
-    same          two results are one thing if their points differ by less than this share of its
+    kind          kind of the networks, as in their manifests
+    axis          (a, b, degrees): two of the points, and the direction from a to b in an upright
+                  view, clockwise from straight up
+    turns         angles that a network of landmarks tries if the direction is unknown
+    second_look   networks of landmarks look twice: the first look tells the thing's place, size and
+                  direction; the second is upright, and its square is so many times as large as the
+                  thing. None for a single look
+    rise          how far the second look's centre lies above the thing's middle, as a multiple of
+                  the thing's longer side
+    min_presence  networks of landmarks: things with a lower presence are dropped
+    min_maps      networks of maps: things with a lower mean score of the points are dropped
+    min_point     points with lower scores of their own are dropped
+    anchor        index of the point that lies at the box's anchor, or None
+    reach         most distance of that point from the anchor, in sides of the square
+    same          two results are the same thing if their points are nearer than this share of its
                   size
-    reversed      the order in which the points come where a thing is taken for its mirror image,
-                  or None
+    reversed      order of the points if a thing is taken for its mirror image, or None
     """
 
     kind: str
@@ -86,12 +86,12 @@ class Region:
 
 
 class Found(NamedTuple):
-    """Things as views showed them.
+    """What the network found in n views.
 
-    points   (n, K, 3) float32: x, y in the picture, score; missing ones 0, 0, 0
-    scores   (n,): evidence that the thing is there, 0..1
-    right    (n,): how sure it is of that side, mirrored where it should be, 0..1
-    outline  (n, L, 2): all that tells how large it is, in the picture
+    points   (n, K, 3) float32: x, y in the picture, and score; missing points are 0, 0, 0
+    scores   (n,): evidence that the thing is there, 0 to 1
+    right    (n,): evidence that it is of the expected side, 0 to 1
+    outline  (n, L, 2): all points that tell its size, in the picture
     """
 
     points: Points
@@ -101,14 +101,15 @@ class Found(NamedTuple):
 
 
 class Cascade(ABC):
-    """Finds a region of the body. Thread-safe; close it, or use it as a context manager.
+    """Finds hands, faces or feet. Thread-safe; close it, or use it as a context manager.
 
-    network    that sees it; it is closed together with this
-    scales     each thing is looked at this many times as large, and what is seen is averaged: maps
-               in one frame, landmarks in the picture
-    max_batch  things a run of the network at most; None takes as many as eight of 368 x 368 pixels
+    network    the network; it is closed together with this
+    scales     run it on each thing at each of these multiples of the usual size, and average: maps
+               on one grid, landmarks in the picture
+    max_batch  most things per run of the network; None takes as many as eight of 368 x 368 pixels
 
-    Raises ValueError if the scales are none, or the network's maps come in one size only.
+    Raises ValueError if a scale is not a positive number, if there are several and the network
+    returns maps of one size only, or if max_batch is below 1.
     """
 
     networks: ClassVar[type[CropNetwork]]
@@ -143,13 +144,15 @@ class Cascade(ABC):
     @staticmethod
     @abstractmethod
     def region_of(network: CropNetwork) -> Region:
-        """What is looked for with this network."""
+        """The constants for this network."""
 
     @classmethod
     def open(cls, network: str | PathLike[str], **options: Any) -> Self:
-        """With the network of this name or file.
+        """Open the network with this name or file.
 
-        options  `scales` and `max_batch`; the others, and errors, are those of `CropNetwork.open`
+        options  `scales`, `max_batch`, and the options of `CropNetwork.open`
+
+        Raises ValueError as the class does, and the errors of `CropNetwork.open`.
         """
         own = {name: options.pop(name) for name in ("scales", "max_batch") if name in options}
         opened = cls.networks.open(network, **options)
@@ -166,11 +169,11 @@ class Cascade(ABC):
 
     @property
     def topology(self) -> Topology:
-        """What the points are."""
+        """The names and limbs of the points."""
         return self._network.topology
 
     def close(self) -> None:
-        """Give the network back."""
+        """Close the network."""
         self._network.close()
 
     def __enter__(self) -> Self:
@@ -182,9 +185,11 @@ class Cascade(ABC):
     def find(
         self, picture: Picture, boxes: Sequence[Box], mirrored: Sequence[Sequence[bool]]
     ) -> Found:
-        """The thing of each box, each for itself.
+        """Find the thing in each box, independently of the others.
 
-        mirrored  for each box whether it is shown mirrored; of both tries the better counts
+        picture   (H, W, 3) uint8 BGR
+        mirrored  for each box whether its view is mirrored; if both values are given the better one
+                  counts
         """
         owners: list[int] = []
         views: list[View] = []
@@ -211,7 +216,7 @@ class Cascade(ABC):
         return best
 
     def uncontested(self, found: Found, boxes: Sequence[Box]) -> list[int]:
-        """The things that are there, each once: of several claims to one the best."""
+        """The indices of the things that were found; of several that are the same only the best."""
         quality = np.array([self._quality(found, index, box) for index, box in enumerate(boxes)])
         kept: list[int] = []
         for index in np.argsort(-quality, kind="stable").tolist():
@@ -222,11 +227,11 @@ class Cascade(ABC):
         return kept
 
     def _quality(self, found: Found, index: int, box: Box) -> float:
-        """How well a thing fits its body: evidence, side, and where it hangs on; 0 if not."""
+        """How well a thing fits its body, by score, side and distance from the anchor; 0 if not."""
         points, anchor = found.points[index], self._region.anchor
         if not points[:, 2].any():
             return 0.0
-        apart = 0.25  # nothing said
+        apart = 0.25  # if the distance is unknown
         if anchor is not None and points[anchor, 2] > 0 and box.anchor is not None:
             apart = math.dist(points[anchor, :2].tolist(), box.anchor) / box.side
         return float(
@@ -234,7 +239,7 @@ class Cascade(ABC):
         )
 
     def same(self, one: Points, other: Points) -> bool:
-        """Whether both are one thing, also where one of them is taken for its mirror image."""
+        """Whether both are the same thing, even if one of them is taken for its mirror image."""
         orders = [other]
         if self._region.reversed is not None:
             orders.append(other[list(self._region.reversed)])
@@ -261,7 +266,7 @@ class Cascade(ABC):
     def _look_again(
         self, picture: Picture, views: dict[int, View], best: Found, share: float
     ) -> None:
-        """Replace what was found by what a closer, upright view of it shows."""
+        """Replace results by those of a closer, upright view."""
         again = {
             index: self._closer(view, best.points[index], best.outline[index], share)
             for index, view in views.items()
@@ -273,17 +278,17 @@ class Cascade(ABC):
                 _copy(seen, look, best, index)
 
     def _closer(self, view: View, points: Points, outline: Points, share: float) -> View:
-        """The upright square around what was seen."""
+        """The upright square around what the first look found."""
         a, b, upright = self._region.axis
         direction = points[b, :2].astype(np.float64) - points[a, :2].astype(np.float64)
         angle = math.degrees(math.atan2(direction[0], -direction[1])) - upright
-        # In a frame turned alike: `View` without its size and place.
+        # Points in a frame that is turned like the thing: a `View` without size and place.
         turned = View((0.0, 0.0), 1.0, 1, angle)
         flat = turned.to_network(outline.astype(np.float64))
         low, high = flat.min(axis=0), flat.max(axis=0)
         longer = float((high - low).max())
         x, y = turned.to_picture((low + high) / 2 - (0, self._region.rise * longer))
-        # Points that all but coincide are nothing; the view shall not shrink to nothing.
+        # If all points nearly coincide, the view must not shrink to nothing.
         side = max(share * longer, view.side / 4, MIN_SIDE)
         return replace(view, centre=(float(x), float(y)), side=side, angle=angle)
 
@@ -298,13 +303,13 @@ class Cascade(ABC):
         return self._decoded(picture, views)
 
     def _points(self, picture: Picture, views: Sequence[View]) -> Found:
-        """What a network of landmarks sees: the mean over the scales, by presence."""
+        """Results of a network of landmarks: the mean over the scales, weighted by presence."""
         parts = len(self._network.topology.parts)
         sums: list[Any] = [0.0] * len(views)
         presence, right = np.zeros(len(views)), np.zeros(len(views))
         own = np.zeros((len(views), parts))
         for scale in self._scales:
-            # Its size is fixed: a hand looks larger in a smaller square.
+            # The input's size is fixed: in a smaller square a hand is larger.
             scaled = [replace(view, side=view.side / scale) for view in views]
             index = 0
             for answer in self._answers(picture, scaled):
@@ -330,7 +335,7 @@ class Cascade(ABC):
         return Found(points, scores, (right / presence).astype(np.float32), outline)
 
     def _decoded(self, picture: Picture, views: Sequence[View]) -> Found:
-        """What a network of maps sees: the maps' mean over the scales, decoded."""
+        """Results of a network of maps: the maps' mean over the scales, decoded."""
         stride, parts = self._network.stride, len(self._network.topology.parts)
         sizes = [
             max(1, round(self._network.crop * scale / stride)) * stride for scale in self._scales
@@ -357,7 +362,7 @@ class Cascade(ABC):
         return Found(stacked, scores, np.ones(len(views), np.float32), stacked[..., :2])
 
     def _answers(self, picture: Picture, views: Sequence[View]) -> Iterator[CropMaps | CropPoints]:
-        """The network's answers on views of one size, in order, a batch at a time."""
+        """The network's results for views of one size, in order, one batch at a time."""
         if not views:
             return
         most = self._max_batch or max(1, BATCH_PIXELS // views[0].size ** 2)
@@ -367,7 +372,7 @@ class Cascade(ABC):
 
 
 def _nothing(count: int, like: Found) -> Found:
-    """As many things, none of which is there."""
+    """Results for so many things, none of which was found."""
     return Found(*(np.zeros((count, *one.shape[1:]), np.float32) for one in like))
 
 
@@ -377,7 +382,7 @@ def _copy(source: Found, look: int, target: Found, index: int) -> None:
 
 
 def _is_seen(box: Box, picture: Picture) -> bool:
-    """Whether the square is large enough, and shows some of the picture."""
+    """Whether the square is large enough and overlaps the picture."""
     height, width = picture.shape[:2]
     half = box.side / 2
     x, y = box.centre
@@ -385,7 +390,7 @@ def _is_seen(box: Box, picture: Picture) -> bool:
 
 
 def _keep_in_picture(points: Points, picture: Picture, side: float) -> None:
-    """Clip what lies a little outside, drop what lies farther out; in place."""
+    """Move points just outside the picture to its edge, drop those farther out; in place."""
     last = np.array(picture.shape[1::-1], np.float32) - 1
     clipped = np.clip(points[:, :2], 0, last)
     outside = np.abs(points[:, :2] - clipped).max(axis=1) > _MARGIN * side
@@ -394,7 +399,7 @@ def _keep_in_picture(points: Points, picture: Picture, side: float) -> None:
 
 
 def _mean_of_maps(heats: Sequence[Floats]) -> Floats:
-    """The mean of maps of the same square, on the grid of the largest."""
+    """The mean of several maps of the same square, on the finest grid."""
     if len(heats) == 1:
         return heats[0]
     cells = max(heat.shape[1] for heat in heats)

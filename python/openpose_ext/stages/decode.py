@@ -1,7 +1,7 @@
-"""Maps -> people and hands: the C++ decoder and the seed's own rules.
+"""Maps -> people and hands, with the C++ decoder or with pytorch-openpose's own rules.
 
-Maps are (channels, height, width). `heat` has K parts and perhaps a background behind them,
-`paf` two channels a limb.
+Maps are (channels, height, width). `heat` has a channel for each of K parts and perhaps one for the
+background after them, `paf` two channels for each limb.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions:
-    """What may be set about decoding; the C++ struct has the same names and defaults.
+    """Options of the decoder; the C++ struct has the same names and defaults.
 
-    peak_threshold  a heat maximum must exceed this to be a peak, in (0, 1)
+    peak_threshold  a maximum of a heat map must exceed this to be a peak, in (0, 1)
     paf_threshold   a sample of the field along a limb must exceed this, in [0, 1)
-    min_paf_share   more than this share of a limb's ten samples must do so, in [0, 1)
-    min_parts       people of fewer seen parts are dropped
-    min_score       people of less evidence a part (summed scores of parts and limbs over the
-                    number of parts) are dropped
-    assignment      "greedy" or "hungarian": how peaks are paired to limbs
-    fill            follow the fields to parts too weak to be peaks
-    max_peaks       strongest peaks kept of each part
-    max_people      best people kept, None for all
+    min_paf_share   more than this share of a limb's ten samples must exceed it, in [0, 1)
+    min_parts       drop people with fewer seen parts
+    min_score       drop people with a lower score: the sum of the scores of their parts and limbs
+                    divided by the number of parts
+    assignment      how peaks are paired into limbs: "greedy" or "hungarian"
+    fill            follow the fields to parts that are too weak to be peaks
+    max_peaks       keep so many peaks of each part, the highest
+    max_people      keep so many people, the best; None for all
 
     Raises ValueError naming the option that is out of range, TypeError for one of another type.
     """
@@ -87,7 +87,7 @@ class DecodeOptions:
 
     @classmethod
     def reference(cls) -> Self:
-        """The seed's constants. It has no cap on peaks; this one only stops hostile maps."""
+        """pytorch-openpose's constants. It keeps all peaks; this limit only stops hostile maps."""
         return cls(min_paf_share=0.8, min_parts=4, fill=False, max_peaks=1024)
 
     @cached_property
@@ -129,16 +129,18 @@ def decode_body(
 
     heat      (K or K + 1, h, w) float32 or float16
     paf       (2 L, h, w), alike
-    geometry  how the maps lie in the picture; without it points are in network pixels, the size
-              is (w * stride, h * stride)
-    stride    network pixels a cell, where no geometry says it
-    mode      "fast" works on the maps as they are; "reference" enlarges them to the picture with
-              OpenCV's cubic filter and follows the seed's rules, scoring people with the total
+    geometry  how the maps lie in the picture; without it points are in network pixels, and the
+              size is (w * stride, h * stride)
+    stride    network pixels per cell; only used without a geometry
+    mode      "fast" decodes the maps as they are; "reference" enlarges them to the picture's size
+              with OpenCV's cubic filter and follows pytorch-openpose's rules, whose total is the
+              person's score
     options   None takes the mode's own
-    calibration  what scores of parts are worth, for mode "fast"; None leaves them as the maps are
+    calibration  turns the maps' scores of parts into shares of parts that are right, for mode
+              "fast"; None leaves the scores unchanged
 
-    Returns people in the picture's frame, best first. Float32 maps with adjacent cells in a row
-    are not copied. Values that are not finite count as zero.
+    Returns people in the picture's frame, best first. Float32 maps whose rows are contiguous are
+    not copied. Values that are not finite count as zero.
     Raises ValueError or TypeError if the maps, mode or options do not fit.
     """
     heat, paf = _as_maps("heat", heat), _as_maps("paf", paf)
@@ -175,12 +177,12 @@ def decode_bodies(
 ) -> list[Poses]:
     """Decode many pictures' maps at once, in C++ threads.
 
-    maps        (heat, paf) of each picture, as `decode_body` takes them; sizes may differ
-    geometries  one a picture, or None
-    threads     None takes as many as there are CPUs that this process may use
+    maps        (heat, paf) of each picture, as for `decode_body`; sizes may differ
+    geometries  one for each picture, or None
+    threads     number of threads; None takes one for each CPU that this process may use
 
-    Returns what `decode_body` returns for each, in the same order.
-    Raises as `decode_body`; one bad picture fails the call.
+    Returns a list of what `decode_body` returns, in the same order. Raises the errors of
+    `decode_body`; one picture with wrong maps fails the whole call.
     """
     maps = [(_as_maps("heat", heat), _as_maps("paf", paf)) for heat, paf in maps]
     if geometries is None:
@@ -206,14 +208,14 @@ def decode_bodies(
 def decode_reference(
     heat_full: Floats, paf_full: Floats, *, topology: Topology = COCO_18
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The seed's decoder on maps of the picture's size.
+    """pytorch-openpose's decoder, on maps of the picture's size.
 
     heat_full  (K or K + 1, H, W) float32 or float64
     paf_full   (2 L, H, W), alike
 
-    Returns (candidate, subset) as pytorch-openpose does: candidate (P, 4) x, y, score, id, of
-    shape (0,) if there is none; subset (N, K + 2) ids or -1, total score, count. One departure:
-    of more than 1,024 peaks of a part only the strongest are kept, so that hostile maps end.
+    Returns (candidate, subset) as pytorch-openpose does: candidate (P, 4) with x, y, score and id,
+    of shape (0,) if there is none; subset (N, K + 2) with ids or -1, total score and count. One
+    difference: only the highest 1,024 peaks of each part are kept, so that hostile maps end.
     Raises ValueError or TypeError if the maps do not fit.
     """
     heat_full, paf_full = _as_maps("heat_full", heat_full), _as_maps("paf_full", paf_full)
@@ -229,9 +231,9 @@ def decode_hand(
     heat      (21 or 22, h, w) float32 or float16: the points of HAND_21, and perhaps a background
     geometry  how the maps lie in the picture; without it points are in network pixels, at
               stride 8
-    mode      "fast" takes each map's highest cell, and locates the point below the cell; a point
-              whose heat is not above 0.1 is missing. "reference" enlarges the maps to the picture
-              with OpenCV's cubic filter and follows the seed's rules: whole pixels
+    mode      "fast" takes the highest cell of each map and interpolates between cells; points whose
+              heat is not above 0.1 are missing. "reference" enlarges the maps to the picture's size
+              with OpenCV's cubic filter and follows pytorch-openpose's rules: whole pixels
 
     Returns (21, 3) float32: x, y in the picture and a score in (0.05, 1]; missing points are
     0, 0, 0. Raises ValueError or TypeError if the maps or the mode do not fit.
@@ -245,7 +247,7 @@ def decode_hand(
         return _core.decode_hand(heat, geometry.maps_to_picture, geometry.picture)
     if mode == "reference":
         points = decode_hand_reference(full_size(heat, geometry)).astype(np.float32)
-        # Where the smoothed map had a component of no heat of its own, the seed invents a point.
+        # pytorch-openpose invents a point where only the smoothed map has heat.
         points[points[:, 2] <= 0] = 0
         seen = points[:, 2] > 0
         points[seen, 2] = np.clip(points[seen, 2], *_SEEN)
@@ -254,26 +256,26 @@ def decode_hand(
 
 
 def decode_points(heat: Floats, count: int, *, geometry: Geometry) -> npt.NDArray[np.float32]:
-    """Decode the maps of one thing's crop (a hand, a face, a foot) into its points.
+    """Decode the maps of a crop of one hand, face or foot into its points.
 
     heat      (count or count + 1, h, w) float32 or float16: the points, and perhaps a background
     geometry  how the maps lie in the picture
 
-    Each point is located below the highest cell of its map; one whose heat is not above 0.1 is
-    missing. Returns (count, 3) float32: x, y in the picture and a score in (0.05, 1]; missing
-    points are 0, 0, 0. Raises ValueError or TypeError if the maps do not fit.
+    Each point is at the highest cell of its map, refined between cells; points whose heat is not
+    above 0.1 are missing. Returns (count, 3) float32: x, y in the picture and a score in (0.05, 1];
+    missing points are 0, 0, 0. Raises ValueError or TypeError if the maps do not fit.
     """
     _check_geometry(heat, geometry)
     return _core.decode_points(heat, count, geometry.maps_to_picture, geometry.picture)
 
 
 def decode_hand_reference(heat_full: Floats) -> npt.NDArray[np.float64]:
-    """The seed's rules for a hand, on maps of the crop's size.
+    """pytorch-openpose's rules for a hand, on maps of the crop's size.
 
-    heat_full  (21 or 22, H, W) float32 or float64: the mean over its scales
+    heat_full  (21 or 22, H, W) float32 or float64: the mean over the scales
 
-    Returns (21, 3) float64: x, y in whole pixels, as pytorch-openpose gives them, and the heat
-    there, which the seed does not tell; 0, 0, 0 where it finds nothing.
+    Returns (21, 3) float64: x, y in whole pixels as pytorch-openpose gives them, and the heat
+    there, which it does not give; 0, 0, 0 for points that it does not find.
     Raises ValueError or TypeError if the maps do not fit.
     """
     return _core.decode_hand_reference(_as_maps("heat_full", heat_full))
@@ -282,7 +284,7 @@ def decode_hand_reference(heat_full: Floats) -> npt.NDArray[np.float64]:
 def find_peaks(
     heat: Floats, *, topology: Topology = COCO_18, options: DecodeOptions | None = None
 ) -> list[npt.NDArray[np.float32]]:
-    """Peaks of each part: K arrays (n, 3) of x, y in map cells and score."""
+    """Find the peaks of each part: K arrays (n, 3) of x, y in map cells and score."""
     return _core.find_peaks(_as_maps("heat", heat), topology.core, _core_options(options))
 
 
@@ -293,14 +295,14 @@ def connect(
     topology: Topology = COCO_18,
     options: DecodeOptions | None = None,
 ) -> list[npt.NDArray[np.float32]]:
-    """Chosen connections of each limb: L arrays (n, 3) of a, b (indices of peaks) and score."""
+    """Pair peaks into limbs: L arrays (n, 3) of a, b (indices of peaks) and score."""
     return _core.connect(peaks, _as_maps("paf", paf), topology.core, _core_options(options))
 
 
 def _as_maps(name: str, maps: Any) -> Any:
-    """Maps as NumPy takes them without a copy, such as those of torch on a CPU.
+    """The maps as a NumPy array, if possible without a copy, as for torch's tensors on a CPU.
 
-    Raises TypeError, in a line, for what it cannot take.
+    Raises TypeError, with a message of one line, if NumPy cannot convert them.
     """
     if isinstance(maps, np.ndarray):
         return maps
@@ -347,7 +349,7 @@ def _decode_by_reference(
         if getattr(options, name) != getattr(_REFERENCE, name):
             raise ValueError(f'option {name} has no meaning in mode="reference"')
     if np.ndim(heat) == np.ndim(paf) == 3 and heat.shape[1:] != paf.shape[1:]:
-        # Enlarged, both would be of the picture's size.
+        # Once enlarged, both would have the picture's size, and nobody would notice.
         sizes = [f"{h} x {w}" for _, h, w in (heat.shape, paf.shape)]
         raise ValueError(f"heat is {sizes[0]} cells but paf is {sizes[1]}")
     candidate, _, subset = _core.decode_reference(
@@ -359,7 +361,7 @@ def _decode_by_reference(
     keypoints = np.zeros((len(ids), parts, 3), np.float32)
     seen = ids >= 0
     keypoints[seen] = candidate[ids[seen], :3]
-    # A part may be seen in the smoothed map and have any value in the other.
+    # A part is found in the smoothed map and may have any value in the other one.
     keypoints[seen, 2] = np.clip(keypoints[seen, 2], *_SEEN)
     return Poses(
         keypoints,
@@ -373,17 +375,20 @@ def _decode_by_reference(
 def full_size(maps: Floats, geometry: Geometry) -> npt.NDArray[np.float32]:
     """Maps at the picture's size: enlarged by the stride, cropped to the content, resized.
 
-    Source: the seed's two cubic resizes, by factor and then by size.
+    Source: pytorch-openpose's two cubic resizes, first by a factor and then to a size.
     """
     if geometry.offset != (0, 0):
-        raise ValueError(f"the seed's maps start at the picture's corner, not at {geometry.offset}")
+        raise ValueError(
+            'mode="reference" needs maps that start at the picture\'s corner, not at '
+            f"{geometry.offset}"
+        )
     source = np.asarray(maps, np.float32)
     if source.ndim != 3 or 0 in source.shape[1:]:
         raise ValueError(f"maps must be (channels, height, width), not {np.shape(maps)}")
     if not len(source):  # the fields of a skeleton without limbs
         return np.zeros((0, geometry.picture[1], geometry.picture[0]), np.float32)
     width, height = geometry.content
-    # All channels in one call, as the seed does: OpenCV rounds up to four channels otherwise.
+    # All channels in one call, as in pytorch-openpose: up to four channels OpenCV rounds otherwise.
     enlarged = cv2.resize(
         np.ascontiguousarray(source.transpose(1, 2, 0)),
         None,

@@ -1,4 +1,4 @@
-"""Faces: looked for around eyes and nose; see `cascade`."""
+"""Finds faces around eyes and nose; see `cascade`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["FACES", "OF_POINTS", "FaceFinder"]
 
 Points = npt.NDArray[np.float32]
 
-_RIGHT_EYE, _LEFT_EYE = 36, 45  # their outer corners: level in an upright face
+_RIGHT_EYE, _LEFT_EYE = 36, 45  # the outer corners of the eyes: level in an upright face
 _EYES = (range(36, 42), range(42, 48))
 _TIP_OF_NOSE = 30
 
 FACES = Region(
     kind="face", axis=(_RIGHT_EYE, _LEFT_EYE, 90.0), second_look=1.45, anchor=_TIP_OF_NOSE
 )
-# The points begin at the brows. A face with its forehead is 1.17 times as large, and its middle
-# lies 0.1 higher: medians of faces of which more was seen.
+# The points begin at the brows. With its forehead a face is 1.17 times as large, and its middle
+# lies 0.1 of that higher (medians of faces whose outline a network gave).
 OF_POINTS = replace(FACES, second_look=1.7, rise=0.1)
 
 
@@ -39,14 +39,14 @@ class FaceFinder(Cascade):
 
     @staticmethod
     def region_of(network: CropNetwork) -> Region:
-        """By whether it gives more than the points, which tells the second look of the forehead."""
+        """Depends on whether the network also gives an outline that includes the forehead."""
         return FACES if network.outlined else OF_POINTS
 
     def of_people(self, picture: Picture, people: Poses) -> Points:
         """The face of each person: (P, 70, 3) float32.
 
-        x, y in the picture, score in (0.05, 1]; missing points, and absent faces, are 0, 0, 0. A
-        face that two people claim goes to the one whose nose fits better.
+        Each point is x, y in the picture and a score in (0.05, 1]; missing points and missing faces
+        are 0, 0, 0. If two people lead to the same face, it goes to the one whose nose fits better.
         """
         faces = np.zeros((len(people), len(FACE_70.parts), 3), np.float32)
         heads = [head_box(keypoints, people.topology) for keypoints in people.keypoints]
@@ -64,14 +64,15 @@ class FaceFinder(Cascade):
         boxes: npt.ArrayLike,
         angles: Sequence[float | None] | None = None,
     ) -> Points:
-        """The face of each box: (N, 70, 3) float32, zeros where there is none.
+        """The face in each box: (N, 70, 3) float32, zeros where there is none.
 
-        boxes   (N, 4): x, y, width, height in picture pixels; looked at is the square around the
-                same centre with the longer side, which should be 1.3 to 2 times as large as the
-                face from brows to chin. Below `box.MIN_SIDE` the face is absent.
-        angles  degrees clockwise from upright in which the forehead points, or None, for each
+        boxes   (N, 4): x, y, width, height in picture pixels. The network sees the square around
+                the same centre with the longer side, which should be 1.3 to 2 times as large as the
+                face from brows to chin; below `box.MIN_SIDE` there is no face.
+        angles  for each box the direction of the forehead in degrees clockwise from straight up, or
+                None if it is unknown
 
-        Raises ValueError if the lengths disagree or a value is none of these.
+        Raises ValueError if the numbers of boxes and angles differ or a value is wrong.
         """
         asked = boxes_around(boxes, as_angles(angles, len(as_boxes(boxes))))
         found = self.find(picture, asked, [(False,)] * len(asked))
@@ -79,7 +80,7 @@ class FaceFinder(Cascade):
 
 
 def _with_pupils(faces: Points) -> Points:
-    """(N, 70, 3): of faces of 68 points the pupils are the middles of the eyes."""
+    """Faces of 70 points; of those with 68 points the pupils are put in the middle of the eyes."""
     if faces.shape[1] != len(FACE_68.parts):
         return faces
     pupils = []

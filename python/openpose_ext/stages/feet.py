@@ -1,7 +1,7 @@
-"""Feet: heels and big toes, looked for where legs end; see `cascade`.
+"""Finds heels and big toes where legs end; see `cascade`.
 
-A network sees either one foot at a time, always a right one, or a whole person. Small toes are seen
-by neither: they stay missing, but with a body network that has them.
+A foot network sees either one foot at a time, always as a right one, or a whole person. Neither
+kind finds small toes: they stay missing unless the body network gives them.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Points = npt.NDArray[np.float32]
 
 _HEEL, _TOE = 0, 1
 
-# A foot that stands sideways points to the side, one that is seen from the front points down. The
-# square is turned as the leg is, and there is no second look.
+# A foot seen from the side points sideways, one seen from the front points down, so its direction
+# tells nothing: the square is turned as the leg is, and there is no second look.
 FOOT = Region(kind="foot", axis=(_TOE, _HEEL, 0.0), anchor=_HEEL, reach=0.3)
 
 BOTH_FEET = Region(kind="foot", axis=(0, 0, 0.0), min_point=0.3)
 
-# Both feet's network finds ankles, too: a foot counts where the body has an ankle that lies nearer
-# to it than this, in lower legs. It invents feet that lie outside the picture.
+# The network for whole persons also gives ankles. It invents feet that lie outside the picture, so
+# a foot counts only if the body's ankle lies nearer to its ankle than this, in lower legs.
 _ANKLE_APART = 0.3
 
 
@@ -45,7 +45,7 @@ class FootFinder(Cascade):
 
     @staticmethod
     def region_of(network: CropNetwork) -> Region:
-        """Both feet of a whole person, or one foot."""
+        """Depends on whether the network sees whole persons or one foot."""
         return BOTH_FEET if network.topology == FEET_6 else FOOT
 
     @property
@@ -55,7 +55,7 @@ class FootFinder(Cascade):
     def of_people(self, picture: Picture, people: Poses) -> Poses:
         """The same people as BODY_25, with the heels and big toes that were found.
 
-        What the people have already is kept where it is surer.
+        Heels and toes that the people have already are kept if their scores are higher.
         """
         found = self._pairs(picture, people)
         with_feet = people.as_topology(BODY_25)
@@ -94,7 +94,7 @@ class FootFinder(Cascade):
 
 
 def _of_both(points: Points, people: Poses, person: int) -> Points:
-    """(2, 2, 3): heel and toe of both feet of the points of FEET_6, where the body's legs end."""
+    """Heel and toe of both feet (2, 2, 3) from points of FEET_6; zeros if far from the ankles."""
     feet = points.reshape(2, 3, 3)[:, 1:].copy()
     keypoints, topology = people.keypoints[person], people.topology
     length = leg_length(keypoints, topology)

@@ -1,4 +1,4 @@
-"""Hands: looked for where arms end, seen by a network of right hands; see `cascade`."""
+"""Finds hands where arms end, with a network that knows right hands; see `cascade`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Side = Literal["left", "right"]
 
 _WRIST, _MIDDLE_KNUCKLE = 0, 9
 
-# A left hand that is taken for a right one, in the mirror image, has its fingers the other way.
+# The order of the points if a left hand is taken for a right one: thumb and little finger swap.
 _REVERSED = (0, *range(17, 21), *range(13, 17), *range(9, 13), *range(5, 9), *range(1, 5))
 
-# Presence: MediaPipe's own bound. A hand whose wrist lies farther than `reach` from the arm's end
-# is somebody else's. Where nothing says which way a hand points, four turns are tried.
+# min_presence is MediaPipe's own bound. A hand whose wrist lies farther than `reach` from the arm's
+# end is somebody else's. If a hand's direction is unknown, four turns are tried.
 HANDS = Region(
     kind="hand",
     axis=(_WRIST, _MIDDLE_KNUCKLE, 0.0),
@@ -38,10 +38,10 @@ HANDS = Region(
     reversed=_REVERSED,
 )
 
-# Where no arm says that there is a hand, more evidence is needed.
+# A hand without an arm needs more evidence.
 LEAST_ALONE = 0.6
-_AROUND = 1.75  # sides of the square of the second look, in longer sides of the hand's box
-_OVERLAP = 0.5  # of the smaller of two boxes, of hands that are one
+_AROUND = 1.75  # the second look's square, as a multiple of the longer side of the hand's box
+_OVERLAP = 0.5  # two hands are one if their boxes overlap by this share of the smaller box
 
 _MIRRORED: dict[Side | None, tuple[bool, ...]] = {
     "left": (True,),
@@ -57,7 +57,7 @@ class HandFinder(Cascade):
 
     @staticmethod
     def region_of(network: CropNetwork) -> Region:
-        """Every network sees hands alike."""
+        """The same for every hand network."""
         return HANDS
 
     @property
@@ -67,14 +67,15 @@ class HandFinder(Cascade):
 
     @property
     def can_detect(self) -> bool:
-        """Whether the network can be run over whole pictures: see `hand_detector`."""
+        """Whether the network can find hands in whole pictures; see `hand_detector`."""
         return not self._network.regresses and self._network.fixed_size is None
 
     def of_people(self, picture: Picture, people: Poses) -> Points:
         """Both hands of each person: (P, 2, 21, 3) float32, the left one first.
 
-        x, y in the picture, score in (0.05, 1]; missing points, and absent hands, are 0, 0, 0. A
-        hand that two arms claim goes to the one whose wrist, side and evidence fit better.
+        Each point is x, y in the picture and a score in (0.05, 1]; missing points and missing hands
+        are 0, 0, 0. If two arms lead to the same hand, it goes to the one whose wrist, side and
+        score fit better.
         """
         hands = np.zeros((len(people), 2, len(HAND_21.parts), 3), np.float32)
         places: list[tuple[int, int]] = []
@@ -90,16 +91,16 @@ class HandFinder(Cascade):
         return hands
 
     def anywhere(self, picture: Picture, detector: HandDetector, known: Points) -> Points:
-        """Hands of the whole picture beside those that are known: (N, 2, 21, 3), the surest first.
+        """More hands anywhere in the picture: (N, 2, 21, 3) float32, best first.
 
-        known  (P, 2, 21, 3): hands of people, which are not found again
+        known  (P, 2, 21, 3): the hands that people have already; they are not found again
 
-        Each is a left or a right one, the other of the two is zeros.
+        Each row holds a left or a right hand; the other one is zeros.
         """
         sightings = detector(picture)
         boxes = [one.box for one in sightings]
         found = self.find(picture, boxes, [(one.mirrored,) for one in sightings])
-        # A look from nearer tells hands from what is like them at one size only.
+        # A closer look drops things that look like a hand at one size only.
         again = [k for k, points in enumerate(found.points) if points[:, 2].any()]
         boxes = [_around(found.points[k]) for k in again]
         found = self.find(picture, boxes, [(sightings[k].mirrored,) for k in again])
@@ -124,16 +125,17 @@ class HandFinder(Cascade):
         sides: Sequence[Side | None] | None = None,
         angles: Sequence[float | None] | None = None,
     ) -> Points:
-        """The hand of each box: (N, 21, 3) float32, zeros where there is none.
+        """The hand in each box: (N, 21, 3) float32, zeros where there is none.
 
-        boxes   (N, 4): x, y, width, height in picture pixels; looked at is the square around the
-                same centre with the longer side, which should be 1.5 to 2.5 times as large as the
-                hand. Below `box.MIN_SIDE` the hand is absent.
-        sides   "left", "right" or None for each; None tries both, and takes the better
-        angles  degrees clockwise from upright in which the fingers point, or None, for each. None
-                is upright for a network of maps; one of landmarks tries four turns.
+        boxes   (N, 4): x, y, width, height in picture pixels. The network sees the square around
+                the same centre with the longer side, which should be 1.5 to 2.5 times as large as
+                the hand; below `box.MIN_SIDE` there is no hand.
+        sides   "left", "right" or None for each box; None tries both and takes the better one
+        angles  for each box the direction of the fingers in degrees clockwise from straight up, or
+                None if it is unknown: networks of maps take it as upright, networks of landmarks
+                try four turns.
 
-        Raises ValueError if the lengths disagree or a value is none of these.
+        Raises ValueError if the numbers of boxes, sides and angles differ or a value is wrong.
         """
         count = len(as_boxes(boxes))
         chosen = [None] * count if sides is None else list(sides)
@@ -152,14 +154,14 @@ def _box_of(points: Points) -> tuple[Points, Points]:
 
 
 def _around(points: Points) -> Box:
-    """The square in which a hand is looked at again."""
+    """The square for the second look at a hand."""
     low, high = _box_of(points)
     x, y = ((low + high) / 2).tolist()
     return Box((x, y), max(MIN_SIDE, _AROUND * float((high - low).max())))
 
 
 def _overlap(one: Points, other: Points) -> bool:
-    """Whether the boxes of two hands are so much one that the hands are."""
+    """Whether the boxes of two hands overlap so much that they are the same hand."""
     (low, high), (others_low, others_high) = _box_of(one), _box_of(other)
     common = np.maximum(np.minimum(high, others_high) - np.maximum(low, others_low), 0).prod()
     smaller = min(float((high - low).prod()), float((others_high - others_low).prod()))

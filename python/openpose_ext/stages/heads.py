@@ -1,4 +1,4 @@
-"""Where faces are: around eyes and nose."""
+"""Where faces are: squares around eyes and nose."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["head_box"]
 
 Floats = npt.NDArray[np.floating]
 
-# Sides of the square in other lengths of a head. A face seen from the front is 1.9 to 2.4 times as
-# wide as its eyes are apart; the square is about 1.75 times as large. OpenPose's factors for eyes
-# and ears are 3 and 2, of a tighter square.
+# The square's side as a multiple of distances in the head. From the front, a face is 1.9 to 2.4
+# times as wide as the distance of its eyes, and the square is about 1.75 times as large as the
+# face. OpenPose's square is tighter: 3 times the distance of the eyes, 2 times that of the ears.
 _OF_EYES = 4.2
 _OF_EARS = 2.4
 _OF_PROFILE = 3.5  # of one eye and its ear
@@ -26,13 +26,14 @@ _NOSE = 0.6  # how far the centre lies from the eyes towards the nose
 
 
 def head_box(keypoints: Floats, topology: Topology) -> Box | None:
-    """Where one person's face is; None without a nose or both eyes, or if nothing tells its size.
+    """The square around one person's face; None without nose and eyes, or if its size is unknown.
 
-    keypoints  (K, 3): x, y in the picture and score; filled parts do not count
+    keypoints  (K, 3): x, y in the picture and score; parts that were filled, not seen, are ignored
 
-    By both eyes: around 0.4 of their middle and 0.6 of the nose, 4.2 times as large as they are
-    apart, turned as they are. One eye and its ear, both ears, or nose and neck stand in for them;
-    of what is foreshortened the larger counts.
+    With both eyes: its centre lies 0.6 of the way from the middle of the eyes to the nose, its side
+    is 4.2 times the distance of the eyes, and it is turned as they are. Otherwise one eye and its
+    ear, both ears, or nose and neck give the size; the largest of these counts, since lengths can
+    only look too short.
     """
     at = parts_at(keypoints, topology, above=FILLED_SCORE)
     nose, eyes = at.get("Nose"), _middle(at, "REye", "LEye")
@@ -51,7 +52,7 @@ def head_box(keypoints: Floats, topology: Topology) -> Box | None:
     ]
     if not sides:
         return None
-    # Eyes and ears do not tell more than the neck allows; nor does the neck alone tell much.
+    # The neck bounds what eyes and ears tell, and gives only a rough size by itself.
     side = sides[0] if eyes is not None else max(sides)
     across = _across(at)
     if eyes is None:
@@ -71,7 +72,7 @@ def head_box(keypoints: Floats, topology: Topology) -> Box | None:
 
 
 def _across(at: Parts) -> npt.NDArray[np.float64] | None:
-    """From the person's right to the left: level in an upright face."""
+    """The vector from the person's right eye or ear to the left one: level in an upright face."""
     for right, left in (("REye", "LEye"), ("REar", "LEar"), ("REar", "REye"), ("LEye", "LEar")):
         if right in at and left in at:
             return at[left] - at[right]

@@ -1,4 +1,4 @@
-"""Where feet are: at the ends of legs."""
+"""Where feet are: squares at the ends of the legs, or around the whole person."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["body_box", "leg_boxes", "leg_length"]
 
 Floats = npt.NDArray[np.floating]
 
-# A foot's centre lies 0.15 lower legs beyond the ankle, and the square's side is 1.6 of them: both
-# the foot that stands sideways and the one that points down are in it.
+# A foot's centre lies 0.15 lower legs beyond the ankle, and the square's side is 1.6 lower legs, so
+# that it holds a foot seen from the side as well as one that points down.
 EXTENSION = 0.15
 SIDE = 1.6
 
-# The square of a whole person: a side of 2.2 radii, the radius 1.15 times the distance of the
-# farthest part from the hips, and at least 1.9 trunks.
+# The square around a whole person: its side is 2.2 radii; the radius is 1.15 times the distance of
+# the farthest part from the hips, and at least 1.9 times the length of the trunk.
 _BODY_SIDE = 2.2
 _FARTHEST = 1.15
 _TRUNKS = 1.9
@@ -29,24 +29,26 @@ _BOXED = 0.6  # of a person without hips or shoulders: the radius in diagonals o
 
 
 def leg_boxes(keypoints: Floats, topology: Topology) -> tuple[Box | None, Box | None]:
-    """Where one person's left and right foot are; None without knee and ankle.
+    """The squares around one person's left and right foot; None without knee and ankle.
 
-    keypoints  (K, 3): x, y in the picture and score; filled parts do not count
+    keypoints  (K, 3): x, y in the picture and score; parts that were filled, not seen, are ignored
 
-    The square is turned so that the lower leg points down in it.
+    Each square is turned so that the lower leg points down in it.
     """
     at = parts_at(keypoints, topology, above=FILLED_SCORE)
     return _leg_box(at, "L"), _leg_box(at, "R")
 
 
 def leg_length(keypoints: Floats, topology: Topology) -> float | None:
-    """The length of one person's lower leg: thighs are as long, and the longest is the least
-    foreshortened."""
+    """The length of one person's lower legs in picture pixels; None if no leg is seen.
+
+    The longest of lower legs and thighs, which are about as long: lengths can only look too short.
+    """
     return _length(parts_at(keypoints, topology, above=FILLED_SCORE))
 
 
 def body_box(keypoints: Floats, topology: Topology) -> Box | None:
-    """The square of a whole person, turned so that the shoulders are above the hips."""
+    """The square around a whole person, turned so that the shoulders are above the hips."""
     at = parts_at(keypoints, topology, above=FILLED_SCORE)
     if not at:
         return None

@@ -1,15 +1,17 @@
-"""Frames of a video -> their people, by looking where people were.
+"""Frames of a video -> their people, by looking only where people were before.
 
-People stay where they were from frame to frame, so most of a video's pixels need not be looked at.
-Every so many frames the whole frame is; in between only the regions of the people of the third
-frame before. It is not the frame before, because a few frames are worked on at a time; and it is
-always the third, so that the results do not depend on the number of threads.
+People move little from frame to frame, so the network need not see most of a video's pixels. It
+sees the whole frame every so many frames, and in between only the regions where people were three
+frames earlier. Three rather than one, because several frames are processed at a time; and always
+three, so that the results do not depend on the number of threads.
 
-In regions only those are taken who are expected there, each once: what else is seen at their edges
-comes and goes, and somebody new is found when all is looked at. (With everybody a street video had
-48 tracks instead of 14, and AP .61 instead of .64; the plain run 21 and .59.)
+In a region only the people who are expected there are kept, each once: half-seen others at its
+edges come and go, and somebody new is found at the next whole frame. (When everybody was kept, a
+street video had 48 tracks instead of 14, and AP .61 instead of .64; without regions it has 21 and
+.59.)
 
-A region that loses somebody, and a cut to another scene, brings a look at the whole frame at once.
+If somebody is no longer found in their region, or the video cuts to another scene, the network sees
+the whole frame at once.
 """
 
 from __future__ import annotations
@@ -28,20 +30,20 @@ from openpose_ext.types.poses import Poses
 
 __all__ = ["Watch"]
 
-# Frames between the one that tells where people are and the one that is looked at.
+# Regions come from the people of so many frames earlier.
 _LAG = 3
 
-# Results kept: more than workers can be apart.
+# Results that are kept: more than the frames that workers process at the same time.
 _KEPT = 64
 
-# Who scores lower comes and goes by himself; to lose him is no reason to look at everything.
+# People with lower scores come and go anyway: losing one is no reason to see the whole frame.
 _SURE = 0.15
 
-# Boxes of one person in frames so near overlap by this share of the smaller box.
+# The boxes of one person three frames apart overlap by at least this share of the smaller box.
 _OVERLAP = 0.4
 
-# Brightness, of 255, by which the frames on both sides of a cut differ on average. Within the
-# videos of a street and of a walk three frames differ by up to 16.
+# A mean difference in brightness (0 to 255) above this is a cut. Three frames apart, the videos of
+# a street and of a walk differ by up to 16.
 _CUT = 35
 
 Floats = npt.NDArray[np.float32]
@@ -51,12 +53,12 @@ Floats = npt.NDArray[np.float32]
 class _Seen:
     """What is known of a frame.
 
-    people    found in it
-    expected  those whom later frames shall look for: also who was lost just now
-    found     of each of the expected, whether they were found here
-    source    of the frame
-    glance    its brightness
-    whole     whether all of it was looked at
+    people    the people found in it
+    expected  the people to look for in later frames: also those who were just lost
+    found     (len(expected),): whether each of them was found in this frame
+    source    the frame's source
+    glance    its brightness, as a small picture
+    whole     whether the network saw the whole frame
     """
 
     people: Poses
@@ -68,16 +70,16 @@ class _Seen:
 
 
 class Watch:
-    """The people of a video's frames, one after the other.
+    """Finds the people in a video's frames.
 
-    every    frames from one look at the whole to the next
-    whole    finds the people of a frame
-    regions  finds those near the people given; None if looking at the whole is as cheap
-    closer   looks closer at the people of a frame; where people are in later frames is told by
-             those before
+    every    the network sees the whole frame every so many frames
+    whole    finds the people of a whole frame
+    regions  finds people only near the given ones; returns None if that saves nothing
+    closer   adds hands, faces and feet to the people of a frame, after their places have been noted
+             for later frames
 
-    Frames may be given by several threads at once, but must be taken in order: a frame waits for
-    the earlier ones it needs. Each number must be given, or told as `missed`.
+    Thread-safe. A frame waits for the earlier ones it needs, so they must be started in order. Call
+    it with each frame number from 0, or call `missed`. Raises ValueError if `every` is below 1.
     """
 
     def __init__(
@@ -98,11 +100,11 @@ class Watch:
 
     @property
     def waits(self) -> bool:
-        """Whether frames wait for earlier ones."""
+        """Whether frames wait for the results of earlier ones."""
         return self._every > 1
 
     def __call__(self, number: int, frame: Frame) -> Poses:
-        """The people of frame `number`, 0 first. Raises what those three raise."""
+        """Find the people of frame `number`, from 0. Raises what the three functions raise."""
         seen = None
         try:
             seen = self._look(number, frame)
@@ -111,7 +113,7 @@ class Watch:
         return self._closer(frame, seen.people)
 
     def missed(self, number: int) -> None:
-        """There is nothing to be seen in frame `number`."""
+        """Say that frame `number` cannot be read, so that later frames do not wait for it."""
         self._leave(number, None)
 
     def _look(self, number: int, frame: Frame) -> _Seen:
@@ -137,13 +139,13 @@ class Watch:
             people, still = _followed(expected, people)
             if not (~still & known.found & (expected.scores >= _SURE)).any():
                 break
-            # Somebody is lost. A whole look since then knows where they are, or that they are gone.
+            # Somebody is lost. A whole frame since then tells where they are, or that they left.
             later = self._whole_between(before, number)
             if later is None:
                 return whole()
             before = later
             known = self._wait(before)
-        # Once more somebody who was just lost may come back.
+        # Look once more for those who were just lost.
         carried = expected[~still & known.found]
         return _Seen(
             people,
@@ -155,7 +157,7 @@ class Watch:
         )
 
     def _whole_between(self, before: int, number: int) -> int | None:
-        """The last frame between both of which all was looked at."""
+        """The last frame strictly between the two of which the network saw the whole."""
         for between in range(number - 1, before, -1):
             seen = self._wait(between)
             if seen is not None and seen.whole:
@@ -189,14 +191,14 @@ def _boxes(people: Poses) -> Floats:
 
 
 def _followed(expected: Poses, people: Poses) -> tuple[Poses, npt.NDArray[np.bool_]]:
-    """Who of the people are the expected ones, and of each of these whether they are there."""
+    """The people who are expected ones, and for each expected one whether they were found."""
     one, other = _boxes(expected)[:, None], _boxes(people)[None]
     common = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
     area = np.maximum(common, 0).prod(axis=-1)
     sizes = [(box[..., 2:] - box[..., :2]).prod(axis=-1) for box in (one, other)]
     there = area / np.minimum(*np.broadcast_arrays(*sizes)) > _OVERLAP
     alike = np.where(there, area / (sizes[0] + sizes[1] - area), 0).astype(np.float64)
-    # Beside them a column for each of the expected who is none of them.
+    # One more column for each expected person: that nobody found is that person.
     cost = np.hstack([-alike, np.zeros((len(expected), len(expected)))])
     columns = _core.solve_assignment(cost)
     still = np.take_along_axis(cost, columns[:, None].astype(np.intp), axis=1)[:, 0] < 0
