@@ -1,12 +1,12 @@
-"""The files of many frames: who opens, fills and closes each.
+"""Opens, fills and closes the files that hold many frames.
 
-The files of a camera are there while it runs: JSON lines, CSV (but not a file a person) and videos
-grow under their own names, and all are finished, however the run ends; with segments each so many
-seconds.
+Such a file may hold one input, like a video's CSV, or several: all pictures together, or everything
+if `--write_csv FILE` is given. It is opened when the first of its inputs begins and closed when the
+last one has ended, even if that could not be read.
 
-A file may hold one input or several: a video and its CSV, all pictures together, or whatever
-`--write_csv FILE` is given. It is opened when the first of its inputs begins, and closed when the
-last has ended, whether that was read or not.
+The files of cameras can be used while the camera runs: JSON lines, CSV (except files per person)
+and videos grow under their own names. They are finished however the run ends, and with segments
+every so many seconds.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ _WRITERS: Mapping[str, type[FrameWriter]] = {
     "controlnet": ControlNetWriter,
 }
 
-# These know pixels only, and have their own word for parts that were not seen.
+# These formats have pixels only, and their own mark for parts that were not seen.
 _AS_FOUND = ("coco_json", "coco_dataset", "controlnet")
 
-# In pixels, whatever the unit of key points.
+# These are in pixels, whatever `--keypoint_scale` says.
 _IN_PIXELS = ("angles", "trc", "angle_plots", "deeplabcut", "pose")
 
 # Tables that can be read while they are written, like JSON lines and videos.
@@ -70,7 +70,7 @@ _GROWING: Mapping[str, type[CsvFile]] = {"csv": CsvWriter, "angles": AnglesWrite
 def is_whole(kind: str, file: Path, sources: Collection[str]) -> bool:
     """Whether a file exists and holds all these sources.
 
-    sources  as the file's frames name them; of a single one it need not be told in the file
+    sources  `Frame.source` of its frames; a single source need not be named in the file
     """
     if not file.exists():
         return False
@@ -78,7 +78,7 @@ def is_whole(kind: str, file: Path, sources: Collection[str]) -> bool:
         return True
     try:
         return _WRITERS[kind].sources_in(file) >= {*sources}
-    except Exception:  # damaged, or somebody else's: it is made anew
+    except Exception:  # damaged, or written by another program: write it again
         return False
 
 
@@ -86,10 +86,10 @@ def is_whole(kind: str, file: Path, sources: Collection[str]) -> bool:
 class _Open:
     """A file that is being filled.
 
-    kind, writer  what it is
-    live          its source has no end of its own: an interruption ends it
+    kind, writer  its kind, and what writes it
+    live          whether its source only ends by an interruption
     held          sources whose frames are all in it
-    given_up      whether it could not take a frame: it takes no more, and does not appear
+    given_up      whether a frame could not be written: it gets no more frames and is discarded
     """
 
     kind: str
@@ -117,15 +117,16 @@ class _Open:
 
 
 class Books:
-    """All files of many frames of a run.
+    """All files of a run that hold many frames; a context manager.
 
-    planned  for each input, the files it goes to
-    sources  what each file that several inputs share is to hold
+    planned  for each input, the files it is written to
+    sources  for each file that several inputs share, the sources it is to hold
 
-    A context manager. Where it is left by Ctrl-C, the files that are open appear with what there
-    is; those of sources that were not over yet are called `a.unfinished.csv`, and `--skip_existing`
-    does them again. After any other exception only the files of cameras appear.
-    Use it from one thread at a time, which nothing interrupts.
+    After Ctrl-C the open files are kept with the frames they have; those of inputs that were not
+    finished are called `a.unfinished.csv`, and `--skip_existing` processes these inputs again.
+    After any other exception only the files of cameras are kept.
+
+    Use it from one thread at a time, in which no signal raises an exception.
     """
 
     def __init__(
@@ -151,18 +152,18 @@ class Books:
     ) -> Book:
         """Begin an input: open those of its files that are not open yet.
 
-        results  what is written of it, and how
-        name     what its files are called
-        report   gets what cannot be added, once for a source, and which of its own files cannot
-                 be written
-        rate     frames a second of the source as it is played, None if it has none
-        true_rate  those at which it was taken, where that is another: slow motion
-        sound    the video to take the sound from, or None; a file of several inputs has none
-        live     whether it is a camera: its files grow
-        segment  seconds after which other files follow, `<name>_000`, `<name>_001`, ..., from the
-                 first number on that no earlier run has used
+        results  what is written, and how
+        name     name of its files
+        report   called with the error of each of its own files that cannot be written, and once per
+                 source for frames that cannot be added
+        rate     frames per second at which the source is played, None if it has none
+        true_rate  frames per second at which it was recorded, if that differs: slow motion
+        sound    the video to take the sound from, or None; files of several inputs have no sound
+        live     whether it is a camera, whose files grow
+        segment  begin new files every so many seconds: `<name>_000`, `<name>_001`, ..., starting
+                 with the first number that no earlier run has used
 
-        Raises OutputError if a file of several inputs, or nothing more, can be written.
+        Raises OutputError if a file of several inputs cannot be written, or nothing at all.
         """
         files = results.books(name)
         number = None if segment is None else _next_number(results, name)
@@ -186,9 +187,9 @@ class Books:
         return Book(results, mine, report, segments)
 
     def end(self, files: Mapping[str, Path], report: Callable[[SourceError], object]) -> None:
-        """End an input, read or not: close those of its files that no other is to go to.
+        """End an input, whether it was read or not: close the files that no later input goes to.
 
-        report  gets which of its own files cannot be written
+        report  called with the error of each of its own files that cannot be written
         """
         for file in files.values():
             self._to_come[file] -= 1
@@ -200,8 +201,8 @@ class Books:
 
     @contextmanager
     def _failing_alone(self, file: Path, report: Callable[[SourceError], object]) -> Iterator[None]:
-        """Report a file that cannot be written; raise the OutputError if it is that of several
-        inputs, lacks a library, or nothing else can be written, either."""
+        """Report a file that cannot be written. Raise the OutputError if several inputs share the
+        file, if a library is missing, or if nothing else can be written either."""
         try:
             yield
         except OutputError as error:
@@ -217,7 +218,7 @@ class Books:
         interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
         with ExitStack() as last:
             for opened in self._open.values():
-                last.callback(opened.writer.discard)  # does nothing to those that are closed
+                last.callback(opened.writer.discard)  # does nothing if it is closed already
             for opened in self._open.values():
                 if kind is None or interrupted or opened.live:
                     last.callback(opened.close, interrupted=interrupted)
@@ -245,7 +246,7 @@ class Books:
 
 
 def _opened(results: Results, kind: str, file: Path, rate: float | None, live: bool) -> FrameWriter:
-    """Open a file of any other kind."""
+    """Open a file of any kind but "video"."""
     if kind == "controlnet":
         return ControlNetWriter(file, **results.drawing.thresholds)
     if kind in _GROWING:
@@ -270,9 +271,9 @@ def _segment(results: Results, name: Path, kind: str, number: int) -> Path:
 
 
 def _next_number(results: Results, name: Path) -> int:
-    """The number after the last segment of an input that there are files of, 0 if there are none.
+    """The number after the last segment of an input that has files; 0 if there are none.
 
-    Numbers whose files were taken away are not used again, so that names stay in order of time.
+    Smaller numbers whose files were removed are not used again: names stay in order of time.
     """
     last = -1
     for kind in results.books(name):
@@ -286,13 +287,12 @@ def _next_number(results: Results, name: Path) -> int:
 
 @dataclass
 class Segments:
-    """When other files follow, and which.
+    """When a camera's next files begin, and which ones.
 
-    seconds      how long each segment is
+    seconds      length of each segment
     opened       opens the file of a kind for a segment
-    next_number  the number of a new segment, when the files of those before it are there
-    end          the time of the first frame that is not in the segment that is filled; None before
-                 the first frame
+    next_number  the number of a new segment, once the files of earlier ones exist
+    end          time at which the current segment ends; None before the first frame
     """
 
     seconds: float
@@ -301,14 +301,14 @@ class Segments:
     end: float | None = None
 
     def is_over(self, time: float | None) -> bool:
-        """Whether a frame at this time belongs to the next segment, which is asked for once."""
+        """Whether a frame at this time begins the next segment; call it once per frame."""
         if time is None:
             return False
         if self.end is None:
             self.end = time + self.seconds
         if time < self.end:
             return False
-        while self.end <= time:  # a camera that was away leaves no empty files
+        while self.end <= time:  # no empty files for the time in which a camera was lost
             self.end += self.seconds
         return True
 
@@ -329,7 +329,7 @@ class Book:
         self._segments = segments
 
     def write(self, frame: Frame, poses: Poses, drawn: Picture | None, aside: Aside) -> None:
-        """Add a frame, in the order of its source. Raises OutputError if that cannot be."""
+        """Add a frame; frames come in the order of their source. Raises OutputError on failure."""
         if self._segments is not None and self._segments.is_over(frame.time):
             for opened in self._files:
                 opened.close()
@@ -357,7 +357,7 @@ class Book:
     def _film(
         self, opened: _Open, writer: VideoWriter, frame: Frame, drawn: Picture | None
     ) -> bool:
-        """Add a picture to a video; whether it could take it."""
+        """Add a picture to a video; return whether the encoder could take it."""
         assert drawn is not None
         time = frame.time if frame.played is None else frame.played
         try:
@@ -365,7 +365,7 @@ class Book:
         except OutputError as error:
             if ends_run(error):
                 raise
-            # No encoder takes pictures of any size.
+            # No encoder takes pictures of every size.
             opened.give_up()
             self._report(SourceError(f"{frame.source}: {error}"))
             return False

@@ -1,4 +1,4 @@
-"""Pictures for the calibration of networks: what they show, and crops of hands."""
+"""Pictures for calibrating INT8 networks: whether they show anything, and crops of hands."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["hand_crops", "sees"]
 
 Outputs = Mapping[str, npt.NDArray[np.float32]]
 
-MOST_PEOPLE = 4  # the best of a picture
-_PEAK = 0.1  # of a map of heat: less is no point
+MOST_PEOPLE = 4  # people used per picture, the best ones
+_PEAK = 0.1  # a heat map with a lower maximum has no point
 
 
 def sees(manifest: Manifest) -> Callable[[Outputs], bool]:
-    """Whether a network found what it looks for, of its outputs for one picture.
+    """A function that tells by a network's outputs for one picture whether it found anything.
 
-    More than half of the parts of a person, or of the points of a hand or face: networks imagine a
-    few parts in many pictures of places. Networks of landmarks say themselves whether there is one;
-    those that do not are believed.
+    That is more than half of the parts of a person, or of the points of a hand or face, because
+    networks see a few parts in many pictures without people. Networks of landmarks return their own
+    presence; those without one count as having found something.
     """
 
     def person(outputs: Outputs) -> bool:

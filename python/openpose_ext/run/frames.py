@@ -1,4 +1,4 @@
-"""The frames of all inputs through all stages, to their files."""
+"""Takes the frames of all inputs through all stages and into their files."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ Preview = Callable[[Frame, Picture | None], None]
 
 @dataclass(frozen=True)
 class How:
-    """What is done with the frames of every input.
+    """How the frames of every input are processed.
 
-    every          the network looks at each frame of this number, where frames follow one another
-    detect_every   whole frames are looked at each of this number, regions of people in between
-    follow         people get ids
-    smooth         they are smoothed, too
-    people         how many of the most prominent are kept, None for all
-    skip_existing  frames whose files exist are left out
-    cutoff, max_gap  of the smoothing, see `followed`; None for its own
-    min_track      seconds for which somebody must be seen to have an id; None is `MIN_TRACK`, for
+    every          run the network on every so many frames of a sequence, and track in between
+    detect_every   the network sees every so many frames as a whole, and regions in between
+    follow         give people ids
+    smooth         smooth their motion
+    people         keep so many people, the most prominent ones; None for all
+    skip_existing  skip frames whose files exist
+    cutoff, max_gap  for the smoothing, see `followed`; None for its defaults
+    min_track      give no id to people who are seen for fewer seconds; None is `MIN_TRACK`, for
                    cameras 0
-    ids            only people with these ids are kept, None for all
-    segment        seconds after which a camera's files are finished, and others begun
-    fps            frames a second of pictures, where they are smoothed
-    streams        pictures that the network looks at at once
+    ids            keep only people with these ids; None for all
+    segment        begin new files every so many seconds of a camera
+    fps            frames per second of pictures, for smoothing them
+    streams        pictures that the network processes at once
     """
 
     every: int = 1
@@ -71,7 +71,7 @@ class How:
 
     @property
     def workers(self) -> int:
-        """Threads that carry frames, where none waits for another."""
+        """Number of worker threads if no frame waits for another one."""
         return workers_for(self.streams)
 
 
@@ -82,14 +82,14 @@ def process(
     tally: Tally,
     preview: Preview | None = None,
 ) -> None:
-    """Find the people of all inputs and write what was planned.
+    """Find the people in all inputs and write the planned files.
 
     estimator  may be None if all people are known
     tally      counts what is done and what failed
-    preview    is shown each frame with its drawing
+    preview    called with each frame and its drawing
 
-    What fails is named on stderr and costs only itself. Raises OutputError if nothing more can be
-    written, BackendError if the engine fails.
+    An input, frame or file that fails is named on stderr, and the others go on. Raises OutputError
+    if nothing more can be written, BackendError if the engine fails.
     """
     files = [planned.files.values() for planned in plan.inputs]
     with Books(planned=files, sources=plan.shared) as books:
@@ -114,12 +114,12 @@ def _process(
     tally: Tally,
     preview: Preview | None,
 ) -> None:
-    """Carry the frames of an input through all stages. Raises SourceError if it does not open."""
+    """Process the frames of one input. Raises SourceError if it cannot be opened."""
     if how.every > 1 and not planned.sequence:
         how = replace(how, every=1)
         print(
-            "openpose-ext: these pictures are not numbered frames of one film: each is looked at, "
-            "--track_every does not apply",
+            "openpose-ext: --track_every is ignored: these pictures are not numbered frames of one "
+            "film, so the network runs on each",
             file=sys.stderr,
         )
 
@@ -135,7 +135,7 @@ def _process(
         bar.total = source.count
         if how.segment is not None and not source.live:
             bar.write(
-                f"openpose-ext: {source.name} has an end: --segment does not apply", file=sys.stderr
+                f"openpose-ext: --segment is ignored: {source.name} is no camera", file=sys.stderr
             )
         book = books.begin(
             planned.results,
@@ -153,7 +153,7 @@ def _process(
         stopping = threading.Event()
         steps = _Steps(planned, estimator, how, tally, report, draws=preview is not None)
         finished = _through(steps, _until(stopping, frames), source, how, book)
-        # Whatever interrupts, the workers are gone before the books are closed.
+        # Whatever interrupts the run, the workers have ended before the files are closed.
         opened.enter_context(closing(finished))
 
         def stop() -> None:
@@ -169,7 +169,7 @@ def _process(
 
 
 class _Steps:
-    """What becomes of each frame of an input, on any thread: looked at, written, added to books."""
+    """The steps of each frame of an input: find people, draw and write, add to shared files."""
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ class _Steps:
         self._watch = None
         if how.detect_every > 1 and estimator is not None:
             self._watch = estimator.watch(how.detect_every)
-        # Ids, and files of many frames, need all frames.
+        # Ids, and files that hold many frames, need all frames.
         self._skips = how.skip_existing and not planned.files and not how.follow
         self._draws = draws or planned.results.draws
         self._tally = tally
@@ -196,7 +196,7 @@ class _Steps:
         self._unwritten: set[str] = set()
 
     def look(self, numbered: tuple[int, Frame]) -> Looked:
-        """Find the people of a frame, unless they are known, written or left out."""
+        """Find the people of a frame, unless they are known, written already, or to be skipped."""
         number, frame = numbered
         written = self._skips and self._results.have(self._name_of(frame))
         known = None if written else frame.poses
@@ -221,7 +221,7 @@ class _Steps:
         return frame, poses, aside
 
     def finish(self, found: Looked) -> Finished:
-        """Draw a frame and write the files that it has alone."""
+        """Draw a frame and write its own files."""
         frame, poses, aside = found
         if poses is None:
             return frame, None, None, aside
@@ -232,7 +232,7 @@ class _Steps:
         return frame, poses, drawn, aside
 
     def add(self, book: Book, finished: Finished) -> Finished:
-        """Add a frame to the files of many; frames come in order, one at a time."""
+        """Add a frame to the files that hold many; frames come in order, one at a time."""
         frame, poses, drawn, aside = finished
         if poses is not None:
             with self._tally.timed("add"):
@@ -240,7 +240,7 @@ class _Steps:
         return finished
 
     def _lacking(self, frame: Frame) -> Report:
-        """What a result of a frame that cannot be written is told to: once for an input."""
+        """A function to report results of a frame that cannot be written, once per input."""
 
         def tell(error: SourceError) -> None:
             if frame.source not in self._unwritten:
@@ -253,10 +253,10 @@ class _Steps:
 def _through(
     steps: _Steps, frames: Iterable[Frame], source: Source, how: How, book: Book
 ) -> Generator[Finished, None, None]:
-    """The frames through all steps, on as many threads as there are workers, in order."""
+    """The frames after all steps, in order, processed by several worker threads."""
     overlap = partial(overlapped, stop=source.stop)
     numbered = enumerate(frames)
-    # Each frame more on its way is a delay, where they come from a camera.
+    # Of a camera, each frame that is taken in advance adds delay.
     waiting = how.detect_every > 1 and not source.live
     lookers = workers_for(how.streams, waiting=waiting)
     if how.follow:
@@ -278,10 +278,10 @@ def _through(
 
 @contextmanager
 def _finishing(stop: Callable[[], None]) -> Iterator[None]:
-    """Let a block end what it has begun where a signal asks to end.
+    """Let a block finish what it has begun when a signal asks the process to end.
 
-    The first one calls `stop`, and does what it would have done when the block has ended; another
-    one does it at once. Signals are those whose handlers are Python's.
+    The first signal calls `stop`; its usual effect comes when the block has ended. A second signal
+    takes effect at once. This concerns signals with handlers in Python.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -311,7 +311,7 @@ def _finishing(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _until(stopping: threading.Event, frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames until no more are wanted."""
+    """The frames until `stopping` is set."""
     for frame in frames:
         if stopping.is_set():
             return
@@ -319,7 +319,7 @@ def _until(stopping: threading.Event, frames: Iterable[Frame]) -> Iterator[Frame
 
 
 def _best(found: Looked, how: How) -> Looked:
-    """The same with the most prominent people only."""
+    """The same frame with only its most prominent people."""
     frame, poses, aside = found
     if poses is None or how.people is None:
         return found
@@ -329,8 +329,8 @@ def _best(found: Looked, how: How) -> Looked:
 def _kept(
     following: Generator[tuple[Frame, Poses, Aside], None, None], how: How
 ) -> Iterator[tuple[Frame, Poses, Aside]]:
-    """The same frames with people of the ids asked for, and so many, the same ones while they are
-    there, by id."""
+    """The same frames with only the people of the wanted ids, and at most so many; who is kept once
+    stays kept while they are in sight."""
     kept = None if how.people is None else Kept(how.people)
     with closing(following):
         for frame, poses, aside in following:
@@ -340,7 +340,7 @@ def _kept(
 
 
 def _timed(source: Iterable[Frame], tally: Tally) -> Iterator[Frame]:
-    """The source's frames; what they take is counted as reading."""
+    """The source's frames; the time they take is counted as reading."""
     frames = iter(source)
     while True:
         with tally.timed("read"):

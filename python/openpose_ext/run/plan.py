@@ -1,4 +1,4 @@
-"""What a run has to do: its inputs, the files of each, and what was done before."""
+"""Plans a run: its inputs, the files of each, and what an earlier run has done."""
 
 from __future__ import annotations
 
@@ -30,21 +30,22 @@ from openpose_ext.types.frame import Frame
 
 __all__ = ["Plan", "Planned", "plan_camera", "plan_run"]
 
-_PICTURES = Path("pictures")  # what files are called that hold all pictures
+_PICTURES = Path("pictures")  # name of files that hold all pictures
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One input to open (all pictures together are one), and what its files are called.
+    """One input to open (all pictures together are one), and the names of its files.
 
-    name      of the files of all its frames
-    open      opens it; what goes wrong while it goes on is told to the report
+    name      name of the files that hold all its frames
+    open      opens it; gets the function that errors are reported to
     name_of   the name of a frame's own files
     results   what is written
-    sources   what its frames name as their source, as far as that is known beforehand
-    names     of the files of frames that are known beforehand: all pictures, a video's first frame
-    count     how many frames there are, where that is known
-    known     people need not be looked for
+    sources   `Frame.source` of its frames, as far as that is known beforehand
+    names     names of frames' own files that are known beforehand: of all pictures, of a video's
+              first frame
+    count     number of frames, None if it is not known
+    known     whether its people are known, so that no network is needed
     sound     the file or address that has the sound, or None
     sequence  whether its frames follow one another in time
     """
@@ -62,7 +63,7 @@ class Planned:
 
     @property
     def files(self) -> dict[str, Path]:
-        """Its files of many frames, by kind."""
+        """Its files that hold many frames, by kind."""
         return self.results.books(self.name)
 
 
@@ -70,10 +71,10 @@ class Planned:
 class Plan:
     """What is left to do, in order.
 
-    inputs    those that are read
-    existing  pictures, videos and frames left out because their results exist
-    outputs   files left out because they are results
-    folders   where results are, those of what is done among them
+    inputs    the inputs to read
+    existing  number of pictures, videos and frames that are skipped because their results exist
+    outputs   number of files that are skipped because they are results
+    folders   folders with results, also of the skipped inputs
     """
 
     inputs: tuple[Planned, ...]
@@ -83,7 +84,7 @@ class Plan:
 
     @cached_property
     def shared(self) -> dict[Path, tuple[str, ...]]:
-        """The files that hold several sources, and which."""
+        """The files that several inputs share, each with its sources."""
         holds: dict[Path, list[str]] = defaultdict(list)
         for planned in self.inputs:
             for file in planned.files.values():
@@ -104,16 +105,17 @@ def plan_run(
 ) -> Plan:
     """Plan the work on pictures, videos, folders and addresses.
 
-    of_pictures, of_videos  what is written of each
-    view           which frames are taken: of each video by itself, of all pictures as one row
-    threads        of the decoding of a video
+    of_pictures, of_videos  what is written for each
+    view           which frames are taken: of each video, and of all pictures as one sequence
+    threads        most threads that decode a video
     recursive      whether subfolders are searched
-    skip_existing  leave out what is done: inputs whose files all exist. A file that several inputs
-                   share tells which it holds; if one is missing there, all of them are done again.
-    fps            the true frame rate of videos, None for what they say
+    skip_existing  skip inputs whose files all exist. A file that several inputs share tells which
+                   ones it holds; if one is missing there, all of them are processed again
+    fps            the true frame rate of videos, None for the file's
 
-    Addresses are called by what may be told of them; of two that are then alike the second gets
-    `_2`. Raises ValueError if an input matches nothing, or a result would replace an input.
+    Files of an address are named without its user, password and query; if two names are equal, the
+    second gets `_2`. Raises ValueError if an input matches nothing, or if a result would replace an
+    input.
     """
     addresses = [name for name in inputs if is_address(name)]
     paths = [name for name in inputs if not is_address(name)]
@@ -143,7 +145,7 @@ def plan_run(
 
 
 def plan_camera(number: int | str, *, resolution: Size, results: Results, view: View) -> Plan:
-    """Plan the work on a webcam, by its number or its path, which has no end."""
+    """Plan the work on a webcam, given by its number or its path."""
     name = Path("camera")
     planned = Planned(
         name=name,
@@ -155,14 +157,14 @@ def plan_camera(number: int | str, *, resolution: Size, results: Results, view: 
 
 
 def _folders(planned: Planned) -> set[Path]:
-    """Where the files of an input are, as far as its frames are known."""
+    """The folders of an input's files, as far as its frames are known."""
     below = {name.parent for name in planned.names or [planned.name]}
     of_frames = {place / folder for place in planned.results.folders for folder in below}
     return of_frames | {file.parent for file in planned.files.values()}
 
 
 def _pictures(named: Sequence[tuple[InputFile, Path]], results: Results, view: View) -> Planned:
-    """Pictures, as one row: those that the view takes."""
+    """The pictures that the view takes, as one sequence."""
     names = {os.fspath(file.path): name for file, name in named}
     if results.drawn_as is not None:
         results = replace(results, drawn_as=drawn_names(named))
@@ -181,7 +183,7 @@ def _pictures(named: Sequence[tuple[InputFile, Path]], results: Results, view: V
 
 
 def _are_numbered(files: Sequence[Path]) -> bool:
-    """Whether pictures are the frames of one film: one name, numbers one after another."""
+    """Whether pictures are frames of one film: equal names with consecutive numbers."""
     if len(files) < 2:
         return False
     numbers: list[int] = []
@@ -210,7 +212,7 @@ def _video(
     if known:
         if view.rotate or view.flip:
             raise ValueError(f"{file.path}: the frames of OpenPose's files cannot be turned")
-        with suppress(SourceError):  # it is told when the folder's turn comes
+        with suppress(SourceError):  # reported when the folder is read
             sources = sources_below(file.path, view)
     return Planned(
         name=name,
@@ -227,7 +229,7 @@ def _video(
 
 
 class _At(NamedTuple):
-    """An address, what is told of it as the source, and what its files are called."""
+    """An address, its `Frame.source` without secrets, and the name of its files."""
 
     address: str
     shown: str
@@ -268,7 +270,7 @@ def _file_name(address: str) -> str:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """The same names; of those that are alike the second gets `_2`, the third `_3`, ..."""
+    """The same names; of equal ones the second gets `_2`, the third `_3`, and so on."""
     distinct: list[str] = []
     for name in names:
         tries = (name, *(f"{name}_{number}" for number in range(2, len(names) + 2)))
@@ -277,12 +279,12 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def _numbered(name: Path, frame: int) -> Path:
-    """What a frame of a video is called, as in OpenPose."""
+    """The name of a video frame's files, as in OpenPose."""
     return name.with_name(f"{name.name}_{frame:012d}")
 
 
 def _left(plan: Plan, pictures: Sequence[tuple[InputFile, Path]], view: View) -> Plan:
-    """What is left of a plan: inputs that have something to do; of pictures those without files."""
+    """What is left of a plan: the inputs, and the pictures, whose files do not all exist."""
     holds = _holds(plan)
     whole = {file: is_whole(kind, file, sources) for file, (kind, sources) in holds.items()}
     todo = {
@@ -290,7 +292,7 @@ def _left(plan: Plan, pictures: Sequence[tuple[InputFile, Path]], view: View) ->
         for number, planned in enumerate(plan.inputs)
         if not (planned.files and _is_done(planned, whole))
     }
-    # A file is made anew as a whole: whoever shares one with an input that is done again is, too.
+    # A shared file is written again as a whole, and so all inputs that share it are, too.
     anew = -1
     while len(todo) > anew:
         anew = len(todo)
@@ -311,12 +313,12 @@ def _left(plan: Plan, pictures: Sequence[tuple[InputFile, Path]], view: View) ->
             existing += len(pictures) - len(missing)
             left += [_pictures(missing, planned.results, view)] if missing else []
         else:
-            left.append(planned)  # frames of a video that have all their files are left out later
+            left.append(planned)  # a video's frames whose files exist are skipped later
     return replace(plan, inputs=tuple(left), existing=existing)
 
 
 def _holds(plan: Plan) -> dict[Path, tuple[str, Sequence[str]]]:
-    """Each file of many frames, its kind, and the sources it is to hold."""
+    """Each file that holds many frames, with its kind and the sources it is to hold."""
     holds: dict[Path, tuple[str, list[str]]] = {}
     for planned in plan.inputs:
         for kind, file in planned.files.items():

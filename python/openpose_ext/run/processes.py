@@ -60,7 +60,7 @@ class Task:
     """The work of one process.
 
     model        the network's file, or the prefix of a compiled one
-    engines      further arguments of `open_network` for each engine; its `streams` are instances
+    engines      further arguments of `open_network` for each engine; `streams` counts its instances
     ahead        requests that an instance takes at a time
     size         (width, height) of the inputs, or None for the network's own
     batch        pictures per request
@@ -163,7 +163,7 @@ class _Worker:
             theirs.close()
 
     def begin(self) -> None:
-        with suppress(OSError):  # it is dead; whoever waits for its answer will hear of it
+        with suppress(OSError):  # it is dead; waiting for its answer gives the error
             self.connection.send("begin")
 
     def end(self) -> None:
@@ -205,7 +205,7 @@ def _answers(workers: Sequence[_Worker]) -> list[Any]:
 
 def _work(task: Task, connection: Connection) -> None:
     Thread(target=_die_with_parent, daemon=True).start()
-    # When told to end, it closes everything, because a card's reaction to less is unknown.
+    # When it is told to end it closes everything, because a card may not survive less.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         first = task.engines[0]

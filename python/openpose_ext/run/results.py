@@ -1,6 +1,6 @@
-"""What a run writes: which kinds of files, where, and what they are called.
+"""What a run writes: the kinds of files, their places and their names.
 
-Some kinds are a file a frame, others a file for all frames of a video, or of all pictures:
+Some kinds have one file per frame, others one file for all frames of a video, or for all pictures:
 
 | kind       | a frame                                | many frames                          |
 | ---------- | -------------------------------------- | ------------------------------------ |
@@ -22,10 +22,11 @@ Some kinds are a file a frame, others a file for all frames of a video, or of al
 | deeplabcut |                                        | `<name>_dlc.csv`                     |
 | pose       |                                        | `<name>.pose`                        |
 
-A kind that is a file a person goes by the name of the list of them; see `outputs.person_files`.
+For kinds with one file per person the table names the file that lists them; see
+`outputs.person_files`.
 
-`<name>` is the picture's or video's path below the folder that was searched, without its suffix; a
-frame of a video has `_` and its number in twelve digits behind it, as in OpenPose.
+`<name>` is the path of the picture or video below the folder that was searched, without its suffix;
+for a frame of a video `_` and its number in twelve digits follow, as in OpenPose.
 """
 
 from __future__ import annotations
@@ -95,10 +96,10 @@ _OF_MANY = {
 }
 KINDS = (*_OF_A_FRAME, *_OF_MANY)
 
-# These follow each person through the frames.
+# Kinds that need the people's ids.
 WITH_IDS = ("csv_wide", "trc", "angle_plots", "deeplabcut")
 
-# By which a place is told to be a file, not a folder.
+# A place with one of these suffixes is a file, any other one a folder.
 FILE_SUFFIXES = {
     "video": tuple(VIDEO_SUFFIXES),
     "csv": (".csv",),
@@ -110,7 +111,7 @@ FILE_SUFFIXES = {
 }
 
 
-# Where nothing more can be written: a full disk, and a folder that is gone.
+# Errors after which nothing more can be written: a full disk, or a folder that is gone.
 _FATAL = frozenset(
     getattr(errno, name)
     for name in (
@@ -123,7 +124,7 @@ _FATAL = frozenset(
 
 @contextmanager
 def failing_alone(report: Report) -> Iterator[None]:
-    """Report a result that cannot be written; raise the OutputError if no other can, either."""
+    """Report a result that cannot be written. Raise the OutputError if no other can be, either."""
     try:
         yield
     except OutputError as error:
@@ -152,12 +153,12 @@ class Thresholds(TypedDict):
 class Drawing:
     """How people are drawn.
 
-    skeletons       at all
-    threshold       parts that score above it
-    hand_threshold  points of hands that score above it
-    face_threshold  points of faces that score above it
-    black           on black instead of on the picture
-    ids             with their ids
+    skeletons       whether they are drawn at all
+    threshold       draw body parts with scores above this
+    hand_threshold  draw points of hands with scores above this
+    face_threshold  draw points of faces with scores above this
+    black           draw on black instead of on the picture
+    ids             draw the people's ids
     """
 
     skeletons: bool
@@ -168,7 +169,7 @@ class Drawing:
     ids: bool = False
 
     def __call__(self, frame: Frame, poses: Poses) -> Picture:
-        """The frame's picture with its people; not to be changed."""
+        """The frame's picture (H, W, 3) uint8 BGR with its people; must not be changed."""
         canvas = np.zeros((*frame.size[::-1], 3), np.uint8) if self.black else frame.image
         if not self.skeletons:
             return canvas
@@ -176,7 +177,7 @@ class Drawing:
 
     @property
     def thresholds(self) -> Thresholds:
-        """As those who draw take them."""
+        """The thresholds as keyword arguments of `draw`."""
         return {
             "threshold": self.threshold,
             "hand_threshold": self.hand_threshold,
@@ -195,7 +196,7 @@ class HeatmapChoice:
 
 
 class Aside(NamedTuple):
-    """What goes along with a frame's people, where somebody asks for it.
+    """What some files hold besides a frame's people; None if no file needs it.
 
     candidates  all peaks in pixels of the picture, by part
     geometry    how the picture lies in the network's input
@@ -217,24 +218,24 @@ class Aside(NamedTuple):
 class Results:
     """What is written, and how.
 
-    places      by kind: a folder, or the file of a kind of many frames
+    places      by kind: a folder, or the file for kinds of many frames
     formats     suffixes of "images" and "heatmaps"
     drawing     how people are drawn
     maps        which heat maps are written
-    body25      JSON in BODY_25's order, whatever the network
-    scale       units of key points in JSON, txt and tables; see `outputs.scale`
-    candidates  whether JSON has all peaks, too
-    keep_filled  whether JSON, txt and tables have the parts that the decoder filled in, too
-    video_rate  frames a second of videos, None for the source's
-    threads     of the video's encoder
-    quick_video  whether the encoder keeps few frames back, see `VideoWriter`
-    output      the folder of what was given no place of its own: one, whatever it ends in
-    controlnet  "object": JSON for ControlNet is a file a frame; "list": one for all frames
+    body25      whether JSON has BODY_25's order of parts, whatever the network's is
+    scale       unit of the coordinates in JSON, txt and tables; see `outputs.scale`
+    candidates  whether JSON also has all peaks
+    keep_filled  whether JSON, txt and tables also have the parts that the decoder filled
+    video_rate  frames per second of drawn videos, None for the source's
+    threads     threads of the video's encoder
+    quick_video  whether the encoder delays few frames, see `VideoWriter`
+    output      folder for kinds without a place of their own; a folder even if it has a suffix
+    controlnet  JSON for ControlNet: "object" is one file per frame, "list" one for all frames
     empty_frames  whether CSV has rows for frames in which nobody was found
-    person_height  metres that everybody is tall, for TRC in metres; None for pixels
-    canvas      short side of ControlNet's pictures, 0 for the frame's own size
-    drawn_as    what drawn pictures are called instead of `<name>_rendered`, by name; the plan of a
-                run puts the inputs' own names in. None for all as usual
+    person_height  height of the people in metres, for TRC in metres; None for pixels
+    canvas      short side of ControlNet's pictures in pixels, 0 for the frame's own size
+    drawn_as    file names of drawn pictures, by name, instead of `<name>_rendered`; the plan puts
+                the inputs' own names in. None for the usual names
     """
 
     places: Mapping[str, Path]
@@ -257,17 +258,17 @@ class Results:
 
     @property
     def needs_stages(self) -> bool:
-        """Whether more is asked of a frame than its people."""
+        """Whether files need the maps or peaks of a frame, not only its people."""
         return self.candidates or self.scale == 1 or "heatmaps" in self.places
 
     @property
     def draws(self) -> bool:
-        """Whether pictures with people are wanted."""
+        """Whether any file shows people drawn."""
         return "images" in self.places or "video" in self.places
 
     @property
     def of_frames_only(self) -> bool:
-        """Whether each frame has files of its own, and nothing else is written."""
+        """Whether all files belong to a single frame."""
         return self.places.keys() <= _OF_A_FRAME.keys() and not self._of_many.keys() & {
             *self.places
         }
@@ -278,7 +279,7 @@ class Results:
 
     @property
     def folders(self) -> list[Path]:
-        """The folders that are written to, each once; those of files that are named are not."""
+        """The folders that are written to, each once; without those of files given by name."""
         places = (p for kind, p in self.places.items() if not self.is_file(kind, p))
         return list(dict.fromkeys(places))
 
@@ -302,7 +303,7 @@ class Results:
         return files
 
     def books(self, name: Path) -> dict[str, Path]:
-        """The files of many frames of the input called `name`, by kind."""
+        """The files that hold many frames of the input called `name`, by kind."""
         return {
             kind: place
             if self.is_file(kind, place)
@@ -313,12 +314,12 @@ class Results:
 
     @property
     def _of_many(self) -> dict[str, str]:
-        """What the files of many frames end in, by kind."""
+        """The endings of the files that hold many frames, by kind."""
         listed = {"controlnet": "_controlnet.json"} if self.controlnet == "list" else {}
         return _OF_MANY | listed
 
     def is_file(self, kind: str, place: Path) -> bool:
-        """Whether the place of a kind is the file itself, by its suffix."""
+        """Whether the place of a kind is a file, which its suffix tells."""
         return place != self.output and place.suffix.lower() in FILE_SUFFIXES.get(kind, ())
 
     def have(self, name: Path) -> bool:
@@ -351,13 +352,13 @@ class Results:
         *,
         draws: bool,
     ) -> tuple[Picture | None, dict[str, float]]:
-        """Draw a frame and write the files of its own.
+        """Draw a frame and write its own files.
 
-        report  gets what cannot be written, where other files can
-        draws   whether the drawing is wanted, by the files of `draws` or somebody else
+        report  called with the error of a file that cannot be written, if others can be
+        draws   whether to draw the frame, for a file or for a preview
 
-        Returns the drawing if one is wanted, and the seconds of "draw" and "write". Raises
-        OutputError if nothing more can be written.
+        Returns the drawing, or None, and the seconds of "draw" and "write". Raises OutputError if
+        nothing more can be written.
         """
         start = perf_counter()
         drawn = self.drawing(frame, poses) if draws else None
@@ -388,9 +389,9 @@ class Results:
         return drawn, seconds | {"write": end - begin}
 
     def in_units(self, poses: Poses, aside: Aside) -> Poses:
-        """The people as files are to hold them."""
+        """The people in the unit and with the parts that files are to have."""
         return scaled(self.told(poses), self.scale, aside.geometry)
 
     def told(self, poses: Poses) -> Poses:
-        """The same in pixels of the picture: without parts that nobody saw, but where asked for."""
+        """The people in pixels of the picture, without filled parts unless `keep_filled` is set."""
         return poses if self.keep_filled else poses.without_filled()

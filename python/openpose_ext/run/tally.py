@@ -18,12 +18,12 @@ __all__ = ["Tally"]
 class Tally:
     """The work of a run so far.
 
-    pictures, frames  done; frames are those of videos and cameras
-    people            found in them
-    failed            inputs and frames that could not be read
-    existing          pictures, videos and frames left out because their results exist
-    outputs           inputs left out because they are results
-    seconds           by stage, over all pictures and frames done; stages of several overlap
+    pictures, frames  number of each that is done; frames are those of videos and cameras
+    people            number of people in them
+    failed            number of inputs and frames that could not be read
+    existing          number of pictures, videos and frames skipped because their results exist
+    outputs           number of inputs skipped because they are results
+    seconds           by stage, summed over all pictures and frames; these overlap in time
     """
 
     begun: float = field(default_factory=time.perf_counter)
@@ -48,7 +48,7 @@ class Tally:
             self.frames += 1
 
     def add(self, timings: Mapping[str, float]) -> None:
-        """Add the seconds of stages; may be called from any thread."""
+        """Add the seconds of some stages; may be called from any thread."""
         with self._adding:
             for stage, seconds in timings.items():
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds

@@ -1,7 +1,7 @@
-"""What a stream is given, as one row of frames and pictures, with what cannot be read in its place.
+"""The inputs of a stream as one sequence of frames and pictures; errors stand in their place.
 
-The workers of `pipeline` take from it, one at a time. Files are opened when their turn comes, and
-pictures are only named: whoever works on one reads it, beside the others.
+The workers of `pipeline` take from it, one at a time. Files are opened when their turn comes.
+Pictures are passed on as paths, so that each worker reads its own while the others work.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ Given: TypeAlias = "Name | int | Source | Iterable[PictureLike | Frame]"
 
 @dataclass(frozen=True)
 class Unread:
-    """What could not be read.
+    """An input that could not be read.
 
     name    the input as it was given, or the file that was found in it
     error   the reason
-    partly  whether it is a flaw of an input whose other frames are there
+    partly  whether it is only a flaw of an input whose other frames can be read
     """
 
     name: Name
@@ -47,13 +47,14 @@ class Unread:
 
 
 class Inputs:
-    """The frames of whatever a stream is given, in order, each as often as it is given.
+    """The frames of a stream's inputs, in order; an input that is given twice comes twice.
 
     given  a path, an address, a webcam's number, a `Source`, or any iterable of paths, addresses,
            pictures and frames; a path may be a folder, a pattern or a list
-    apart  whether a source may have a thread of its own that decodes before frames are wanted
+    apart  whether a source may have a separate thread that decodes frames before they are needed
 
-    Iterate over it once: it gives frames, pictures, paths of pictures, and what is `Unread`.
+    Iterate over it once: it yields frames, pictures, paths of pictures, and `Unread` for what
+    cannot be read.
     Raises TypeError if `given` is none of these.
     """
 
@@ -62,7 +63,7 @@ class Inputs:
             raise TypeError("a single picture is no source of frames: put it in a list")
         if not isinstance(given, (str, PathLike, int, Iterable)):
             raise TypeError(
-                "a source of frames is a path, an address, a webcam's number, a Source or an "
+                "a source of frames must be a path, an address, a webcam's number, a Source or an "
                 f"iterable of pictures, not {type(given).__name__}"
             )
         self._given = given
@@ -126,7 +127,7 @@ class Inputs:
     def _of_source(
         self, source: Source, name: Name, flaws: deque[SourceError] | None = None
     ) -> Iterator[Frame | Unread]:
-        """The frames of a source, which is closed then; its flaws near where they occurred."""
+        """The frames of a source, which is closed afterwards; its flaws come near their frames."""
         told = 0
 
         def news() -> Iterator[Unread]:

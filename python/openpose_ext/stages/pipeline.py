@@ -1,38 +1,40 @@
-"""Many pictures at once: a few workers that each carry one frame through all of its stages.
+"""Processes many pictures at once: each of a few workers takes one frame through all stages.
 
     source ─ next() ─┐   one worker at a time, in order: a video decodes one frame after another
                      ├── worker 1:  frame k      resize → network → C++ decode → hands
                      ├── worker 2:  frame k + 1  resize → network → C++ decode → hands
                      └── ...
-    results wait until those before them are taken; the consumer gets them in order
+    results wait for earlier ones; the consumer gets them in order
 
-There is no thread for each stage, and there are no queues between them. A worker takes the next
-item from the iterable while the others compute (the C code of every stage runs without Python's
-lock), does everything that needs no order, and goes for the next one. So the workers keep the cores
-busy, whatever stage is the slow one; nothing oversubscribes; and no more than a few frames exist
-at a time, however many there are: a worker that is too far ahead of the consumer waits.
+There is no thread per stage, and there are no queues between stages. A worker takes the next item
+from the iterable while the others compute (the C code of every stage releases Python's lock), does
+everything that needs no order, and takes the next item. So all cores are busy, whichever stage is
+slow, and there are never more threads than needed. Only a few frames are in memory at a time,
+because a worker that is too far ahead of the consumer waits.
 
-What needs the order of the frames (following people, writing a video) is an ordinary generator
-around this one; what comes behind it is carried by workers again, whose `next()` then runs the
-generator. Of these few pieces the commands are made:
+Steps that need the frames in order (tracking people, writing a video) are ordinary generators
+around this one. Steps after those are run by workers again, whose `next()` then runs the generator.
+The commands are built from these few pieces:
 
-    overlapped(items, work, workers)    the machine: an ordered, bounded, parallel `map`
-    ahead(items, count)                 a thread of its own that takes items before they are wanted
+
+    overlapped(items, work, workers)    an ordered, bounded, parallel `map`
+    ahead(items, count)                 a separate thread that takes items before they are needed
     workers_for(streams)                how many workers keep a network busy
     followed(found, ...)                ids and smoothing, in the order of the frames
     PoseEstimator.stream(source)        frames in, (Frame, Poses) out; `batch` is the same on a list
     PoseEstimator(frame)                the stages of one frame, which a worker calls
 
-The network is opened with a stream for each core and one thread a stream, and there is one worker
-more than streams, which takes and prepares the next frame while the others wait for the network
-(30 instead of 25 frames a second of a street video, on a loaded machine of two cores). There and
-human-pose-estimation-0001 (INT8, 456 x 256) that gave 209 pictures a second, one stream of two
-threads 174 with one request in flight and 187 with two; batches of 2 to 8 pictures gave less. A
-stream of one thread also never waits for a thread that something else keeps from its core.
+The network is opened with one stream per core and one thread per stream. There is one worker more
+than streams: it prepares the next frame while the others wait for the network (30 instead of 25
+frames per second of a street video, on a loaded machine of two cores). On that machine
+human-pose-estimation-0001 (INT8, 456 x 256) ran on 209 pictures per second this way; with one
+stream of two threads on 174 with one request in flight and 187 with two; batches of 2 to 8 pictures
+were slower. Also, a stream of one thread never waits for a thread that lost its core to another
+program.
 
-A video is decoded ahead, by a thread of its own: some frames take several times as long as others
-(VP9 decodes hidden ones beside them), and the workers would all wait for them. That gave 6 to 10 %
-more frames a second of a VP9 video, and nothing of an H.264 one.
+A video is decoded ahead, by a separate thread: some frames take several times as long as others
+(VP9 decodes hidden ones besides), and all workers would wait for them. That gave 6 to 10 % more
+frames per second of a VP9 video, and no change for an H.264 one.
 """
 
 from __future__ import annotations
@@ -55,20 +57,20 @@ __all__ = ["FrameWithPeople", "ahead", "followed", "overlapped", "workers_for"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-# A frame, its people (None: it was not looked at), and whatever shall come along.
+# A frame, its people (None if the network did not see it), and anything that goes with it.
 FrameWithPeople = tuple[Frame, Poses | None, T]
 
-_RATE = 30.0  # frames a second, where nothing tells
+_RATE = 30.0  # frames per second, if nothing tells
 
-_END = StopIteration()  # left in the place of the item that was not there
+_END = StopIteration()  # the result that marks the end of the items
 
 
 def workers_for(streams: int, *, waiting: bool = False) -> int:
-    """How many workers keep so many streams busy. A single thread stays a single one.
+    """How many workers keep so many streams busy; one for one stream.
 
-    waiting  whether frames wait for earlier ones, as in `watch`: enough others are needed then,
-             up to those of the next look at a whole frame, which waits for none. With the usual
-             number, eight streams would be slower than without regions
+    waiting  whether frames wait for earlier ones, as in `watch`. Then more workers are needed, so
+             that some process the next whole frames, which do not wait. With the usual number,
+             eight streams would be slower than without regions
     """
     if streams == 1:
         return 1
@@ -83,19 +85,19 @@ def overlapped(
     stop: Callable[[], None] | None = None,
     ahead: int | None = None,
 ) -> Generator[R, None, None]:
-    """`map(work, items)` by threads: results in order, and few items in memory.
+    """`map(work, items)` with threads: results in order, and only a few items in memory.
 
-    items    taken one at a time, when a worker is free: never by two threads at once
-    workers  threads; they start at the first `next()`
-    stop     called when nothing more is wanted, before the workers are waited for: it ends an
-             iterable that waits for its next item, such as a camera
+    items    an iterable; a free worker takes the next item, never two threads at once
+    workers  number of threads; they start at the first `next()`
+    stop     called at the end, before waiting for the workers: it must end a wait of `items` for
+             its next item, such as a camera's
     ahead    how many more items than results may be taken; None for 2 * workers
 
-    An error of `items` or `work` is raised where its result would have stood; what comes before
-    it is delivered. However the iteration ends (an error, Ctrl-C, the consumer's `close`, or
-    nobody holding it any more), every worker finishes what it has in hand and ends, and `items`
-    is closed if it is a generator. Workers that are still there at the interpreter's end are waited
-    for: one that comes back from C++ to an interpreter that is gone aborts the process.
+    An error of `items` or `work` is raised in the place of its result, after the earlier results.
+    However the iteration ends (an error, Ctrl-C, `close`, or because nothing refers to it any
+    more), every worker finishes its item and ends, and `items` is closed if it is a generator. When
+    the interpreter exits it waits for the workers: one that returned from C++ later would abort the
+    process.
     """
     state = _State(items, work, ahead or 2 * workers)
     threads = [
@@ -123,9 +125,9 @@ def overlapped(
 
 
 def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
-    """The same items; a thread of its own takes up to `count` of them before they are wanted.
+    """The same items; a separate thread takes up to `count` of them before they are needed.
 
-    Close it before what the items come from.
+    Close it before the source of the items.
     """
     return overlapped(items, lambda item: item, 1, ahead=count)
 
@@ -140,18 +142,20 @@ def followed(
     max_gap: float | None = None,
     min_track: float = 0.0,
 ) -> Generator[tuple[Frame, Poses, T], None, None]:
-    """The same frames with people who have ids, and are perhaps smoothed.
+    """The same frames with people who have ids; optionally their motion is smoothed.
 
-    found      frames of one source, in order; people of those that were not looked at are put
-               where they should be by now
-    rate       frames a second, where frames come without times; None takes 30
-    smooth     without jitter: at once if `live`, else by a look ahead of about a second, which also
-               fills gaps; see `smooth`
-    cutoff     Hz, of the smoothing; None takes `TwoPass`'s, if `live` `OneEuro`'s
-    max_gap    seconds of the gaps that are filled, None for `TwoPass`'s
-    min_track  seconds for which somebody must be seen to have an id, see `Lasting`; 0 for everybody
+    found      frames of one source, in order. In frames without a result of the network, people are
+               predicted from earlier frames
+    rate       frames per second, for frames without times; None takes 30
+    smooth     smooth the motion. If `live`, each frame is smoothed at once; otherwise with a look
+               ahead of about a second, which also fills gaps
+    cutoff     cutoff frequency of the smoothing in Hz; None takes the default of `TwoPass`, or of
+               `OneEuro` if `live`
+    max_gap    fill gaps up to so many seconds; None takes the default of `TwoPass`
+    min_track  give no id to people who are seen for fewer seconds, see `Lasting`; 0 gives everybody
+               an id
 
-    Who has no body has no id either. Who has none is not smoothed, and comes last.
+    People without a body get no id either. People without an id are not smoothed and come last.
     """
     from openpose_ext.tracking.ids import Clock, Tracker
     from openpose_ext.tracking.lasting import Lasting
@@ -162,7 +166,7 @@ def followed(
     tracker, clock = Tracker(rate=rate), Clock(rate)
     one_euro = OneEuro(rate=rate, **_given(min_cutoff=cutoff))
     two_pass = TwoPass(rate=rate, **_given(cutoff=cutoff, max_gap=max_gap))
-    waiting: deque[tuple[Poses, _Followed[T]]] = deque()  # as known without a look ahead
+    waiting: deque[tuple[Poses, _Followed[T]]] = deque()  # people before smoothing
 
     def identified() -> Iterator[tuple[Poses, _Followed[T]]]:
         for frame, poses, extra in found:
@@ -201,11 +205,11 @@ def followed(
 
 @dataclass(frozen=True, eq=False)
 class _Followed(Generic[T]):
-    """A frame whose people are followed.
+    """A frame of which the people have ids.
 
-    now     its time
-    looked  whether the network looked at it
-    alone   people without an id, None for nobody
+    now     its time in seconds
+    looked  whether the network saw it
+    alone   people without an id, None if there are none
     """
 
     frame: Frame
@@ -231,21 +235,21 @@ def _given(**options: float | None) -> dict[str, float]:
 
 
 class _State(Generic[T, R]):
-    """What the workers and the consumer share. The workers know nothing of the generator, so that
-    it can be collected while they run."""
+    """What the workers and the consumer share. The workers do not refer to the generator, so that
+    it can be garbage-collected while they run."""
 
     def __init__(self, items: Iterable[T], work: Callable[[T], R], ahead: int) -> None:
         self._items = iter(items)
         self._work = work
         self._ahead = ahead
-        self._taking = Lock()  # who holds it may take an item
-        self._changed = Condition()  # guards the following
+        self._taking = Lock()  # held while taking an item
+        self._changed = Condition()  # guards the following attributes
         self._results: dict[int, tuple[R | None, BaseException | None]] = {}
         self._taken = self._delivered = 0
         self._ended = False
 
     def carry(self) -> None:
-        """A worker: take an item, work on it, leave the result, until there are no more."""
+        """Run a worker: take items, work on them and leave the results, until there are no more."""
         while True:
             with self._taking:
                 number = self._next_number()
@@ -263,10 +267,10 @@ class _State(Generic[T, R]):
                 self._leave(number, self._work(item), None)
             except BaseException as error:
                 self._leave(number, None, error)
-            del item  # a frame is large; it shall not wait for the next one
+            del item  # a frame is large: do not keep it while waiting for the next one
 
     def results(self) -> Iterator[R]:
-        """The results in order, until the items end. Raises what a worker left."""
+        """The results in order, until the items end. Raises the errors that workers left."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._delivered in self._results)
@@ -281,20 +285,20 @@ class _State(Generic[T, R]):
             del result
 
     def end(self) -> None:
-        """Let no worker take another item."""
+        """Let the workers take no more items."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Close the items, where that means something, when the workers are gone."""
+        """Close the items, if they can be closed, after the workers have ended."""
         self._results.clear()
         close: Any = getattr(self._items, "close", None)
         if close is not None:
             close()
 
     def _next_number(self) -> int | None:
-        """The number of the next item, when it may be taken; None if no more are."""
+        """Wait until an item may be taken and return its number; None if no more may be."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._ended or self._taken - self._delivered < self._ahead

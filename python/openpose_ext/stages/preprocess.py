@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from openpose_ext.io.resize import at_size, resized_cubic
 from openpose_ext.types.arrays import Picture, Size
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["HEIGHT", "LONGEST", "PADDING", "Fit", "Picture", "Preprocessing", "Resize", "padded"]
 
@@ -150,7 +147,7 @@ def _resized_as_seed(picture: Picture, content: Size) -> tuple[Picture, tuple[fl
 
     factor = content[1] / picture.shape[0]
     source = np.ascontiguousarray(picture)
-    if round(source.shape[1] * factor) < 1:  # the seed fails here
+    if round(source.shape[1] * factor) < 1:  # pytorch-openpose fails here
         image = cv2.resize(source, content, interpolation=cv2.INTER_CUBIC)
         return np.asarray(image, np.uint8), (content[0] / source.shape[1], factor)
     image = cv2.resize(source, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)

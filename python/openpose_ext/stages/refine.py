@@ -1,13 +1,14 @@
-"""People -> the same people, looked at again from nearer.
+"""The second look: people -> the same people, found again in enlarged regions.
 
-A bottom-up network sees small people badly, and large ones only in pieces. The first look tells
-where people are and how tall; the second cuts each out with some room, at the size that suits the
-network, and runs the same network on that. The maps of both looks are averaged on the finer grid,
-decoded, and the people found are united with those of the first look (`regions.hpp`, `unite.hpp`).
+A bottom-up network finds small people badly, and large ones only in pieces. The first look tells
+where people are and how tall. The second cuts each out with a margin, resized to the height that
+suits the network, and runs the same network on it. The maps of both looks are averaged on the finer
+grid and decoded, and the people found are united with those of the first look (`regions.hpp`,
+`unite.hpp`).
 
-Averaging maps and then uniting people was better than uniting people alone: AP on coco_val with
-mobilenet, heights 368 and 256, and on other pictures of COCO's, .576, .533, .394 against .568,
-.532, .387 for the same pixels.
+Averaging maps and then uniting people was better than only uniting people: AP with mobilenet was
+.576, .533 (coco_val, heights 368 and 256) and .394 (other pictures of COCO) instead of .568, .532
+and .387 for the same number of pixels.
 """
 
 from __future__ import annotations
@@ -34,40 +35,43 @@ from openpose_ext.types.topology import Topology
 
 __all__ = ["REFINE_PIXELS", "STATURE", "Refiner", "stature_at"]
 
-# As `_core.find_regions` gives it: box, size of its place in an input, size of the content, people,
-# and the input's number and where in it the place begins.
+# The result of `_core.find_regions`: box in the picture, size of its place in a network input, size
+# of the content, indices of the people, and the input's number with the place's corner in it.
 _Region: TypeAlias = tuple[tuple[int, int, int, int], Size, Size, list[int], tuple[int, int, int]]
 
-# Network pixels that a person is brought to where pictures are brought to 368. AP of mobilenet on
-# coco_val at 240, 270, 300, 340: .568, .578, .577, .579; on 136 others .381, .386, .391, .383.
+# Height of people in the second look, in network pixels, if pictures are resized to a height of
+# 368. AP of mobilenet on coco_val at 240, 270, 300, 340: .568, .578, .577, .579; on 136 other
+# pictures .381, .386, .391, .383.
 STATURE = 300
 
 REFINE_PIXELS = 2.5
 
-# Around what was seen of a person, in statures: the parts that were not. With 0.15 AP (mobilenet,
-# height 368) is 0.01 lower, with 0.3 it is the same for a tenth more pixels.
+# Margin around the seen parts of a person, for the parts that were not seen, in heights of the
+# person. With 0.15 AP (mobilenet, height 368) is 0.01 lower, with 0.3 it is the same for a tenth
+# more pixels.
 _MARGIN = 0.25
 
-# Weight of the first look's maps where the second has 1. 0.25 to 0.6 rank alike.
+# Weight of the first look's maps; the second one's is 1. 0.25 to 0.6 are equally good.
 _FIRST = 0.6
 
-# Inputs are a multiple of so many cells: the fewer sizes, the fewer the network has to prepare
-# for, once each; with 8 instead of 4 there are half as many, for 6 % more pixels.
+# The sides of inputs are multiples of so many cells. Fewer sizes mean less time, because the engine
+# prepares for each size once: with 8 instead of 4 there are half as many, for 6 % more pixels.
 _CELLS = 4
 
-# Both of regions of people who are expected there: more of them is known, and a short video meets
-# each size for the first time, so they shall be few. At 0.15, 0.2, 0.25 AP is .858, .852, .882 on a
-# walk and .636, .646, .622 on a street, where one person changes ids at 0.15.
+# The same two for regions of expected people (`Refiner.alone`): more is known of where they are,
+# and a short video meets each size for the first time, so there should be few sizes. With margins
+# of 0.15, 0.2, 0.25 AP is .858, .852, .882 on a video of a walk and .636, .646, .622 on one of a
+# street, in which one person changes ids at 0.15.
 _MARGIN_EXPECTED = 0.15
 _CELLS_EXPECTED = 8
 
 
 def stature_at(height: int) -> float:
-    """How tall people are looked at, in network pixels, where pictures are brought to a height.
+    """The height of people in the second look, in network pixels, for a height of the first look.
 
-    It grows with the height's root: who looks at less the first time has fewer pixels for a second
-    time, too, but people do not become larger by it. At 256 it is 250, where 200, 230, 250, 270
-    gave .362, .366, .368, .368 on those others.
+    It grows with the square root of the first look's height: a smaller first look leaves fewer
+    pixels for the second one, but people still need a certain size. At height 256 it is 250, where
+    200, 230, 250, 270 gave AP .362, .366, .368, .368 on those 136 pictures.
     """
     return STATURE * math.sqrt(height / HEIGHT)
 
@@ -76,12 +80,12 @@ def stature_at(height: int) -> float:
 class Refiner:
     """The second look.
 
-    stature  network pixels that people shall be tall
-    pixels   bound of its network pixels, over those of the first look; see `find_regions` for
-             what is given up first
-    scales   regions are looked at at each of these multiples, too
-    mirror   and mirrored
-    options  of the decoder
+    stature  height of people in it, in network pixels
+    pixels   most network pixels, as a multiple of those of the first look; `find_regions` says what
+             is given up first
+    scales   run the network on regions at each of these multiples of the size
+    mirror   also run it on mirrored regions
+    options  options of the decoder
 
     Raises ValueError for a stature or bound that is not positive.
     """
@@ -101,11 +105,11 @@ class Refiner:
     def __call__(
         self, frame: Frame, people: Poses, first: Pass, pixels: int, network: BodyNetwork
     ) -> Poses:
-        """The people of a frame after a second look.
+        """The people of a frame after the second look, in the frame's pixels.
 
-        people  of the first look
-        first   its maps, the mean over its scales
-        pixels  of all its network inputs
+        people  the people that the first look found
+        first   the first look's maps, the mean over its scales
+        pixels  network pixels of all inputs of the first look
         """
         regions = self._regions(
             frame, people, self.pixels * pixels, self.stature, network, _MARGIN, _CELLS
@@ -118,14 +122,13 @@ class Refiner:
     def alone(
         self, frame: Frame, expected: Poses, pixels: float, stature: float, network: BodyNetwork
     ) -> Poses | None:
-        """The people in the regions of those who are expected there, and nowhere else.
+        """The people in regions where some are expected; the rest of the frame is not seen.
 
-        expected  people of an earlier frame
-        pixels    bound of the network pixels
-        stature   network pixels that people shall be tall
+        expected  people of an earlier frame; nothing of them gets into the result
+        pixels    most network pixels
+        stature   height of people in network pixels
 
-        Returns None if there is not room for all of them within the bound. Nothing of the expected
-        people is kept.
+        Returns None if regions for all of them take more network pixels.
         """
         regions = self._regions(
             frame, expected, pixels, stature, network, _MARGIN_EXPECTED, _CELLS_EXPECTED
@@ -165,7 +168,7 @@ class Refiner:
         first: Pass | None,
         network: BodyNetwork,
     ) -> list[Poses]:
-        """The people in each region, by its own maps and perhaps those of a first look."""
+        """The people in each region, by its own maps and perhaps also those of the first look."""
         inputs = [self._inputs(frame, *region[:3], network) for region in regions]
         places = [place for *_, place in regions]
         merged = []
@@ -202,7 +205,7 @@ class Refiner:
         content: tuple[int, int],
         network: BodyNetwork,
     ) -> list[NetworkInput]:
-        """What the network sees of a region: at each scale, straight and perhaps mirrored."""
+        """The network's inputs of a region: for each scale straight, then perhaps mirrored."""
         inputs = []
         for scale in self.scales:
             width, height = (max(1, round(side * scale)) for side in content)
@@ -227,10 +230,10 @@ def _answers(
     places: Sequence[tuple[int, int, int]],
     network: BodyNetwork,
 ) -> list[list[Pass]]:
-    """What the network answers to the inputs of each region.
+    """The network's maps for the inputs of each region.
 
-    places  of each region: the number of the input, and where it lies in that, if the network
-            takes one size only: regions share inputs then
+    places  for each region the number of its input and its corner in it. They are used only if the
+            network takes inputs of one size; then several regions share an input
     """
     if network.fixed_size is None:
         answers = iter(passes([one for of_region in inputs for one in of_region], network))

@@ -51,7 +51,7 @@ class View:
         return np.column_stack([linear, shift])
 
     def to_picture(self, points: Floats) -> Floats:
-        """Network frame -> picture frame. points: (..., 2 or more), x and y first; a copy."""
+        """Network frame -> picture frame. points: (..., 2 or more), first x and y; not changed."""
         return _turned(points, self.matrix)
 
     def to_network(self, points: Floats) -> Floats:
@@ -69,7 +69,7 @@ class View:
         corners = self.to_picture(ends)
         halvings = max(0, round(math.log2(self.side / self.size)))
         shrink = 2**halvings
-        # Cut out what the filters can reach, because OpenCV cannot warp pictures of 32768 pixels.
+        # Cut out the pixels that the filters need: OpenCV cannot warp pictures of 32768 pixels.
         # The crop starts a whole number of averaged areas before the square.
         low = np.floor(corners.min(axis=0) + 0.5).astype(int) - 2 * shrink
         high = np.ceil(corners.max(axis=0)).astype(int) + 2 * shrink
@@ -101,8 +101,8 @@ def _turned(points: Floats, matrix: npt.NDArray[np.float64]) -> Floats:
 
 
 def _shrunk(region: Picture, halvings: int, before: npt.NDArray[np.intp]) -> Picture:
-    """Means of areas of 2^halvings pixels a side. Of the first ones `before` (x, y) pixels are not
-    in the region; what is missing of areas is grey.
+    """Means of squares of 2^halvings pixels a side; pixels outside the region count as grey. Of the
+    first squares, `before` (x, y) pixels lie outside the region.
 
     OpenCV has a fast filter for means of 2 x 2 pixels only.
     """

@@ -1,8 +1,8 @@
-"""The rules of VastModelZoo's OpenPose script for Vastai's cards, for replacing it.
+"""The rules of VastModelZoo's OpenPose script for Vastai's cards, so that we can replace it.
 
-    body   The picture is stretched to the network's input, cubic and without averaging; a network
-           of any size gets the script's 184 x 184. Maps are enlarged to the picture and decoded by
-           pytorch-openpose's rules (`decode_body(mode="reference")`).
+    body   The picture is stretched to the network's input with a cubic filter, without averaging;
+           networks that take any size get the script's 184 x 184. Maps are enlarged to the picture
+           and decoded by pytorch-openpose's rules (`decode_body(mode="reference")`).
     hands  pytorch-openpose's squares, inside the picture (`arms.seed_squares`), stretched in the
            same way and never mirrored. In each square a hand is decoded by pytorch-openpose's
            rules, at one scale, even if it is weak; two people may get the same hand.
