@@ -493,7 +493,7 @@ class TestCompiledCache:
             raise AssertionError("compiled though it is in the cache")
 
         adapter = sys.modules[f"openpose_ext.backends.{engine}"]
-        name = "_model" if engine == "openvino" else "_extend"
+        name = "_model" if engine == "openvino" else "extended_graph"
         monkeypatch.setattr(adapter, name, compile_again)
         assert np.array_equal(self.run(tiny, engine, batch), first)
         assert blob.stat().st_ino == stamp

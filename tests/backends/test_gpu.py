@@ -211,7 +211,8 @@ def session(network: Path) -> Any:
 
 
 def test_bound_runs_give_what_runs_give_and_keep_their_memory(session: Any) -> None:
-    from openpose_ext.backends.onnxruntime import _INPUT, _BoundRun
+    from openpose_ext.backends.onnx_graph import INPUT
+    from openpose_ext.backends.onnxruntime import _BoundRun
 
     made: list[tuple[int, ...]] = []
 
@@ -224,7 +225,7 @@ def test_bound_runs_give_what_runs_give_and_keep_their_memory(session: Any) -> N
         batch = np.random.default_rng(len(made)).integers(0, 256, shape, np.uint8)
         for _ in range(2):
             found = [output.copy() for output in run(batch)]
-            expected = session.run(None, {_INPUT: batch})
+            expected = session.run(None, {INPUT: batch})
             for one, other in zip(found, expected, strict=True):
                 assert np.array_equal(one, other)
     assert made == [

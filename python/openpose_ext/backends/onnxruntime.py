@@ -24,15 +24,14 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from openpose_ext.backends.onnx_graph import INPUT, describe, extended_graph
 from openpose_ext.backends.page_locked import PageLocked
 from openpose_ext.backends.pooled import PooledBackend
 from openpose_ext.backends.protocol import (
     GPU_REQUESTS,
     NO_GPU,
-    PIXEL_SPAN,
     Backend,
     BackendInfo,
-    Graph,
     InputFormat,
     Outputs,
     reason,
@@ -42,8 +41,6 @@ from openpose_ext.io.cache import digest, file_digest, user_cache, weight_files
 from openpose_ext.io.cpus import own_cores
 
 __all__ = ["describe", "open_engine"]
-
-_INPUT = "openpose_ext.picture"
 
 _CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -93,17 +90,6 @@ def open_engine(
     if on_gpu:
         _check_place(session, provider, device, file)
     return _OnnxRuntimeBackend(session, file, input_format, threads, streams, precision)
-
-
-def describe(file: Path) -> Graph:
-    """Inputs and outputs as stated in the file; see `backends.engines.describe`."""
-    graph = _load(file, weights=False).graph
-    source = _picture_input(file, graph)
-    return Graph(
-        input=_shape(source),
-        outputs={output.name: _shape(output) for output in graph.output},
-        normalises=_normalises(graph, source.name),
-    )
 
 
 class _OnnxRuntimeBackend(PooledBackend[Any]):
@@ -160,7 +146,7 @@ class _Run:
         self._session = session
 
     def __call__(self, batch: npt.NDArray[np.uint8]) -> Sequence[Array]:
-        outputs: Sequence[Array] = self._session.run(None, {_INPUT: batch})
+        outputs: Sequence[Array] = self._session.run(None, {INPUT: batch})
         return outputs
 
 
@@ -189,13 +175,13 @@ class _BoundRun:
 
     def _first(self, batch: npt.NDArray[np.uint8]) -> Sequence[Array]:
         """Run a batch of a shape whose outputs' shapes are not known."""
-        found = self._session.run(None, {_INPUT: batch})
+        found = self._session.run(None, {INPUT: batch})
         self._pixels = self._array(batch.shape, np.uint8)
         self._outputs = [self._array(output.shape, output.dtype) for output in found]
         self._binding.clear_binding_inputs()
         self._binding.clear_binding_outputs()
-        for name, array in zip((_INPUT, *self._names), (self._pixels, *self._outputs), strict=True):
-            bind = self._binding.bind_input if name == _INPUT else self._binding.bind_output
+        for name, array in zip((INPUT, *self._names), (self._pixels, *self._outputs), strict=True):
+            bind = self._binding.bind_input if name == INPUT else self._binding.bind_output
             bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         outputs: Sequence[Array] = found
         return outputs
@@ -322,139 +308,11 @@ def _extended(file: Path, input_format: InputFormat) -> bytes:
     """The serialised graph with the conversion from (N, H, W, 3) uint8 BGR before it."""
     cache = user_cache()
     if cache is None:
-        return _extend(file, input_format)
+        return extended_graph(file, input_format)
     parts = [file_digest(part) for part in weight_files(file)]
     key = digest(["onnxruntime", ort.__version__, input_format, parts])
     model = cache.load(key)
     if model is None:
-        model = _extend(file, input_format)
+        model = extended_graph(file, input_format)
         cache.store(key, model)
     return model
-
-
-def _extend(file: Path, input_format: InputFormat) -> bytes:
-    from onnx import TensorProto, helper
-
-    model = _load(file)
-    graph = model.graph
-    source = _picture_input(file, graph)
-    shape = _wanted_shape(file, _shape(source), input_format)
-    if shape != _shape(source):
-        _forget_sizes(graph)
-
-    constants: list[Any] = []
-    nodes: list[Any] = []
-    last = _INPUT
-
-    def step(kind: str, *operands: Any, **attributes: Any) -> None:
-        nonlocal last
-        names = [f"{_INPUT}.{len(nodes)}.{k}" for k in range(len(operands))]
-        for name, values in zip(names, operands, strict=True):
-            array = np.asarray(values)
-            constants.append(
-                helper.make_tensor(
-                    name,
-                    helper.np_dtype_to_tensor_dtype(array.dtype),
-                    array.shape,
-                    array.ravel(),
-                )
-            )
-        made = f"{_INPUT}.{len(nodes)}"
-        nodes.append(helper.make_node(kind, [last, *names], [made], **attributes))
-        last = made
-
-    if input_format.channels == "RGB":
-        step("Gather", np.array([2, 1, 0], np.int64), axis=3)
-    step("Cast", to=TensorProto.FLOAT)
-    if any(input_format.mean):
-        step("Sub", np.array(input_format.mean, np.float32))
-    if input_format.divisor != (1.0, 1.0, 1.0):
-        step("Div", np.array(input_format.divisor, np.float32))
-    if input_format.layout == "NCHW":
-        step("Transpose", perm=[0, 3, 1, 2])
-    step("Cast", to=source.type.tensor_type.elem_type)
-    nodes[-1].output[0] = source.name
-
-    batch, height, width = shape[0], *_height_width(shape, input_format.layout)
-    sizes = [size or name for size, name in ((batch, "N"), (height, "H"), (width, "W"))]
-    for position, node in enumerate(nodes):
-        graph.node.insert(position, node)
-    graph.initializer.extend(constants)
-    graph.input.remove(source)
-    graph.input.append(helper.make_tensor_value_info(_INPUT, TensorProto.UINT8, [*sizes, 3]))
-    return bytes(model.SerializeToString())
-
-
-def _load(file: Path, *, weights: bool = True) -> Any:
-    import onnx
-
-    try:
-        return onnx.load(file, load_external_data=weights)
-    except Exception as error:  # protobuf's, and those of files that are cut short
-        raise BackendError(f"onnxruntime cannot read {file}: {reason(error)}") from error
-
-
-def _picture_input(file: Path, graph: Any) -> Any:
-    constants = {constant.name for constant in graph.initializer}
-    inputs = [source for source in graph.input if source.name not in constants]
-    if len(inputs) != 1:
-        raise BackendError(f"{file} has {len(inputs)} inputs; a pose network has one")
-    return inputs[0]
-
-
-def _wanted_shape(
-    file: Path, shape: tuple[int | None, ...], input_format: InputFormat
-) -> tuple[int | None, ...]:
-    """The input's shape with the sizes of the format: dynamic or fixed."""
-    if len(shape) != 4:
-        raise BackendError(f"{file} takes {shape}, not pictures")
-    nchw = input_format.layout == "NCHW"
-    channels, other = (shape[1], shape[3]) if nchw else (shape[3], shape[1])
-    if channels != 3 and (channels is not None or other == 3):
-        raise BackendError(f"{file} takes {shape}, not pictures as {input_format.layout}")
-    if input_format.size is None:
-        batch, width, height = None, None, None
-    else:
-        batch, (width, height) = shape[0], input_format.size
-    return (batch, 3, height, width) if nchw else (batch, height, width, 3)
-
-
-def _height_width(shape: tuple[int | None, ...], layout: str) -> tuple[int | None, int | None]:
-    return (shape[2], shape[3]) if layout == "NCHW" else (shape[1], shape[2])
-
-
-def _forget_sizes(graph: Any) -> None:
-    """Remove fixed sizes inside the graph and at its outputs, which do not hold for other
-    inputs."""
-    del graph.value_info[:]
-    for output in graph.output:
-        for dimension in output.type.tensor_type.shape.dim:
-            dimension.Clear()
-
-
-def _normalises(graph: Any, name: str) -> bool:
-    """Whether the graph starts with constant arithmetic or a quantiser of pixel values."""
-    from onnx import numpy_helper
-
-    constants = {constant.name: constant for constant in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant":
-            constants[node.output[0]] = node.attribute[0].t
-    while True:
-        consumers = [node for node in graph.node if name in node.input]
-        if len(consumers) != 1:
-            return False
-        node = consumers[0]
-        if node.op_type in ("Transpose", "Cast", "Reshape", "Identity"):
-            name = node.output[0]
-            continue
-        known = [constants[other] for other in node.input if other in constants]
-        if node.op_type == "QuantizeLinear" and known:
-            scale = float(np.max(numpy_helper.to_array(known[0])))
-            return 255 * scale >= PIXEL_SPAN
-        return node.op_type in ("Mul", "Div", "Add", "Sub") and bool(known)
-
-
-def _shape(value: Any) -> tuple[int | None, ...]:
-    dimensions = value.type.tensor_type.shape.dim
-    return tuple(d.dim_value if d.HasField("dim_value") else None for d in dimensions)
