@@ -9,8 +9,8 @@
 | shoulder | upper arm (shoulder to elbow), trunk (to hip)  | 0 is a hanging arm                   |
 | trunk    | straight up, and from the hips' middle to neck | above 0 leans to the picture's right |
 
-All but the trunk's lie in 0 to 180 and exist on the right and the left. What a camera sees is a
-projection: film from the side for knees, hips and ankles. Angles in space need several cameras.
+All but the trunk's lie between 0 and 180 and exist on the right and on the left. A camera sees a
+projection: film knees, hips and ankles from the side. Angles in space need several cameras.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["ANGLES", "angles"]
 
 Doubles = npt.NDArray[np.float64]
 
-# Corner, then the two ends, without the side.
+# The part at the corner, then those at the two ends, without the side.
 _JOINTS = {
     "knee": ("Knee", "Hip", "Ankle"),
     "hip": ("Hip", "Shoulder", "Knee"),

@@ -1,9 +1,9 @@
-"""How tall somebody is in the picture, from the lengths of the segments of the body.
+"""Measures how tall a person is in the picture, by the lengths of the body's segments.
 
-Heel to ankle, shank, thigh and trunk, each the mean of both sides, and 1.5 times the way from the
-shoulders' middle to the nose. Frames in which knees and hips are bent by more than 90 degrees on
-average count only if there are no others, and the mean is that of the middle half. This is how
-Pose2Sim and Sports2D measure heights.
+The height is the sum of heel to ankle, shank, thigh and trunk, each the mean of both sides, and 1.5
+times the distance from the middle of the shoulders to the nose. It is averaged over the frames,
+without the smallest and largest quarter. Frames with a mean angle of knees and hips below 90
+degrees are used only if there are no others. This is how Pose2Sim and Sports2D measure heights.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from openpose_ext.formats.angles import ANGLES, angles
 
 __all__ = ["ANKLE", "body_height"]
 
-# The ankle's height above the ground, as a share of the body's (Winter 2009): for skeletons
+# The ankle's height above the ground as a share of the person's (Winter 2009), for skeletons
 # without heels.
 ANKLE = 0.039
 
-# Of the head above the shoulders' middle, as a multiple of the nose's (Pose2Sim).
+# Height of the head above the middle of the shoulders, as a multiple of the nose's (Pose2Sim).
 _HEAD = 1.5
-_LEAST = 90.0  # degrees at knees and hips, on average
+_LEAST = 90.0  # degrees: the least mean angle of knees and hips
 
 _SEGMENTS = (("Ankle", "Knee"), ("Knee", "Hip"), ("Hip", "Shoulder"))
 _NEEDED = ("Nose", *(side + part for side in "RL" for part in ("Ankle", "Knee", "Hip", "Shoulder")))
@@ -35,7 +35,7 @@ Doubles = npt.NDArray[np.float64]
 def body_height(points: Mapping[str, npt.NDArray[np.floating]]) -> float | None:
     """A person's height in the units of the points, None if no frame shows the whole body.
 
-    points  (n, 2) x and y over time by part, such as "RKnee"; NaN where one was not seen
+    points  by part, such as "RKnee": (n, 2) x and y over time, NaN where it was not seen
     """
     if not {*_NEEDED} <= points.keys():
         return None
@@ -61,7 +61,7 @@ def _mean(at: Mapping[str, Doubles], near: str, far: str) -> Doubles:
 
 
 def _openness(at: Mapping[str, Doubles]) -> Doubles:
-    """The mean angle of knees and hips in each frame, 180 where all are straight."""
+    """The mean angle of knees and hips in each frame; 180 if all are straight."""
     keypoints = np.stack([at[part] for part in _NEEDED], axis=1)
     seen = np.isfinite(keypoints).all(axis=2, keepdims=True)
     found = angles(np.concatenate([keypoints, seen], axis=2).astype(np.float32), _NEEDED)

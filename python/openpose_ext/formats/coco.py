@@ -80,8 +80,8 @@ def encode(
 def _whole_body(
     body: Floats, names: list[str], hands: Floats | None, face: Floats | None
 ) -> dict[str, list[float]]:
-    """The keys that COCO-WholeBody adds to the body: feet, and with hands or a face all others,
-    too."""
+    """The keys that COCO-WholeBody adds to the body: those of feet, and all others if hands or
+    faces were looked for."""
     closer = hands is not None or face is not None
     if not closer and not {*FOOT_PARTS} & {*names}:
         return {}

@@ -1,4 +1,4 @@
-"""COCO data sets of key points: what annotation tools and trainings read.
+"""COCO data sets of keypoints, as annotation tools and training programs read them.
 
 One object with `images`, `annotations` and `categories`, as in COCO's own annotation files. There
 is one category, person, with COCO's 17 parts.
@@ -50,11 +50,11 @@ def encode(
     image_id: int,
     first_id: int,
 ) -> list[dict[str, Any]]:
-    """Annotations of one picture, one a person, with ids from `first_id` on.
+    """The annotations of one picture, one per person, with ids starting at `first_id`.
 
     keypoints  (P, K, 3): x, y in pixels of the picture and score; missing parts score 0
-    filled     (P, K): parts that were not seen
-    scores     (P,), which stand beside as `score`
+    filled     (P, K) bool: parts that were filled, not seen
+    scores     (P,): written as `score`
     parts      K names
 
     Parts that were seen have v = 2, filled ones 1, missing ones are 0, 0, 0. Box and area are those

@@ -21,7 +21,7 @@ __all__ = ["edges", "encode"]
 def edges(topology: Topology) -> list[tuple[int, int]]:
     """A skeleton's limbs as the `edges` of supervision's `EdgeAnnotator`, which counts from 1.
 
-    Without limbs that only close a loop (shoulder to ear).
+    Limbs that only close a loop (shoulder to ear) are left out.
     """
     return [
         (a + 1, b + 1)
@@ -40,9 +40,8 @@ def encode(
     ids        (P,), or None
 
     `keypoint_confidence` and `detection_confidence` are the scores, `visible` is true for parts
-    that were seen, `class_id` 0. `data` has "class_name" and, where people were followed,
-    "tracker_id". Its annotators take
-    `edges(topology)`.
+    that were seen, `class_id` 0. `data` has "class_name" and, if people have ids, "tracker_id". For
+    its annotators, use `edges(topology)`.
 
     Raises OutputError if supervision is not installed.
     """

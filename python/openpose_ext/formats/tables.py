@@ -15,12 +15,12 @@
 Rows are ordered by frame, person, kind and part. A missing part has no row, so averages do not
 include zeros. Even with identification, people who are seen only briefly have no id
 (`--min_track`). With `--csv_empty_frames` a frame in which nobody was found has a row with
-`source`, `frame` and `time` alone.
+only `source`, `frame` and `time`.
 
-`--csv_layout wide` writes a table a person, `<name>_person<id>.csv`, with a row a frame: `source`,
-`frame`, `time`, then `Nose_x`, `Nose_y`, `Nose_score` and so on; points of hands and faces as
-`left_hand_Wrist_x`, `face_Jaw0_x`. What was not seen is empty. Rows go from the first to the last
-frame in which the person was seen; with `--csv_empty_frames` there is one for every frame.
+`--csv_layout wide` writes one table per person, `<name>_person<id>.csv`, with one row per frame:
+`source`, `frame`, `time`, then `Nose_x`, `Nose_y`, `Nose_score` and so on; points of hands and
+faces are `left_hand_Wrist_x`, `face_Jaw0_x`. Missing values are empty. Rows go from the first to
+the last frame in which the person was seen; with `--csv_empty_frames` there is one for every frame.
 """
 
 from __future__ import annotations

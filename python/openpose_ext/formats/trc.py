@@ -1,13 +1,13 @@
 """TRC, the table of markers over time that OpenSim, Pose2Sim and Sports2D read.
 
-Five lines of heading, then a row a frame: its number, its time in seconds, and x, y and z of each
-marker, separated by tabs. What was not seen is empty, and a marker that was never seen has no
-columns. Markers are called like the parts of the body, but MidHip is `CHip`, as in Pose2Sim.
+Five header lines are followed by one row per frame: its number, its time in seconds, and x, y and z
+of each marker, separated by tabs. Missing values are empty, and a marker that was never seen has no
+columns. Markers have the names of the body parts, except that MidHip is `CHip`, as in Pose2Sim.
 
 In pixels, x goes to the right and y down, as in the picture; z is 0. In metres, x goes to the right
 from the picture's left edge and y up from the ground, which is where the feet are most of the time.
-The scale is that of the person: the height that was given, by that of the body in the picture (see
-`formats.body_height`). What a camera sees is a projection: film from the side.
+The scale is the person's given height divided by the height in the picture (see
+`formats.body_height`). A camera sees a projection: film from the side.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def in_metres(
 ) -> dict[str, Doubles] | None:
     """Turn pixels into metres; None if the person's height in the picture cannot be measured.
 
-    points  (n, 2) x and y over time by part, NaN where one was not seen
-    height  of the person, in metres
+    points  by part: (n, 2) x and y over time in pixels, NaN where it was not seen
+    height  height of the person in metres
     """
     pixels = body_height(points)
     if pixels is None or pixels == 0:
@@ -65,14 +65,14 @@ def encode(
     rate: float,
     unit: str,
 ) -> Iterator[str]:
-    """The lines of a file, each with its end.
+    """The lines of a file, each with its line end.
 
-    name     of the file
-    numbers  n numbers of the frames
-    times    n times in seconds
-    points   (n, 2) x and y over time by part, NaN where one was not seen
-    rate     frames a second
-    unit     such as "m" or "px"
+    name     name of the file
+    numbers  the n frame numbers
+    times    the n times in seconds
+    points   by part: (n, 2) x and y over time, NaN where it was not seen
+    rate     frames per second
+    unit     unit of the points, such as "m" or "px"
     """
     seen = {part: xy for part, xy in points.items() if not np.isnan(xy).all()}
     count = len(numbers)

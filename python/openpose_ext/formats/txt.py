@@ -5,10 +5,10 @@
     left_hand 0.640 ...
     right_hand 0.000 0.000 0.000 0.000 ...
 
-The first line has the format's version, the skeleton, and the picture's width and height. Then a
-line `body` a person: score, then x, y, score of every part; missing parts are zeros. Where hands
-were looked for, two lines follow each, and where faces were, a line `face`, with the mean score of
-the points found.
+The first line has the format's version, the skeleton, and the picture's width and height. Each
+person has a line `body`: the person's score, then x, y, score of every part; missing parts are
+zeros. If hands were looked for, two lines follow it, and if faces were, a line `face`; their first
+number is the mean score of the points found.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _HEADER = "# openpose_ext 1"
 _HANDS = ("left_hand", "right_hand")
 _FACE = "face"
 _TOPOLOGIES = {topology.name: topology for topology in (COCO_18, BODY_25)}
-# What may come after a line, besides another body.
+# The kinds of lines that may follow a kind, besides another body.
 _FOLLOWING = {
     "body": (_HANDS[0], _FACE),
     _HANDS[0]: (_HANDS[1],),
     _HANDS[1]: (_FACE,),
     _FACE: (),
 }
-_STEP = 0.001  # of the three decimals
+_STEP = 0.001  # the smallest difference that three decimals show
 
 
 def encode(
@@ -119,7 +119,7 @@ def decode(text: str, topology: Topology | None = None) -> Decoded:
     if hands and len(hands) != 2 * len(bodies):
         raise ValueError("some people have no lines for their hands")
     if faces and len(faces) != len(bodies):
-        raise ValueError("some people lack the line of their face")
+        raise ValueError("some people have no line for their face")
     return Decoded(
         keypoints=np.array(bodies, np.float32).reshape(-1, len(topology.parts), 3),
         scores=np.array(scores, np.float32),

@@ -1,4 +1,4 @@
-"""Plots of the angles of joints over time, a picture a person; `formats.angles` defines them."""
+"""Plots of joint angles over time, one picture per person; `formats.angles` defines the angles."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _COLUMNS = 2
 class AnglePlotsWriter(PersonFiles):
     """Writes `<name>_angles_person<id>.png`, and a list of them, `<name>_angle_plots.json`.
 
-    path  of the list
+    path  path of the list
 
-    A plot a joint, right and left in two colours, from the first to the last frame in which the
-    person was seen. Lines are broken where an angle is missing. Somebody of whom no angle is known
-    has no picture: `file` is null. Raises OutputError, naming the extra to install, if matplotlib
-    is missing.
+    A picture has one plot per joint, with right and left in two colours, from the first to the last
+    frame in which the person was seen. Lines are interrupted where an angle is missing. A person
+    without any angle has no picture; in the list, `file` is null. Raises OutputError, naming the
+    extra to install, if matplotlib is missing.
     """
 
     kind = "_angle_plots"
@@ -36,7 +36,7 @@ class AnglePlotsWriter(PersonFiles):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         try:
-            import matplotlib.figure  # noqa: F401  # before anything is done
+            import matplotlib.figure  # noqa: F401  # fail before anything is written
         except ImportError as error:
             message = 'plots need matplotlib: pip install "openpose_ext[plots]"'
             raise OutputError(message) from error
@@ -68,7 +68,7 @@ class AnglePlotsWriter(PersonFiles):
         for plot, joint in zip(plots, _JOINTS, strict=True):
             for side, colour in _SIDES.items() if joint != "trunk" else [("", "black")]:
                 degrees = table[:, ANGLES.index(f"{side}_{joint}".strip("_"))]
-                # A dot shows an angle between two that are missing, where a line cannot.
+                # A dot also shows a single angle between missing ones, which a line cannot.
                 plot.plot(along, degrees, ".-", ms=2, lw=1, color=colour, label=side)
             plot.set_title(joint.capitalize())
             plot.set_ylabel("degrees")

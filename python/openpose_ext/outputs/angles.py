@@ -15,10 +15,10 @@ __all__ = ["AnglesWriter"]
 
 
 class AnglesWriter(CsvFile):
-    """Writes a line a person and frame.
+    """Writes one line per person and frame.
 
     Columns are `source`, `frame`, `time`, `person` and `id` as in `formats.tables`, then the angles
-    in degrees, to a hundredth. What is missing is empty.
+    in degrees, with two decimals. Missing values are empty.
     """
 
     columns = ("source", "frame", "time", "person", "id", *ANGLES)

@@ -21,9 +21,9 @@ class CocoDatasetWriter(FrameWriter):
     """Writes one file of pictures, annotations and categories.
 
     A picture's `file_name` is its path within the folder that all pictures lie in, which annotation
-    tools ask for; `source` is its path as it was given. A frame of a video is named as a file of it
-    would be, `clip_000000000012.png`, with `source`, `frame` and `time` beside. Ids are those of
-    `CocoWriter`. The pictures are kept in memory until the end, some 200 bytes each.
+    tools ask for; `source` is its path as it was given. Frames of a video are named as if they were
+    files, `clip_000000000012.png`, and also have `source`, `frame` and `time`. Ids are those of
+    `CocoWriter`. The entries of pictures stay in memory until the end, some 200 bytes each.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -78,6 +78,6 @@ def _within_their_folder(paths: Sequence[str]) -> list[str]:
     whole = [os.path.abspath(path) for path in paths]
     try:
         folder = os.path.commonpath([os.path.dirname(path) for path in whole])
-    except ValueError:  # none at all, or on several drives
+    except ValueError:  # there are none, or they are on several drives
         return list(paths)
     return [Path(path).relative_to(folder).as_posix() for path in whole]

@@ -24,17 +24,17 @@ def controlnet_canvas(
     hand_threshold: float,
     face_threshold: float,
 ) -> Picture:
-    """The people on black, (h, w, 3) uint8 BGR.
+    """Draw the people on black: (h, w, 3) uint8 BGR.
 
-    side        the canvas's short side in pixels, 0 for the picture's own size. Sticks are four
-                pixels thick whatever the size, so a canvas of a camera's size shows hairs.
+    side        short side of the canvas in pixels, 0 for the picture's own size. Limbs are always
+                four pixels thick, which is too thin on a canvas as large as a camera's picture
     thresholds  those of `draw`
 
-    Raises ValueError if the size of the picture is not known.
+    Raises ValueError if the size of the picture is unknown.
     """
     width, height = poses.size
     if min(poses.size) < 1:
-        raise ValueError("the size of the picture is not known, which the canvas has")
+        raise ValueError("the picture size is unknown, but the canvas needs it")
     if side:
         factor = side / min(poses.size)
         content = max(1, round(width * factor)), max(1, round(height * factor))

@@ -80,7 +80,7 @@ class ControlNetWriter(FrameWriter):
 
     @staticmethod
     def sources_in(path: Path) -> set[str]:
-        """None: the format has no place for them, so a file of several inputs is made anew."""
+        """None: the format cannot store them, so a file of several inputs is always rewritten."""
         return set()
 
     def _write(self, frame: Frame, poses: Poses) -> None:

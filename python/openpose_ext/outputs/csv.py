@@ -21,10 +21,10 @@ __all__ = ["CsvFile", "CsvWriter"]
 
 
 class CsvFile(FrameWriter):
-    """A CSV file below a line of its columns' names, which begin with `source`, `frame` and `time`;
-    UTF-8. It may grow.
+    """A CSV file in UTF-8. The first line names the columns, of which the first are `source`,
+    `frame` and `time`. It may grow.
 
-    empty_frames  a frame in which nobody was found has a row of these three alone
+    empty_frames  write a row with only these three for each frame in which nobody was found
     """
 
     columns: ClassVar[Sequence[str]]
@@ -46,13 +46,13 @@ class CsvFile(FrameWriter):
 
     @staticmethod
     def sources_in(path: Path) -> set[str]:
-        """The sources of its rows: one in which nobody was found has none, but for empty ones."""
+        """The sources of its rows. One in which nobody was found has only empty rows, or none."""
         with path.open(encoding="utf-8", newline="") as text:
             return {row["source"] for row in csv.DictReader(text)}
 
     @abstractmethod
     def _rows_of(self, frame: Frame, poses: Poses) -> Sequence[Sequence[object]]:
-        """The rows of a frame; its columns are `columns`."""
+        """The rows of a frame, with values for all `columns`."""
 
     def _write(self, frame: Frame, poses: Poses) -> None:
         found = self._rows_of(frame, poses)
@@ -61,7 +61,7 @@ class CsvFile(FrameWriter):
             where = (as_text(frame.source), frame.index, frame.time)
             self._rows.writerow((*where, *[None] * (len(self.columns) - len(where))))
         if self._file.grows:
-            self._text.flush()  # it is there at once
+            self._text.flush()  # so that readers see the row at once
 
     def _finish(self) -> None:
         self._text.close()
@@ -71,9 +71,9 @@ class CsvFile(FrameWriter):
 
 
 class CsvWriter(CsvFile):
-    """Writes a line a part.
+    """Writes one line per body part.
 
-    Numbers are as short as still gives the same float. What is missing is empty.
+    Numbers have as few digits as give the same float32 when read. Missing values are empty.
     """
 
     columns = COLUMNS

@@ -1,9 +1,10 @@
 """CSV as DeepLabCut writes it for several animals.
 
-Four rows of heading, `scorer`, `individuals`, `bodyparts` and `coords`, then a row a frame. The
-first column has the frame's number, or a picture's path. Each person, `person<id>`, has the columns
-`x`, `y` (pixels of the picture) and `likelihood` of each point: `RWrist`, `left_hand_ThumbTip`,
-`face_Jaw0`. Where a point was not seen, x and y are empty and the likelihood is 0.
+Four header rows, `scorer`, `individuals`, `bodyparts` and `coords`, are followed by one row per
+frame. The first column is the frame's number, or a picture's path. Each person (`person<id>`) has
+the columns `x`, `y` (pixels of the picture) and `likelihood` for each point, such as `RWrist`,
+`left_hand_ThumbTip`, `face_Jaw0`. If a point was not seen, x and y are empty and the likelihood is
+0.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ _AXES = ("x", "y", "likelihood")
 
 
 class DeepLabCutWriter(SpooledFile):
-    """Writes one CSV file in the form of DeepLabCut's for several animals, when the last frame is
-    there.
+    """Writes one CSV file in DeepLabCut's form for several animals, after the last frame.
 
     People need ids: `write` raises ValueError without.
     """
@@ -51,7 +51,7 @@ class DeepLabCutWriter(SpooledFile):
         seen = {person: spool.seen(person, names) for person in people}
         coming = {person: next(found) for person, found in seen.items()}
         pictures = len({frame.number for frame in frames}) < len(frames)
-        # pandas takes a first row that is all empty for the name of the index.
+        # pandas would take a first row that is all empty for the name of the index.
         nothing = ["0.0" if name.endswith(_AXES[2]) else "" for name in names]
         ends = [name.rpartition("_") for name in names]
         with self._file.part.open("w", encoding="utf-8", newline="") as text:

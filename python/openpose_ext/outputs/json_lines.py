@@ -1,4 +1,4 @@
-"""All frames of a source in one file: JSON lines, one frame a line.
+"""All frames of a source in one file: JSON lines, one line per frame.
 
     {"source":"a.mp4","frame":0,"time":0.0,"size":[640,480],"topology":"coco_18","people":[...]}
 
@@ -23,7 +23,7 @@ __all__ = ["JsonLinesWriter", "as_line"]
 
 
 def as_line(frame: Frame, poses: Poses) -> dict[str, Any]:
-    """A frame's line, as this module's head describes it."""
+    """A frame's line as an object; see the head of this module."""
     return {
         "source": frame.source,
         "frame": frame.index,
@@ -35,7 +35,7 @@ def as_line(frame: Frame, poses: Poses) -> dict[str, Any]:
 
 
 class JsonLinesWriter(FrameWriter):
-    """Writes a line a frame, as this module's head describes it; may grow."""
+    """Writes one line per frame; see the head of this module. The file may grow."""
 
     def __init__(self, path: str | os.PathLike[str], *, grows: bool = False) -> None:
         super().__init__(path, grows=grows)

@@ -1,8 +1,8 @@
-"""A file a person, and a list of them.
+"""One file per person, and a list of these files.
 
-The list is written last. It is JSON: `sources` names what was read, `people` has an object for
-each: `id`, `file` beside the list (null if nothing could be written), `frames` in which the person
-was seen, `first` and `last` of them. The schema is `schemas/person_files.json`.
+The list is JSON and written last. `sources` names the inputs. `people` has an object for each
+person: `id`, `file` (its name, null if nothing could be written), the number of `frames` in which
+the person was seen, and the `first` and `last` of them. The schema is `schemas/person_files.json`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CUT_SHORT = ".unfinished"
 
 
 class SpooledFile(FrameWriter):
-    """Keeps what was seen of people in a `Spool` until `_finish`."""
+    """Keeps the people of all frames in a `Spool` until `_finish`."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
@@ -39,10 +39,10 @@ class SpooledFile(FrameWriter):
 
     @abstractmethod
     def _values(self, poses: Poses) -> tuple[tuple[str, ...], Floats]:
-        """N names and (P, N) values of the people of a frame."""
+        """N names, and (P, N) float32 values of the people of a frame."""
 
     def _people(self, poses: Poses) -> Sequence[int]:
-        """A number for each of the people: their ids or, without, their place in the frame."""
+        """A number for each person: the id, or without ids the place in the frame."""
         ids = range(len(poses)) if poses.ids is None else poses.ids.tolist()
         return list(ids)
 
@@ -55,16 +55,15 @@ class SpooledFile(FrameWriter):
 
 
 class PersonFiles(SpooledFile):
-    """Writes a file a person, when the last frame is there, and then the list of them.
+    """Writes one file per person after the last frame, and then the list of them.
 
-    path  of the list, such as `walk_trc.json`; it replaces an older one and that one's files
+    path  path of the list, such as `walk_trc.json`; an older list and its files are replaced
 
-    People need ids: `write` raises ValueError without. The files appear together, each of them
-    whole.
+    People need ids: `write` raises ValueError without. All files appear together and complete.
     """
 
-    kind: ClassVar[str]  # what the list's name may end in, such as `_trc`
-    ending: ClassVar[str]  # of each file, such as `.trc`
+    kind: ClassVar[str]  # usual ending of the list's name, such as `_trc`
+    ending: ClassVar[str]  # suffix of each file, such as `.trc`
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
@@ -84,7 +83,7 @@ class PersonFiles(SpooledFile):
 
     @property
     def _infix(self) -> str:
-        """What stands in a file's name before `_person`."""
+        """The part of a file's name before `_person`."""
         return ""
 
     def _name(self, person: int | str) -> str:
@@ -93,7 +92,7 @@ class PersonFiles(SpooledFile):
 
     def _write(self, frame: Frame, poses: Poses) -> None:
         if poses.ids is None and len(poses):
-            raise ValueError("a file a person needs people with ids; see Tracker")
+            raise ValueError("files per person need people with ids; see Tracker")
         super()._write(frame, poses)
 
     def _finish(self) -> None:
@@ -124,7 +123,7 @@ class PersonFiles(SpooledFile):
         try:
             names = [one["file"] for one in json.loads(listed.read_bytes())["people"]]
         except (ValueError, KeyError, TypeError, RecursionError):
-            names = []  # not ours: it is replaced, and no other file
+            names = []  # another program's file: only this one is replaced
         for name in names:
             if isinstance(name, str) and Path(name).name == name and name.endswith(self.ending):
                 (listed.parent / name).unlink(missing_ok=True)
@@ -132,4 +131,4 @@ class PersonFiles(SpooledFile):
 
     @abstractmethod
     def _write_person(self, file: Path, person: int) -> bool:
-        """Write somebody's file; whether there is one."""
+        """Write a person's file; return False if there was nothing to write."""

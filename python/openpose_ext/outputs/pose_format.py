@@ -1,8 +1,8 @@
-"""Files of pose-format, which sign language research uses, by its own library.
+"""Files of pose-format, which is used in sign language research, written by its own library.
 
-Four components, as in what that library makes of OpenPose's JSON: `pose_keypoints_2d` (BODY_25),
-`face_keypoints_2d`, `hand_left_keypoints_2d` and `hand_right_keypoints_2d`, in pixels of the
-picture. What was not seen, or not looked for, is masked, with a confidence of 0.
+They have the four components that the library makes of OpenPose's JSON: `pose_keypoints_2d`
+(BODY_25), `face_keypoints_2d`, `hand_left_keypoints_2d` and `hand_right_keypoints_2d`, in pixels of
+the picture. Points that were not seen or not looked for are masked and have a confidence of 0.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _NAMES = tuple(f"{point}_{axis}" for point in range(_POINTS) for axis in ("x", "
 
 
 class PoseFormatWriter(SpooledFile):
-    """Writes one `.pose` file, when the last frame is there.
+    """Writes one `.pose` file, after the last frame.
 
-    rate  frames a second; pictures without one count as one a second
+    rate  frames per second; None, as for pictures, writes one per second
 
-    With ids, each has its own place among the people, in their order; without, people are in the
-    order of each frame. Memory holds all frames times all people at the end, 5 kB each. Raises
+    With ids, each person has the same place in all frames, sorted by id; without, people are in
+    each frame's own order. At the end, all people of all frames are in memory, 5 kB each. Raises
     OutputError, naming the extra to install, if pose-format is missing.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, rate: float | None = None) -> None:
         try:
-            import pose_format  # noqa: F401  # before anything is done
+            import pose_format  # noqa: F401  # fail before anything is written
         except ImportError as error:
             message = '.pose files need pose-format: pip install "openpose_ext[pose]"'
             raise OutputError(message) from error
@@ -47,7 +47,7 @@ class PoseFormatWriter(SpooledFile):
 
     @staticmethod
     def sources_in(path: Path) -> set[str]:
-        """Nothing: the format has no place for them."""
+        """None: the format cannot store them."""
         return set()
 
     def _write(self, frame: Frame, poses: Poses) -> None:

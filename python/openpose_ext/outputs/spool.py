@@ -1,5 +1,5 @@
-"""What was seen of people, in a hidden file until the last frame: some formats begin with how many
-frames or people there are, or have a file a person."""
+"""Keeps the people of all frames in a hidden file until the last frame, for formats that begin with
+the number of frames or people, or that have one file per person."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class When(NamedTuple):
 class Spool:
     """Named float32 values of people, by person and frame.
 
-    path    where the result will be: the hidden file lies in the same folder
-    frames  those added so far
+    path    path of the later result; the hidden file lies in the same folder
+    frames  the frames added so far
 
-    Memory holds some 100 bytes a frame and 24 a person and frame. Whatever comes with other names
-    than what came before is kept under both: what somebody lacks is NaN. Raises OSError if the file
-    cannot be written.
+    It needs some 100 bytes of memory per frame and 24 per person and frame. If the names change
+    from frame to frame, all names are kept, and values that a person lacks are NaN. Raises OSError
+    if the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +46,7 @@ class Spool:
             self._values = self._file.part.open("w+b")
         self._end = 0
         self._layouts: list[tuple[str, ...]] = []
-        self._places: dict[int, array[int]] = {}  # row, layout and offset, again and again
+        self._places: dict[int, array[int]] = {}  # by person: row, layout, offset, row, layout, ...
         self.frames: list[When] = []
 
     def add(
@@ -54,13 +54,13 @@ class Spool:
     ) -> None:
         """Add a frame.
 
-        people  P numbers, which stay the same from frame to frame
-        names   N
-        values  (P, N), NaN where something is missing
+        people  P numbers, the same for a person in all frames
+        names   N names of values
+        values  (P, N) float32, NaN for missing ones
         """
         source = as_text(frame.source)
         if self.frames and self.frames[-1].source == source:
-            source = self.frames[-1].source  # one text for all frames
+            source = self.frames[-1].source  # share one text between all frames
         row = len(self.frames)
         self.frames.append(When(source, frame.index, frame.time))
         if names not in self._layouts:
@@ -73,20 +73,20 @@ class Spool:
 
     @property
     def people(self) -> list[int]:
-        """Everybody who was seen, by number."""
+        """The numbers of all people who were seen, sorted."""
         return sorted(self._places)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all values, in the order in which they came."""
+        """The names of all values, in the order in which they first came."""
         return tuple(dict.fromkeys(name for layout in self._layouts for name in layout))
 
     def clock(self, rate: float) -> tuple[list[int], list[float]]:
         """The number and the time in seconds of each frame.
 
-        rate  frames a second, for frames that have no time
+        rate  frames per second, for frames without times
 
-        Frames whose numbers do not rise, as those of pictures, are counted from 0.
+        If the numbers do not rise, as those of pictures, frames are counted from 0.
         """
         numbers = [frame.number for frame in self.frames]
         if any(b <= a for a, b in pairwise(numbers)):
@@ -97,13 +97,13 @@ class Spool:
         ]
 
     def rows(self, person: int) -> npt.NDArray[np.int64]:
-        """The rows of `frames` in which somebody was seen."""
+        """The indices of the `frames` in which the person was seen."""
         return np.array(self._places[person][::3], np.int64)
 
     def seen(
         self, person: int, names: Sequence[str]
     ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-        """What was seen of somebody: rows of `frames`, and the values of these names."""
+        """The indices of a person's `frames`, and the person's values of these names in them."""
         self._values.flush()
         to = [[names.index(name) if name in names else -1 for name in own] for own in self._layouts]
         places = self._places[person]
@@ -111,11 +111,11 @@ class Spool:
             size = 4 * len(self._layouts[layout])
             stored = np.frombuffer(os.pread(self._values.fileno(), size, offset), np.float32)
             values = np.full(len(names) + 1, np.nan, np.float32)
-            values[to[layout]] = stored  # what is not asked for goes behind the end
+            values[to[layout]] = stored  # other names go to the extra column at the end
             yield row, values[:-1]
 
     def table(self, person: int, names: Sequence[str]) -> npt.NDArray[np.float32]:
-        """(n, N) values of somebody from the first to the last row; NaN where nothing was seen."""
+        """A person's values (n, N) from the first to the last frame; NaN where not seen."""
         rows = self.rows(person)
         values = np.full((rows[-1] - rows[0] + 1, len(names)), np.nan, np.float32)
         for row, one in self.seen(person, names):
@@ -125,6 +125,6 @@ class Spool:
     def close(self) -> None:
         """Remove the hidden file. May be called again."""
         try:
-            self._values.close()  # on a full disk that may fail
+            self._values.close()  # may fail on a full disk
         finally:
             self._file.discard()

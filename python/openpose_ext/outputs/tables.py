@@ -30,12 +30,12 @@ def rows(poses: Poses, source: str, frame: int, time: float | None) -> dict[str,
 
 
 def in_columns(poses: Poses, axes: tuple[str, str, str]) -> tuple[tuple[str, ...], Floats]:
-    """The points of the people of one frame side by side.
+    """The points of the people of one frame as one row per person.
 
-    axes  what x, y and score are called
+    axes  the endings for x, y and score
 
     Returns N names such as `RWrist_x` or `left_hand_ThumbTip_x` (see `formats.tables`) and (P, N)
-    values, NaN where a point is missing.
+    float32 values, NaN for missing points.
     """
     points = points_by_name(
         poses.keypoints, poses.topology.parts, hands=poses.hands, faces=poses.faces
@@ -47,9 +47,9 @@ def in_columns(poses: Poses, axes: tuple[str, str, str]) -> tuple[tuple[str, ...
 
 
 def kind_first(names: Sequence[str]) -> list[str]:
-    """Names of columns ordered by the kind of their points, bodies first.
+    """Column names sorted by the kind of their points, bodies first, otherwise in the same order.
 
-    Some frames of a source may have hands and others none; otherwise the order stays.
+    Sorting is needed if only some frames of a source have hands.
     """
 
     def kind(name: str) -> int:

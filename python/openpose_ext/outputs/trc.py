@@ -1,4 +1,4 @@
-"""TRC files, one a person; see `formats.trc`."""
+"""TRC files, one per person; see `formats.trc`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ class TrcWriter(PersonFiles):
     """Writes `<name>_px_person<id>.trc`, in metres `<name>_m_person<id>.trc`, and a list of them,
     `<name>_trc.json`.
 
-    path    of the list
-    rate    frames a second; pictures without one count as one a second
-    height  metres that everybody is tall, for files in metres; None for pixels
+    path    path of the list
+    rate    frames per second; None, as for pictures, writes one per second
+    height  height of the people in metres, for files in metres; None for pixels
 
-    The parts of the body are the markers; a row a frame, from the first to the last in which the
-    person was seen. Somebody whose whole body is in no frame has no file in metres: `file` is null.
+    The body parts are the markers. There is one row per frame, from the first to the last in which
+    the person was seen. A person whose whole body is in no frame has no file in metres; in the
+    list, `file` is null.
     """
 
     kind = "_trc"

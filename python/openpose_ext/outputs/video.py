@@ -35,54 +35,54 @@ from openpose_ext.types.poses import Poses
 
 __all__ = ["VIDEO_SUFFIXES", "VideoWriter"]
 
-# A packet, and the second when it is heard.
+# A packet of sound, and the second at which it is heard.
 _Timed: TypeAlias = "tuple[Fraction, Packet[AudioStream]]"
 
-# What a file may end in, and libav's name of the container. Frames may last differently in all but
-# AVI, which has one rate and shows a frame again where the next one is late.
+# Suffixes, and libav's names of the containers. AVI has a single frame rate and repeats a frame if
+# the next one is late; all others store the time of each frame.
 VIDEO_SUFFIXES = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi",
 }  # fmt: skip
 
-# The encoders in the order they are taken: hardly to be told from the drawn picture by eye, and
-# fast. PyAV's wheels have the first. A libav built by others may not, and all of them the second.
+# The encoders in order of preference, with settings that are fast and lose nothing visible. PyAV's
+# wheels have the first one. Other builds of libav may lack it, but all have the second.
 _ENCODERS = {
     "libx264": {"preset": "veryfast", "crf": "20"},
     "mpeg4": {"flags": "+qscale", "global_quality": str(3 * 118)},  # q is counted in 118ths
 }
 
-# Sound that goes into a container as it is. Other sound is encoded anew.
+# Sound formats that are copied into a container. Other sound is encoded again.
 _COPIED = ("aac", "mp3", "ac3", "eac3", "alac", "opus")
 _COPIED_TO_AVI = ("mp3", "ac3")
 
-# How a file's comment begins that tells which sources it holds.
+# Beginning of the comment that says which sources a file holds.
 _TAG = "openpose_ext sources "
 
 _DEFAULT_RATE = 30.0
-_SLOWEST, _FASTEST = 0.001, 1000.0  # what files say beyond is no rate
-_LEAST_TICKS = 10_000  # a second: times are kept to 0.1 ms
-_FRAGMENT = 0.5  # seconds of a growing file that are written at once
+_SLOWEST, _FASTEST = 0.001, 1000.0  # frame rates outside are ignored
+_LEAST_TICKS = 10_000  # per second: times are exact to 0.1 ms
+_FRAGMENT = 0.5  # seconds of a growing file that are written at a time
 
 
 class VideoWriter(FrameWriter):
     """Writes frames with the people drawn on them as a video.
 
-    path     ends in one of `VIDEO_SUFFIXES`
-    rate     frames a second of the source: how long the last frame lasts, and frames that have no
-             time. None takes 30.
+    path     path with one of `VIDEO_SUFFIXES`
+    rate     frames per second of the source, for the duration of the last frame and of frames
+             without times; None takes 30
     sound    the file to take the sound from, usually the source; None for silence
-    sources  names of the sources, where several follow one another; a tag of the file tells them
-    threads  of the encoder
-    quick    the encoder keeps few frames back: a quarter of the memory, which counts where frames
-             are large, and a larger file
-    render   (picture, poses) -> picture: what is drawn
-    grows    the file can be played while it is written, up to about the last second
+    sources  names of the sources if several follow one another; they are stored in a metadata tag
+    threads  threads of the encoder
+    quick    let the encoder delay few frames: it needs a quarter of the memory, which matters for
+             large frames, and makes a larger file
+    render   (picture, poses) -> picture: draws the people
+    grows    whether the file can be played while it is written, up to about the last second
 
-    `write` draws and adds; `add` takes a picture that is drawn already. Pictures keep the times of
-    their frames, counted from the first; after `next_clip` another source's follow. The sound from
-    the first frame to the end of the last comes along. Colours are BT.709, 4:2:0; a side of an odd
-    number of pixels gets one more. A picture of another size than the first is fitted into the
-    first one's. Where no picture is added, no file appears.
+    `write` draws a frame and adds it; `add` adds a picture that is drawn already. Pictures keep the
+    times of their frames, counted from the first; after `next_clip`, another source's follow. The
+    source's sound is added from the first frame to the end of the last one. Colours are BT.709,
+    4:2:0; sides with an odd number of pixels get one more. Pictures of another size than the first
+    are fitted into its size. If no picture is added, no file appears.
 
     Raises ValueError for another suffix.
     """
@@ -117,11 +117,11 @@ class VideoWriter(FrameWriter):
         self._sound_file = sound
         self._sound: _Sound | None = None
         self._stream: VideoStream | None = None
-        self._start: float | None = None  # of the clip, seconds of its source
-        self._begin_at = 0  # of the clip, ticks
-        self._last = -self._duration  # ticks
-        self._last_key = -math.inf  # ticks
-        self._fits = False  # pictures of another size
+        self._start: float | None = None  # start of the clip in seconds of its source
+        self._begin_at = 0  # start of the clip in ticks
+        self._last = -self._duration  # time of the last picture in ticks
+        self._last_key = -math.inf  # time of the last key frame in ticks
+        self._fits = False  # whether a picture of another size has come
         with self._file.failing(), _os_errors():
             self._container = av.open(
                 self._file.part,
@@ -143,7 +143,7 @@ class VideoWriter(FrameWriter):
     def next_clip(self, rate: float | None = None) -> None:
         """Let the frames of another source follow, from the end of the last frame on.
 
-        rate  frames a second of that source
+        rate  frames per second of that source
         """
         if self._stream is not None:
             self._begin_at = self._last + self._duration
@@ -151,13 +151,13 @@ class VideoWriter(FrameWriter):
         self._duration = max(1, round(1 / _as_fraction(rate) / self._tick))
 
     def hold(self, source: str) -> None:
-        """Say that all frames of a source are there; only those are in the file's tag."""
+        """Say that all frames of a source have been added; only such sources get into the tag."""
         self._held.add(source)
 
     def add(self, picture: Picture, time: float | None = None) -> None:
-        """Add a picture, (H, W, 3) uint8 BGR, to be seen from `time` on, seconds of the source.
+        """Add a picture (H, W, 3) uint8 BGR that is shown from `time` on, in seconds of the source.
 
-        Raises as the constructor and `write` do.
+        Raises the errors of the constructor and of `write`.
         """
         with self._file.failing(), _os_errors():
             self._add(picture, time)
@@ -185,7 +185,7 @@ class VideoWriter(FrameWriter):
         after = max(self._last + self._duration, self._begin_at)
         elapsed = None if time is None else round((time - self._start) / self._tick)
         at = after if elapsed is None else self._begin_at + elapsed
-        # Clocks of cameras may stand still or go back: that frame comes right after.
+        # If a camera's clock stands still or goes back, the frame comes right after the last one.
         self._last = max(at, self._last + 1)
 
         frame = av.VideoFrame.from_ndarray(_even(picture), format="bgr24")
@@ -198,7 +198,7 @@ class VideoWriter(FrameWriter):
         self._add_sound(self._last)
 
     def _say_that_it_is_fitted(self, width: int, height: int) -> None:
-        """Once for a file."""
+        """Warn once per file."""
         if self._fits:
             return
         self._fits = True
@@ -210,8 +210,8 @@ class VideoWriter(FrameWriter):
         )
 
     def _begin(self) -> VideoStream:
-        """Open all streams: they have to be there before the first packet."""
-        # AVI has no times; of H.264 in it libav makes them up, and is a frame late.
+        """Open all streams, which must exist before the first packet."""
+        # AVI stores no times; for H.264 in it libav invents some, one frame late.
         encoder = "mpeg4" if self._is_avi else _encoder()
         stream = cast(VideoStream, self._container.add_stream(encoder, rate=self._rate))
         width, height = self._size
@@ -222,7 +222,7 @@ class VideoWriter(FrameWriter):
         if self._quick and context.codec.name == "libx264":
             context.options = context.options | {"preset": "ultrafast", "tune": "zerolatency"}
         if self._file.grows and context.codec.name == "libx264":
-            # No picture is kept back, and key frames are those that are asked for.
+            # Delay no pictures, and make key frames only where they are asked for.
             context.options = context.options | {"tune": "zerolatency", "forced-idr": "1"}
         context.thread_count = self._threads
         context.time_base = self._tick
@@ -251,7 +251,7 @@ class VideoWriter(FrameWriter):
 
     @staticmethod
     def sources_in(path: Path) -> set[str]:
-        """The sources that its tag names; none where only one source was meant."""
+        """The sources in its tag; none if the file was made for a single source."""
         with open_container(os.fspath(path)) as container:
             comment = container.metadata.get("comment", "")
         return {*json.loads(comment.removeprefix(_TAG))} if comment.startswith(_TAG) else set()
@@ -268,14 +268,14 @@ def _as_fraction(rate: float | None) -> Fraction:
 
 
 def _tag(sources: Collection[str]) -> str:
-    """What a file's tag says of the sources it holds; ASCII."""
+    """The tag that names the sources of a file; ASCII."""
     return _TAG + json.dumps(sorted(sources))
 
 
 def _retag(file: Path, written: str, true: str) -> None:
-    """Put a shorter tag, filled up with spaces, in the place of the one that was written.
+    """Replace the tag of a file by a shorter one, padded with spaces.
 
-    A tag is written with the header, when nobody knows yet which sources will fail.
+    The tag is written with the header, when it is not known yet which sources will fail.
     """
     if written == true:
         return
@@ -288,7 +288,7 @@ def _retag(file: Path, written: str, true: str) -> None:
 class _Sound:
     """The first sound track of a file, on its way into another.
 
-    start  where it begins, seconds after the file's first frame
+    start  where to begin, in seconds after the file's first frame
     lost   why there is no sound, or not all of it, although the file has some
     """
 
@@ -306,7 +306,7 @@ class _Sound:
         self._next = self._read()
 
     def add(self, until: Fraction) -> None:
-        """Hand on what begins before `until`, in seconds after `start`."""
+        """Add the sound that begins before `until`, in seconds after `start`."""
         while self._next is not None and self._next[0] < until:
             self._container.mux(self._next[1])
             self._next = self._read()
@@ -321,7 +321,7 @@ class _Sound:
 
     @contextmanager
     def _losing(self) -> Iterator[None]:
-        """Give the sound up, not the video."""
+        """Let errors end the sound, but not the video."""
         try:
             yield
         except (av.FFmpegError, OSError, SourceError) as error:
@@ -331,20 +331,20 @@ class _Sound:
 def _packets(
     source: InputContainer, container: OutputContainer, start: Fraction
 ) -> Iterator[_Timed]:
-    """The packets of the first sound track that are heard after `start`, which becomes 0.
+    """The packets of the first sound track that are heard after `start`, which becomes time 0.
 
-    The new track is there when this returns, before the first packet is read.
+    When this returns, the new track has been added, but no packet has been read.
     """
     track = source.streams.audio[0]
     codec = track.codec_context.codec.canonical_name
     zero = start + _first_time(source)
     if start > 1:
-        with suppress(av.FFmpegError):  # what cannot be sought is read from its beginning
+        with suppress(av.FFmpegError):  # files that cannot seek are read from the beginning
             source.seek(int(zero * av.time_base))
     is_avi = container.format.name == "avi"
     if codec in (_COPIED_TO_AVI if is_avi else _COPIED):
         return _copied(source, track, container.add_stream_from_template(track), zero)
-    # Old files name no layout, only channels; more than two are mixed down.
+    # Old files state only the number of channels, not the layout; more than two are mixed down.
     layout = "mono" if track.layout.nb_channels == 1 else "stereo"
     encoder = container.add_stream("ac3" if is_avi else "aac", rate=track.rate, layout=layout)
     return _encoded(source, track, encoder, zero)
@@ -357,11 +357,11 @@ def _copied(
     for packet in source.demux(track):
         pts, dts, tick = packet.pts, packet.dts, packet.time_base
         if pts is None or dts is None or (last is not None and dts <= last):
-            continue  # the end, or a clock that goes back, which no container takes
+            continue  # the end, or a time that goes back, which containers refuse
         last = dts
         shift = round(zero / tick)
         if pts + 2 * (packet.duration or 0) <= shift:
-            continue  # the one just before is kept: decoders begin with it, and leave it out
+            continue  # keep the packet just before the start: decoders need it and do not play it
         packet.pts, packet.dts, packet.stream = pts - shift, dts - shift, copy
         yield packet.pts * tick, packet
 
@@ -384,7 +384,7 @@ def _encoded(
 
 
 def _first_time(source: InputContainer) -> Fraction:
-    """When the first frame is seen, in seconds on the clock of the container."""
+    """The time of the first frame, in seconds on the container's clock."""
     stream = video_stream(source, told(source.name))
     if stream.start_time is None or stream.time_base is None:
         return Fraction(0)
@@ -393,7 +393,7 @@ def _first_time(source: InputContainer) -> Fraction:
 
 @contextmanager
 def _os_errors() -> Iterator[None]:
-    """Turn libav's errors into OSError, as far as they are none."""
+    """Turn libav's errors into OSError, if they are not that already."""
     try:
         yield
     except av.FFmpegError as error:
@@ -401,7 +401,7 @@ def _os_errors() -> Iterator[None]:
 
 
 def _options(suffix: str, *, grows: bool) -> dict[str, str]:
-    """What the container is opened with."""
+    """The options for opening the container."""
     if suffix == ".avi":
         return {}
     if suffix == ".mkv":

@@ -1,4 +1,4 @@
-"""Tables with a row a frame, a file a person: `--csv_layout wide`. See `formats.tables`."""
+"""CSV with one file per person and one row per frame: `--csv_layout wide`. See `formats.tables`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["WideCsvWriter"]
 class WideCsvWriter(PersonFiles):
     """Writes `<name>_person<id>.csv`, and a list of them, `<name>_wide.json`.
 
-    path          of the list
-    empty_frames  every frame has a row in each file; without, those from a person's first to the
-                  last
+    path          path of the list
+    empty_frames  write a row for every frame into each file; otherwise only from the person's first
+                  frame to the last
 
     Columns are `source`, `frame` and `time` as in the long table, then x, y and score of each
-    point, such as `RWrist_x` and `left_hand_ThumbTip_score`; see `formats.tables`. Numbers are as
-    short as still gives the same float. What was not seen is empty.
+    point, such as `RWrist_x` and `left_hand_ThumbTip_score`; see `formats.tables`. Numbers have as
+    few digits as give the same float32 when read. Missing values are empty.
     """
 
     kind = "_wide"

@@ -1,4 +1,4 @@
-"""Writing files whole, and choosing their names."""
+"""The base class of all writers of many frames into one file."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class FrameWriter(ABC):
             for frame, poses in estimator.stream(source):
                 sink.write(frame, poses)
 
-    A context manager: `close` at the end of the block, `discard` if it is left by an exception.
-    The file appears under its name when it is closed; until then, and whatever interrupts,
-    nothing stands there, or what stood there before. A kind of file that may grow is, with
-    `grows`, there from the start and stays, whatever happens, with each frame that was written.
-    One thread at a time; no call may be cut short by an exception from outside if `close` is to
-    follow.
+    A context manager: it closes the file at the end of the block, and discards it if the block is
+    left by an exception. The file appears under its name when it is closed; until then, whatever
+    happens, there is no file of that name, or the older one stays. A kind of file that may grow
+    exists from the start, with `grows`, and keeps all frames that were written, whatever happens.
 
-    Raises OutputError, naming the file and the reason, if it cannot be written.
+    Use it from one thread at a time. If a signal interrupts a call with an exception, discard the
+    file instead of closing it. Raises OutputError, naming the file and the reason, if it cannot be
+    written.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, grows: bool = False) -> None:
@@ -39,21 +39,21 @@ class FrameWriter(ABC):
 
     @property
     def path(self) -> Path:
-        """Where the file will be."""
+        """The path of the finished file."""
         return self._file.path
 
     @property
     def _files(self) -> Sequence[PartFile]:
-        """Every file that it writes."""
+        """All files that it writes."""
         return (self._file,)
 
     def cut_short(self) -> None:
-        """Say, before `close`, that frames are missing: the name will be `a.unfinished.csv`."""
+        """Say before `close` that frames are missing, so the name becomes `a.unfinished.csv`."""
         for file in self._files:
             file.path = _unfinished(file.path)
 
     def forget_unfinished(self) -> None:
-        """Remove what an interrupted run left, now that the whole file is there."""
+        """Remove the unfinished file of an interrupted run, now that the whole file exists."""
         for file in self._files:
             _unfinished(file.path).unlink(missing_ok=True)
 
@@ -76,11 +76,11 @@ class FrameWriter(ABC):
         self._open = False
 
     def discard(self) -> None:
-        """Remove what was written. Does nothing after `close`."""
+        """Remove the file. Does nothing after `close`."""
         if not self._open:
             return
         self._open = False
-        with suppress(OSError):  # a full disk refuses what is still in a buffer
+        with suppress(OSError):  # on a full disk, writing the rest of the buffer fails
             self._release()
         self._file.discard()
 
@@ -96,9 +96,9 @@ class FrameWriter(ABC):
     @staticmethod
     @abstractmethod
     def sources_in(path: Path) -> set[str]:
-        """The sources whose frames a file of this kind holds, as far as it tells.
+        """The sources whose frames a file of this kind holds, as far as the format stores them.
 
-        May raise anything for a file that is damaged or of another program.
+        May raise any exception for a file that is damaged or comes from another program.
         """
 
     @abstractmethod
@@ -106,13 +106,13 @@ class FrameWriter(ABC):
 
     @abstractmethod
     def _finish(self) -> None:
-        """Write what ends the file, and let go of it."""
+        """Write the end of the file and close it."""
 
     @abstractmethod
     def _release(self) -> None:
-        """Let go of the file, whatever state it is in."""
+        """Close the file, whatever state it is in."""
 
 
 def _unfinished(file: Path) -> Path:
-    """What a file is called that lacks frames."""
+    """The name of a file that lacks frames."""
     return file.with_name(f"{file.stem}.unfinished{file.suffix}")
