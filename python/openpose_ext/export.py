@@ -19,7 +19,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from openpose_ext.cli.exit_codes import Exit, exit_code
-from openpose_ext.cli.export_flags import check_export, export_parser, needs_pictures
+from openpose_ext.cli.export_flags import check_export, needs_pictures
+from openpose_ext.cli.export_flags import export_parser as _parser
 from openpose_ext.cli.parser import parse
 from openpose_ext.cli.steps import Steps
 from openpose_ext.errors import ModelError, OutputError, SourceError, UsageError
@@ -122,7 +123,7 @@ class _Made:
 
 
 def _export(argv: Sequence[str]) -> int:
-    args = parse(export_parser(), argv, booleans=("dynamic",))
+    args = parse(_parser(), argv, booleans=("dynamic",))
     check_export(args)
     pictures = _calibration_files(args.calibrate) if needs_pictures(args) else []
     annotations = None if args.annotations is None else _annotations(args)

@@ -108,7 +108,7 @@ def test_convolutions_that_are_left_to_the_cpu_are_refused(network: Path) -> Non
     shapes = part("CPUExecutionProvider", "Shape", "Gather")
     _check_place(session(gpu, shapes), "CUDAExecutionProvider", "cuda:0", network)
     left = session(gpu, part("CPUExecutionProvider", "QLinearConv"))
-    with pytest.raises(BackendError, match=r"would leave 1 convolutions .* such as QLinearConv"):
+    with pytest.raises(BackendError, match=r"would run 1 convolutions .* such as QLinearConv"):
         _check_place(left, "CUDAExecutionProvider", "cuda:0", network)
 
 

@@ -541,7 +541,7 @@ def test_pictures_that_cannot_be_read_do_not_calibrate(
         (["--format", "int8"], Exit.USAGE, "needs --calibrate DIR"),
         (["--int8_tolerance", "0"], Exit.USAGE, "'0' is no share above 0, such as 0.2, or inf"),
         (["--relu_heat", "maybe"], Exit.USAGE, "'maybe' is neither true nor false"),
-        (["hand", "--annotations", "a.json"], Exit.USAGE, "for --format int8 of a body network"),
+        (["hand", "--annotations", "a.json"], Exit.USAGE, "apply to --format int8 of a body"),
         (["--format", "int8", "--calibrate", "nowhere"], Exit.USAGE, "nowhere is not a folder"),
         (["--weights", "a.onnx", "--format", "onnx"], Exit.USAGE, "--format can be ir and int8"),
         (["--weights", "a.onnx", "--opset", "12"], Exit.USAGE, ".onnx file keeps its own"),

@@ -609,7 +609,10 @@ def test_a_full_disk_is_exit_4_and_what_came_is_continued(
         patch.setattr(Path, "open", opened)
         assert place.run("fetch", "net") == 4
     said = capsys.readouterr().err
-    assert f"{place.file} cannot be written: No space left on device; what came is kept" in said
+    assert (
+        f"{place.file} cannot be written: No space left on device; the part that was received is kept"
+        in said
+    )
     assert not place.file.exists()
     assert place.part.read_bytes() == CONTENT[:HALF]
 

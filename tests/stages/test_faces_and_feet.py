@@ -414,7 +414,7 @@ def test_real_faces_and_feet_are_found(shared: Path) -> None:
     assert not poses.keypoints[standing, [20, 23]].any()
 
 
-@pytest.mark.filterwarnings("ignore:nothing says which range")  # the registry knows other bytes
+@pytest.mark.filterwarnings("ignore:nothing tells which range")  # the registry knows other bytes
 @pytest.mark.torch
 def test_the_original_face_network_runs_by_its_file_and_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

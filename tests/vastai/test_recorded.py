@@ -206,7 +206,7 @@ MAPS = {"output_0": np.zeros((1, 38, 23, 23)), "output_1": np.zeros((1, 19, 23, 
     [
         ({"output_0": np.zeros((1, 22, 23, 23))}, "the outputs of a hand network"),
         ({"output_0": np.zeros((1, 5, 23, 23))}, "expected a picture in and 38 + 19"),
-        ({"output_0": np.zeros((1, 57, 23, 23))}, "nothing says which come first"),
+        ({"output_0": np.zeros((1, 57, 23, 23))}, "nothing tells which come first"),
         ({name: maps[:, :, :20] for name, maps in MAPS.items()}, "maps of 23 x 20 cells do not"),
         ({name: np.repeat(maps, 2, 0) for name, maps in MAPS.items()}, "begin with 1, not"),
         ({"found": np.zeros(3)}, "is not an npz with output_0"),

@@ -71,7 +71,7 @@ def open_engine(
     # By default it would pin threads to the cores.
     threads = threads or own_cores()
     options = ort.SessionOptions()
-    options.intra_op_num_threads = max(1, threads // streams)  # a run's
+    options.intra_op_num_threads = max(1, threads // streams)  # per run
     options.inter_op_num_threads = 1
     # Idle threads sleep, so that the decoder gets the cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -140,7 +140,7 @@ class _OnnxRuntimeBackend(PooledBackend[Any]):
 
 
 class _Run:
-    """A run whose outputs are new arrays."""
+    """Runs a batch; the outputs are new arrays."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -151,11 +151,11 @@ class _Run:
 
 
 class _BoundRun:
-    """A run from and to arrays that stay the same as long as the shape of batches does.
+    """Runs batches from and to fixed arrays, which are only replaced if the batch's shape changes.
 
-    array  makes them, of a shape and a type
+    array  makes an array of a shape and a type
 
-    What a call returns is valid until the next one.
+    The outputs of a call are valid until the next call.
     """
 
     def __init__(self, session: Any, array: Callable[[Sequence[int], Any], Array]) -> None:
@@ -174,7 +174,7 @@ class _BoundRun:
         return self._outputs
 
     def _first(self, batch: npt.NDArray[np.uint8]) -> Sequence[Array]:
-        """Run a batch of a shape whose outputs' shapes are not known."""
+        """Run the first batch of a shape, when the shapes of its outputs are not known yet."""
         found = self._session.run(None, {INPUT: batch})
         self._pixels = self._array(batch.shape, np.uint8)
         self._outputs = [self._array(output.shape, output.dtype) for output in found]
@@ -188,11 +188,11 @@ class _BoundRun:
 
 
 def _providers(device: str, precision: str) -> list[tuple[str, dict[str, str]]]:
-    """Which execution providers are to run, the first as far as it can.
+    """The execution providers for a device; each runs what those before it cannot.
 
-    device  "cpu", "coreml", or one of several as in "cuda:0" and "tensorrt:0"
+    device  "cpu", "coreml", or with a number as in "cuda:0" and "tensorrt:0"
 
-    Raises BackendError for one that this build has not, or that does not compute so.
+    Raises BackendError if this build has no such provider, or if it lacks the precision.
     """
     name, _, index = device.lower().partition(":")
     by_name = {
@@ -219,7 +219,7 @@ def _providers(device: str, precision: str) -> list[tuple[str, dict[str, str]]]:
     chosen = {"device_id": index} if index else {}
     if provider not in (_CUDA, _TENSORRT):
         return [(provider, chosen)]
-    # Without the fast, inexact products of float32 (TF32).
+    # Without TF32, the fast but inexact products of float32.
     cuda = (_CUDA, {"use_tf32": "0"} | chosen)
     if provider == _CUDA:
         return [cuda]
@@ -228,11 +228,11 @@ def _providers(device: str, precision: str) -> list[tuple[str, dict[str, str]]]:
     if cache is not None:  # building an engine takes minutes
         folder = cache.folder / "tensorrt"
         tensorrt |= {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(folder)}
-    # What TensorRT cannot run is CUDA's.
+    # CUDA runs what TensorRT cannot.
     return [(_TENSORRT, tensorrt), cuda]
 
 
-# What brings the libraries of each.
+# The commands that install the libraries of each provider.
 _INSTALL = {
     _CUDA.lower(): 'pip install "onnxruntime-gpu[cuda,cudnn]"',
     _TENSORRT.lower(): 'pip install "onnxruntime-gpu[cuda,cudnn]" tensorrt',
@@ -241,7 +241,7 @@ _INSTALL = {
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Let onnxruntime not say what is going to be an error of ours."""
+    """Silence onnxruntime's messages about something that becomes our own error."""
     ort.set_default_logger_severity(4)
     try:
         yield
@@ -250,8 +250,8 @@ def _silent() -> Iterator[None]:
 
 
 def _load_libraries(provider: str) -> None:
-    """Load what pip may have installed apart from onnxruntime, so that it is found."""
-    with suppress(Exception), redirect_stdout(io.StringIO()):  # it prints what it misses
+    """Load libraries that pip may have installed besides onnxruntime, so that they are found."""
+    with suppress(Exception), redirect_stdout(io.StringIO()):  # it prints what is missing
         ort.preload_dlls()
     if provider == _TENSORRT:
         with suppress(Exception):
@@ -276,20 +276,20 @@ def _check_place(session: Any, provider: str, device: str, file: Path) -> None:
     ]
     if left:
         raise BackendError(
-            f"onnxruntime would leave {len(left)} convolutions of {file} to the CPU, such as "
-            f"{left[0]}: {device} does not run them. Take the network in float32, not INT8"
+            f"onnxruntime would run {len(left)} convolutions of {file} on the CPU, such as "
+            f"{left[0]}: {device} cannot run them. Use the network in float32 instead of INT8"
         )
 
 
 def _missing(provider: str) -> str:
-    """Which library a provider misses and how to get it; "" if none."""
+    """Which library a provider is missing and how to get it; "" if none."""
     short = provider.removesuffix("ExecutionProvider").lower()
     library = Path(ort.__file__).parent / "capi" / f"libonnxruntime_providers_{short}.so"
     try:
         ctypes.CDLL(str(library))
     except OSError as error:
         name = str(error).partition(":")[0]
-        # Its own half is only found by onnxruntime itself, and is there.
+        # This library belongs to onnxruntime, which finds it by itself.
         if "libonnxruntime" in name or "undefined symbol" in str(error):
             return ""
         return f"the library {name} is missing: {_INSTALL[provider.lower()]}"
@@ -297,7 +297,7 @@ def _missing(provider: str) -> str:
 
 
 def _page_locked() -> Callable[[Sequence[int], Any], Array]:
-    """Makes arrays of page-locked memory; of ordinary memory where CUDA's runtime is not found."""
+    """A function that makes arrays in page-locked memory; ordinary ones without CUDA's runtime."""
     try:
         return PageLocked.of_version(int(str(ort.cuda_version).partition(".")[0])).array
     except (OSError, ValueError):

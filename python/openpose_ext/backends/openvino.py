@@ -88,12 +88,12 @@ _PRECISIONS = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
 
 @cache
 def _core(process: int) -> Any:
-    """The engine itself, one for a process, and never let go.
+    """OpenVINO's core, one per process, which is never released.
 
     Its CPU device gives the thread that first uses it a stack for signal handlers, and frees it
-    with the core. Where another thread lets the last core go, the next signal of the first thread,
-    such as Ctrl-C, would run on freed memory (OpenVINO 2026.4). A forked process has its own core,
-    because the threads of its parent's are missing there.
+    with the core. If another thread released the last core, the next signal of the first thread,
+    such as Ctrl-C, would run on freed memory (OpenVINO 2026.4). A forked process needs its own
+    core, because the threads of its parent's are missing there.
     """
     return ov.Core()
 
@@ -149,7 +149,7 @@ def describe(file: Path) -> Graph:
 
 
 def _joined(output: Any) -> tuple[int | None, ...]:
-    """The lengths of what an output concatenates, along that axis; empty if it does not."""
+    """The lengths of the tensors that an output concatenates, along that axis; empty if none."""
     last = output.get_node().input_value(0).get_node()
     while last.get_type_name() == "Transpose":
         last = last.input_value(0).get_node()

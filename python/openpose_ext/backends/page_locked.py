@@ -14,11 +14,11 @@ __all__ = ["PageLocked"]
 
 
 class PageLocked:
-    """Makes arrays by CUDA's own runtime library.
+    """Makes arrays with CUDA's runtime library.
 
-    runtime  the library, loaded: `libcudart`
+    runtime  the loaded library `libcudart`
 
-    Raises OSError from `array` if the memory cannot be had.
+    `array` raises OSError if there is no such memory.
     """
 
     def __init__(self, runtime: Any) -> None:
@@ -26,11 +26,11 @@ class PageLocked:
 
     @classmethod
     def of_version(cls, major: int) -> PageLocked:
-        """By the library of a version of CUDA. Raises OSError if it is not there."""
+        """Use the library of a CUDA version. Raises OSError if it is missing."""
         return cls(ctypes.CDLL(f"libcudart.so.{major}"))
 
     def array(self, shape: Sequence[int], kind: npt.DTypeLike) -> npt.NDArray[Any]:
-        """An array, not filled with anything, whose memory is given back with it."""
+        """An uninitialised array; its memory is freed together with it."""
         dtype = np.dtype(kind)
         size = max(1, int(np.prod(shape)) * dtype.itemsize)
         place = ctypes.c_void_p()
@@ -38,7 +38,7 @@ class PageLocked:
         if code != 0 or place.value is None:
             raise OSError(f"CUDA gives no {size} bytes of page-locked memory: error {code}")
         held = (ctypes.c_ubyte * size).from_address(place.value)
-        # The array, and whatever views there are of it, keep `held`.
+        # The array and all views of it keep `held` alive.
         weakref.finalize(held, self._runtime.cudaFreeHost, ctypes.c_void_p(place.value))
         array: npt.NDArray[Any] = np.ctypeslib.as_array(held)
         return array[: size - size % dtype.itemsize].view(dtype).reshape(shape)

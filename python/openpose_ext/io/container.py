@@ -21,19 +21,19 @@ from openpose_ext.io.web import without_secrets
 
 __all__ = ["Opener", "demuxed", "is_address", "open_container", "reason", "told", "video_stream"]
 
-# Demuxers that open further files and addresses, named in the file, and one that takes any text
-# for a picture. A file may come from a stranger; it shall not choose what else is read.
+# Demuxers that open further files and addresses that a file names, and one that takes any text for
+# a picture. A file may come from a stranger and must not decide what else is read.
 _REFUSED_FORMATS = frozenset(
     ("concat", "concatf", "dash", "hls", "image2", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp",
      "tty")
 )  # fmt: skip
 
 
-# What FFmpeg says of an index that is cut off, and of a format refused.
+# FFmpeg's messages for an index that is cut off, and for a refused format.
 _DAMAGED = (errno.EIO, errno.EINVAL)
 
 
-# Seconds in which an address has to answer.
+# Seconds that an address may take for each answer.
 _PATIENCE = 10.0
 
 
@@ -47,7 +47,7 @@ def is_address(name: str) -> bool:
 
 
 def told(name: str) -> str:
-    """An address as it may be told: without user, password and query. Other names as they are."""
+    """An address without user, password and query; other names unchanged."""
     if not is_address(name):
         return name
     return without_secrets(name)
@@ -61,10 +61,12 @@ def open_container(
     most_pixels: int | None = None,
     opened: Opener | None = None,
 ) -> InputContainer:
-    """Open a file, or an address, which has `patience` seconds for each answer.
+    """Open a file or an address, which may take `patience` seconds for each answer.
 
-    A stream of frames of more than `most_pixels` is not looked into: it may have no size.
-    `opened` opens the file in Python's stead. Raises SourceError, with the reason, if that fails.
+    most_pixels  streams with larger frames are not examined; they may be without a size
+    opened       opens the file instead of libav
+
+    Raises SourceError, with the reason, if it cannot be opened.
     """
     try:
         if opened is not None:
@@ -97,7 +99,7 @@ def _open(file: str | IO[bytes], **options: Any) -> InputContainer:
 
 
 def _bound(most_pixels: int | None) -> dict[str, str]:
-    """A decoder's options that let it refuse frames of more pixels."""
+    """Options with which a decoder refuses frames of more pixels."""
     return {} if most_pixels is None else {"max_pixels": str(most_pixels)}
 
 
@@ -124,8 +126,8 @@ def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
 
 
 def demuxed(container: InputContainer, stream: VideoStream | None = None) -> Iterator[Packet[Any]]:
-    """The packets of a stream, or of all. Raises FFmpegError where it cannot be read."""
-    # At the end PyAV gives an empty packet, or trips over a stream that began in the middle.
+    """The packets of a stream, or of all streams. Raises FFmpegError where reading fails."""
+    # At the end PyAV yields an empty packet, or fails for a stream that began in the middle.
     with suppress(IndexError):
         for packet in container.demux() if stream is None else container.demux(stream):
             if packet.dts is not None or packet.pts is not None or packet.size:
@@ -133,7 +135,7 @@ def demuxed(container: InputContainer, stream: VideoStream | None = None) -> Ite
 
 
 def reason(error: av.error.FFmpegError) -> str:
-    """What FFmpeg says went wrong, in a few words."""
+    """FFmpeg's reason for an error, in a few words."""
     if isinstance(error, av.error.InvalidDataError) or error.errno in _DAMAGED:
         return "damaged, or of a format that cannot be read"
     if isinstance(error, av.error.ExitError):

@@ -1,7 +1,7 @@
-"""Parts of files that a killed process left behind, told from those of living ones.
+"""Removes unfinished files that a killed process left behind, but not those of running processes.
 
-Whoever writes a part holds a lock on it, which the system lets go of when the process ends, however
-it ends. Where there are no such locks nothing is removed.
+Such a file is called a part. Its writer holds a lock on it, which the system releases when the
+process ends, however it ends. On systems without such locks nothing is removed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PART = re.compile(r"\.[0-9a-f]{32}\.part")
 
 
 def new_part(folder: Path) -> tuple[Path, int | None]:
-    """Make a part in a folder and hold it for this process, until `let_go` of the second value.
+    """Make a part in a folder and lock it for this process, until `let_go` of the second value.
 
     Raises OSError if it cannot be made.
     """
@@ -36,17 +36,17 @@ def new_part(folder: Path) -> tuple[Path, int | None]:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(held).st_nlink:
             return part, held
-        os.close(held)  # somebody took it for a leftover before it was held
+        os.close(held)  # another process took it for a leftover before it was locked
 
 
 def let_go(held: int | None) -> None:
-    """Let go of a part that was held."""
+    """Unlock a part."""
     if held is not None:
         os.close(held)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the parts in a folder that no living process holds. What cannot be removed stays."""
+    """Remove the parts in a folder that no running process has locked, as far as possible."""
     if fcntl is None:
         return
     with suppress(OSError):

@@ -17,7 +17,7 @@ _GROUPS = (  # of control groups, version 2 and 1
 
 @cache
 def own_memory() -> int | None:
-    """Bytes of the machine, or of the container if it has fewer; None where nothing tells."""
+    """The machine's memory in bytes, or the container's limit if it is lower; None if unknown."""
     limits = []
     with suppress(AttributeError, OSError, ValueError):  # Windows
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

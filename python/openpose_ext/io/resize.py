@@ -38,7 +38,7 @@ def part_at_size(frame: Frame, box: tuple[int, int, int, int], size: Size) -> Pi
 def glance(frame: Frame) -> npt.NDArray[np.uint8]:
     """The brightness of some pixels, at most 64 x 64, spread evenly: (h, w) uint8.
 
-    To tell whether two frames show the same place.
+    It serves to tell whether two frames show the same scene.
     """
     if isinstance(frame.pixels, np.ndarray):
         return sampled(frame.pixels[..., 1])
@@ -46,7 +46,7 @@ def glance(frame: Frame) -> npt.NDArray[np.uint8]:
 
 
 def sampled(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """At most 64 x 64 of a plane's samples, spread evenly: a copy."""
+    """At most 64 x 64 samples of a plane, spread evenly; a copy."""
     rows, columns = (max(1, -(-side // 64)) for side in plane.shape)
     return plane[rows // 2 :: rows, columns // 2 :: columns].copy()
 

@@ -17,27 +17,27 @@ from openpose_ext.errors import SourceError
 
 __all__ = ["fetched", "is_web", "local_path", "opened_at", "without_secrets"]
 
-_PATIENCE = 10.0  # seconds in which a server has to answer, as `container` gives streams
+_PATIENCE = 10.0  # seconds that a server may take to answer, as for streams in `container`
 _MOST_BYTES = 1 << 30  # no picture is larger
 _HOST = r"(\[[^\]]*\]|[^:@]*)(:\d*)?"  # and perhaps its port
 
 
 def is_web(name: str) -> bool:
-    """Whether an address is one of the web."""
+    """Whether a name is an http or https address."""
     return name.lower().startswith(("http://", "https://"))
 
 
 def without_secrets(address: str) -> str:
-    """An address as it may be told: without user, password, query and fragment."""
+    """An address without user, password, query and fragment."""
     scheme, _, rest = address.partition("://")
     host = re.split(r"[/?#]", rest)[0]
-    # A password may hold what would end the host: then what follows its colon is no port.
+    # A password may contain characters that end the host; then no port follows the colon.
     hidden = host.rfind("@") if "@" in host or re.fullmatch(_HOST, host) else rest.rfind("@")
     return f"{scheme}://" + re.split(r"[?#]", rest[hidden + 1 :])[0]
 
 
 def local_path(name: str) -> str:
-    """The path that `file://...` means; any other name is its own."""
+    """The path of a `file://...` address; other names unchanged."""
     if not name.lower().startswith("file://"):
         return name
     parts = urlsplit(name)
@@ -47,7 +47,7 @@ def local_path(name: str) -> str:
 
 
 def fetched(address: str) -> bytes:
-    """A file. Raises SourceError, with the reason, if it cannot be had."""
+    """The bytes of a file on the web. Raises SourceError, with the reason, if it cannot be read."""
     with opened_at(address) as file:
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
@@ -57,7 +57,7 @@ def fetched(address: str) -> bytes:
 
 @contextmanager
 def opened_at(address: str) -> Iterator[IO[bytes]]:
-    """A file, open to be read. Raises SourceError, with the reason, in the block, too."""
+    """Open a file on the web for reading. Errors inside the block become SourceError, too."""
     parts, shown = urlsplit(address), without_secrets(address)
     headers = {"User-Agent": "openpose_ext"}  # some servers refuse urllib's own name
     if parts.username is not None:  # urllib takes no user from an address

@@ -19,14 +19,14 @@ __all__ = ["PartFile", "PartFolder", "make_folder", "write_whole"]
 class PartFile:
     """A file that appears under its name only when it is whole.
 
-    path       where it will be; an existing file is replaced. Its folder is made.
-    part       where it is written: a hidden file in the same folder, or the file itself
-    resumable  the part is `<path>.part` instead, and a failure leaves it there to be continued
-    grows      it is written under its own name from the start, and what is written stays,
-               whatever happens: for files that are read while they are written
+    path       its final path; an existing file is replaced, and missing folders are made
+    part       the file that is written: a hidden one in the same folder, or the final one
+    resumable  write `<path>.part` instead, and keep it after a failure, to be continued
+    grows      write the final file from the start and keep it, whatever happens: for files that are
+               read while they are written
 
-    A hidden part is held for this process until it has its name, so that `remove_leftovers` knows
-    it from those of processes that were killed. Raises OutputError with the reason if it cannot be
+    A hidden part is locked by this process until it has its final name, so that `remove_leftovers`
+    can tell it from those of killed processes. Raises OutputError with the reason if it cannot be
     made.
     """
 
@@ -51,7 +51,7 @@ class PartFile:
         self._let_go()
 
     def discard(self) -> None:
-        """Remove what was written; of a file that grows only an empty one."""
+        """Remove the file; one that grows is only removed if it is empty."""
         if not self.grows or (self.part.exists() and not self.part.stat().st_size):
             self.part.unlink(missing_ok=True)
         self._let_go()
@@ -68,7 +68,7 @@ class PartFile:
         except OSError as error:
             reason = error.strerror or str(error)
             if self._resumable and self.part.exists():
-                reason += "; what came is kept to be continued"
+                reason += "; the part that was received is kept and will be resumed"
             raise OutputError(f"{self.path} cannot be written: {reason}") from error
 
 
@@ -79,8 +79,8 @@ class PartFolder:
             torch.save(weights, made.part / "a.pth")
             made.appear("a.pth")
 
-    path  where the files will be; the folder is made
-    part  where they are written; it is removed at the end, whatever interrupts
+    path  the final folder; it is made if it is missing
+    part  the hidden folder; it is removed at the end, whatever happens
 
     Raises OutputError with the reason if a folder cannot be made or a file cannot be moved.
     """
@@ -125,7 +125,7 @@ def write_whole(path: str | os.PathLike[str], *pieces: bytes) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it where they are missing; OutputError if that fails."""
+    """Make a folder and missing ones above it. Raises OutputError if that fails."""
     missing = []
     try:
         while not os.path.isdir(folder) and folder != folder.parent:

@@ -81,10 +81,10 @@ def download(
             with file.part.open("ab") as stream:
                 _lock(stream, lambda: note(f"another process is fetching {entry.file}; waiting"))
                 if not _is(stream, file.part):
-                    continue  # who was waited for has finished it, or dropped it
+                    continue  # the other process has finished it, or given it up
                 _fill(stream, file.part, entry, progress, note)
                 if fcntl is None:
-                    stream.close()  # Windows renames no open file
+                    stream.close()  # Windows cannot rename an open file
                 file.appear()
                 break
     return target
@@ -133,7 +133,7 @@ def _fill(
 ) -> None:
     """Complete the part, or raise ModelError; remove an empty part."""
     if _length(stream) and fault(part, entry) is None:
-        return  # whole, but the process ended before it got its name
+        return  # complete, but the process ended before renaming it
     reasons: list[str] = []
     try:
         for url in entry.urls:
@@ -148,7 +148,7 @@ def _fill(
         raise ModelError(f"{entry.file} could not be fetched: {'; '.join(reasons)}")
     finally:
         if not _length(stream):
-            with suppress(PermissionError):  # Windows removes no open file
+            with suppress(PermissionError):  # Windows cannot remove an open file
                 part.unlink()
 
 
@@ -159,7 +159,7 @@ def _fill_from(
     for _ in range(CONNECTIONS):
         before = _length(stream)
         if entry.size is not None and before >= entry.size:
-            before = _emptied(stream)  # as long as the file, and not the file
+            before = _emptied(stream)  # as long as the file, but with other bytes
         try:
             _receive(url, stream, entry, progress)
         except _FailedError:
@@ -185,7 +185,7 @@ def _receive(url: str, stream: BinaryIO, entry: Registered, progress: Progress) 
         if total is not None and entry.size is not None and total != entry.size:
             raise _FailedError(f"it has {total} bytes instead of {entry.size}")
         if begins != there:
-            there = _emptied(stream)  # a server that knows no ranges sends the whole
+            there = _emptied(stream)  # a server without ranges sends the whole file
         if total is None:
             total = entry.size
         most = MOST_BYTES if total is None else total

@@ -91,15 +91,15 @@ class Manifest:
     input          layout, channel order, range and fixed size of the input
     output_layout  "NCHW" or "NHWC"
     stride         network pixels per map cell
-    licence        of the weights
+    licence        licence of the weights
     crop           side of the square, in pixels, to which a hand, face or foot is resized, for a
                    network that takes any size but was trained with one; None for other networks
     min_score      hands, faces or feet with a lower score are ignored; None takes the default of
                    the kind
-    numbers        of a landmark: 2 for x, y, 3 with z, 5 with the logits of its visibility and
-                   presence, too; None tells 2 and 3 apart by the output's size
-    origin         x and y that landmarks have at the centre of the input's first pixel: 0.5 where
-                   they count from its edge
+    numbers        numbers per landmark: 2 for x, y; 3 with z; 5 with the logits of visibility and
+                   presence; None tells 2 and 3 apart by the output's size
+    origin         x and y of landmarks at the centre of the input's first pixel: 0.5 if they count
+                   from its edge
     points         which landmarks are the topology's parts; each part is one landmark or the mean
                    of several; None if they are in the topology's order
     calibration    curve from a body network's part scores to the share of right parts; None if it
@@ -166,14 +166,14 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Registered:
-    """A file that is known.
+    """A registered file.
 
     file      its usual name, without a folder
     hashes    hex digest by algorithm: see `HASHES`
-    licence   of the weights
-    name      of the network it belongs to, as `openpose_ext.weights` takes it, or None
-    size      bytes, or None
-    urls      where it is offered, http or https, the official address first
+    licence   licence of the weights
+    name      name of the network it belongs to, as `openpose_ext.weights` takes it, or None
+    size      number of bytes, or None
+    urls      addresses that offer it, http or https, the official one first
     parts     registered files that it needs
     terms     address of the licence if it has to be accepted, or None
     manifest  its description, or None for a file that no engine reads directly
@@ -222,15 +222,15 @@ def read_manifest(
     device: str = "cpu",
     normalise: tuple[float, float] | None = None,
 ) -> Manifest:
-    """What a network's file means, from the first that knows.
+    """Find out the manifest of a network's file.
 
-    `<file>.toml`; the registry, by the file's hash; the graph itself, as `backend` reads it (on
-    `device`, if it is compiled for one).
-    `normalise`, a mean and a divisor of all channels, overrides the range that any of them says; a
-    range that nothing says is taken as x / 256 - 0.5, with a warning.
+    It comes from `<file>.toml` beside it; otherwise from the registry, by the file's hash;
+    otherwise from the graph itself, as `backend` reads it (on `device`, if it is compiled for one).
 
-    Raises ModelError if the manifest is broken or nothing fits the graph, and as `describe_network`
-    does.
+    normalise  a mean and a divisor for all channels, instead of the manifest's range
+
+    If nothing tells the range, x / 256 - 0.5 is assumed, with a warning. Raises ModelError if the
+    manifest is broken or the graph fits no known network, and the errors of `describe_network`.
     """
     manifest, says_range = _manifest_of(model_file, backend, device)
     if normalise is not None:
@@ -239,8 +239,8 @@ def read_manifest(
         return replace(manifest, input=given)
     if not says_range:
         warnings.warn(
-            f"nothing says which range of values {model_file} expects; taking x / 256 - 0.5. A "
-            f"wrong range makes weak maps: write it to {manifest_file(model_file)}, or give it "
+            f"nothing tells which range of values {model_file} expects; x / 256 - 0.5 is assumed. "
+            f"A wrong range makes weak maps: write it to {manifest_file(model_file)}, or give it "
             "with --normalise",
             stacklevel=2,
         )
@@ -262,7 +262,7 @@ def _manifest_of(model_file: Path, backend: str, device: str) -> tuple[Manifest,
         return sniff(graph), graph.normalises or graph.checked
     except ValueError as error:
         raise ModelError(
-            f"{model_file} is no pose network that is known: {error}. Write what it is to {beside}"
+            f"{model_file} is no known pose network: {error}. Describe it in {beside}"
         ) from error
 
 
@@ -299,9 +299,10 @@ def registry(file: Path = _REGISTRY) -> tuple[Registered, ...]:
 def sniff(graph: Graph) -> Manifest:
     """Deduce the manifest of a graph from its output channels and its first operations.
 
-    One that does not normalise its input is taken to expect x / 256 - 0.5.
-    Raises ValueError, saying what was found, if it can be nothing, or if nothing says which of the
-    maps and fields in one output come first.
+    A graph that does not normalise its input is assumed to expect x / 256 - 0.5.
+
+    Raises ValueError, saying what was found, if it fits no known network, or if maps and fields are
+    in one output and nothing tells which come first.
     """
     layout = _layout(graph.input)
     known = _known_outputs(graph.outputs, graph.joined)
@@ -315,7 +316,7 @@ def sniff(graph: Graph) -> Manifest:
     for name, role in outputs.items():
         if not role:
             raise ValueError(
-                f"its output {name!r} has maps and fields in one, and nothing says which come first"
+                f"its output {name!r} has both maps and fields; nothing tells which come first"
             )
 
     rows, columns = (2, 3) if layout == "NCHW" else (1, 2)
@@ -337,7 +338,7 @@ def _layout(shape: tuple[int | None, ...]) -> str | None:
     return "NCHW" if shape[1] == 3 else "NHWC" if shape[3] == 3 else None
 
 
-# Which come first, by the channels of what is put together.
+# Which of maps and fields come first, by the channels of the tensors that are concatenated.
 _ORDERS: dict[tuple[int | None, ...], str] = {
     (19, 38): "heat+paf",
     (38, 19): "paf+heat",
@@ -350,10 +351,10 @@ def _known_outputs(
     outputs: Mapping[str, tuple[int | None, ...]],
     joined: Mapping[str, tuple[int | None, ...]],
 ) -> tuple[str, str, str, dict[str, str]] | None:
-    """(kind, topology, layout, role by output) of the first family whose channels are all there.
+    """(kind, topology, layout, role by output) of the first family of which all outputs exist.
 
-    The role is empty where maps and fields are in one output and nothing tells their order. Of
-    several outputs with the same channels, as networks with stages have, the last counts.
+    The role is empty if maps and fields are in one output and nothing tells their order. If several
+    outputs have the same channels, as in networks with stages, the last one is used.
     """
     families: list[tuple[str, str, dict[int, str]]] = [
         ("body", "coco_18", {38: "paf", 19: "heat"}),
@@ -455,7 +456,7 @@ def _three(values: Any) -> tuple[float, ...]:
 
 
 def _to_toml(manifest: Manifest) -> str:
-    import tomli_w  # whoever reads needs none of it
+    import tomli_w  # only needed for writing
 
     source = manifest.input
     told = {key: getattr(manifest, key) for key in _PLAIN_KEYS}

@@ -40,7 +40,7 @@ __all__ = [
 Maps = npt.NDArray[np.float32]
 T = TypeVar("T")
 
-# Network pixels: the original networks of hands and faces were trained on squares of this side.
+# In network pixels. The original hand and face networks were trained on squares of this side.
 HAND_CROP = 368
 
 
@@ -65,14 +65,13 @@ class CropMaps(NamedTuple):
 
 
 class CropPoints(NamedTuple):
-    """The points of a batch of hands, faces or feet, as a network of landmarks gives them.
+    """The points of a batch of hands, faces or feet, from a network of landmarks.
 
     points    (N, K, 2) float32: x, y in pixels of the input, pixel centres at integers
-    presence  (N,) float32 in 0..1: whether it is there at all; 1 where the network has no say
-    right     (N,) float32 in 0..1: whether it is of a person's right side, or None
-    scores    (N, K) float32 in 0..1: whether each point is there, and seen, or None
-    outline   (N, L, 2) float32: all landmarks, of which the points are some, or None where they are
-              the points
+    presence  (N,) float32 in 0..1: probability that the thing is there; 1 if the network gives none
+    right     (N,) float32 in 0..1: probability that it is the right one, or None
+    scores    (N, K) float32 in 0..1: probability that each point is there and visible, or None
+    outline   (N, L, 2) float32: all landmarks, if there are more than the points, or None
     """
 
     points: Maps
@@ -83,7 +82,7 @@ class CropPoints(NamedTuple):
 
 
 def body_maps(outputs: Mapping[str, Maps], manifest: Manifest) -> BodyMaps:
-    """Which of a body network's outputs is what, channels second, without a look at their sizes."""
+    """A body network's outputs as maps, channels second; their sizes are not checked."""
     maps = {role: outputs[name] for name, role in manifest.outputs.items()}
     if manifest.output_layout == "NHWC":
         maps = {role: array.transpose(0, 3, 1, 2) for role, array in maps.items()}
@@ -108,7 +107,7 @@ class _Network:
     names: ClassVar[Mapping[str, tuple[str, ...]]]
     # The sets of roles that suffice; the first complete one is used.
     families: ClassVar[tuple[tuple[str, ...], ...]]
-    extras: ClassVar[tuple[str, ...]] = ()  # used where they are there
+    extras: ClassVar[tuple[str, ...]] = ()  # roles that are used if the network has them
 
     def __init__(self, backend: Backend, manifest: Manifest) -> None:
         self._backend = backend
@@ -134,11 +133,10 @@ class _Network:
     ) -> Self:
         """Find, describe and open a network by its name or file.
 
-        `normalise` overrides the manifest's range; see `read_manifest`. The others are those of
-        `open_network`.
-
-        Weights of the original networks, found by name, are converted once for the faster
-        engines. Raises as `find_model`, `converted`, `read_manifest` and `open_network` do.
+        `normalise` overrides the manifest's range, see `read_manifest`; the other arguments are
+        those of `open_network`. Weights of the original networks that are found by name are
+        converted once for the faster engines. Raises the errors of `find_model`, `converted`,
+        `read_manifest` and `open_network`.
         """
         file = find_model(model, cls.names)
         if model in cls.names and file.suffix in WEIGHTS and backend != "torch":
@@ -194,7 +192,7 @@ class _Network:
             found = (array.shape[0], *array.shape[2:])
             if found != expected or array.shape[1] != self._channels(role):
                 raise ModelError(
-                    f"{self.info.model} gives {self._by_role[role]!r} of {array.shape} for a "
+                    f"{self.info.model} returns {self._by_role[role]!r} of {array.shape} for a "
                     f"picture of {shape}; {self._manifest.topology} with stride {self.stride} "
                     f"needs {self._channels(role)} channels of {expected[1]} x {expected[2]}"
                 )
@@ -239,9 +237,9 @@ class _Network:
 class BodyNetwork(_Network):
     """A body network on an engine. Thread-safe; close it, or use it as a context manager.
 
-    topology    what the channels mean
-    stride      network pixels a map cell
-    fixed_size  (width, height) of the only input it takes, or None
+    topology    the meaning of the channels
+    stride      network pixels per map cell
+    fixed_size  (width, height) if it takes inputs of one size only, or None
 
     Raises ModelError if the network's outputs do not fit its manifest.
     """
@@ -251,40 +249,40 @@ class BodyNetwork(_Network):
     families = (("heat", "paf"), ("heat+paf",), ("paf+heat",))
 
     def run(self, batch: npt.NDArray[np.uint8]) -> BodyMaps:
-        """The maps, the caller's own, of a batch (N, H, W, 3) uint8 BGR.
+        """The maps of a batch (N, H, W, 3) uint8 BGR, as arrays of the caller's own.
 
         H and W must be multiples of the stride. Raises ValueError for another batch, ModelError
-        if the maps are none of this manifest, BackendError if the engine fails.
+        if the maps do not fit the manifest, BackendError if the engine fails.
         """
         self._check(batch)
         return self._maps(self._backend.run(batch), batch.shape)
 
     def submit(self, batch: npt.NDArray[np.uint8], then: Callable[[BodyMaps], T]) -> Future[T]:
-        """The future of `then(maps)`; see `Backend.submit`: the maps end when `then` returns."""
+        """A future of `then(maps)`; see `Backend.submit`. The maps end when `then` returns."""
         self._check(batch)
         shape = batch.shape
         return self._backend.submit(batch, lambda outputs: then(self._maps(outputs, shape)))
 
     def _maps(self, outputs: Outputs, shape: tuple[int, ...]) -> BodyMaps:
-        """Which output is what, channels second."""
+        """The outputs as maps, channels second."""
         return _apart(self._maps_by_role(outputs, shape), self.topology)
 
 
 class CropNetwork(_Network):
-    """A network for squares around one thing. Thread-safe; close it, or use it in `with`.
+    """A network for squares around hands, faces or feet. Thread-safe; close it, or use `with`.
 
     topology    its points
-    stride      network pixels a map cell
-    fixed_size  (width, height) of the only input it takes, or None
-    crop        side of the square that a thing is brought to, network pixels
-    min_score   things of a lower score are taken for none; None where the manifest is silent
-    regresses   whether it gives points, not maps: those want the crop turned upright
-    outlined    whether it gives more landmarks than the topology's points
+    stride      network pixels per map cell
+    fixed_size  (width, height) if it takes inputs of one size only, or None
+    crop        side of the square that each thing is resized to, in network pixels
+    min_score   things with a lower score are dropped; None if the manifest does not tell
+    regresses   whether it returns points instead of maps; then crops should be turned upright
+    outlined    whether it returns more landmarks than the topology's points
 
-    Raises ModelError if the network's outputs do not fit its manifest, or it is no square.
+    Raises ModelError if the network's outputs do not fit its manifest, or its input is no square.
     """
 
-    several: ClassVar[str]  # what it looks for
+    several: ClassVar[str]  # the things it finds, in the plural
     families = (("heat",), ("landmarks",))
     extras = ("presence", "presence_logit", "handedness")
 
@@ -304,11 +302,11 @@ class CropNetwork(_Network):
                 )
 
     def run(self, batch: npt.NDArray[np.uint8]) -> CropMaps | CropPoints:
-        """What it sees in a batch (N, H, W, 3) uint8 BGR; the caller's own.
+        """The maps or points of a batch (N, H, W, 3) uint8 BGR, as arrays of the caller's own.
 
-        Of a network of right hands or feet, left ones are to be mirrored. `CropPoints` where
-        `regresses`, else `CropMaps`. Raises ValueError for another batch, ModelError if the answers
-        are none of this manifest, BackendError if the engine fails.
+        Mirror left hands and feet: the networks know right ones. Returns `CropPoints` if
+        `regresses`, otherwise `CropMaps`. Raises ValueError for another batch, ModelError if the
+        outputs do not fit the manifest, BackendError if the engine fails.
         """
         self._check(batch)
         outputs = self._backend.run(batch)
@@ -328,8 +326,8 @@ class CropNetwork(_Network):
         scores = None
         if table.shape[2] == 5:
             scores = _chosen(_shares(table[..., 3:]).prod(axis=2)[..., None], chosen)[..., 0]
-        # Most count from the first pixel's edge, not from its centre: the points of a crop and of
-        # its mirror image add up to its width.
+        # Most networks count from the first pixel's edge, not from its centre: the x of a point in
+        # a crop and in its mirror image add up to the width.
         outline = table[..., :2] - np.float32(self._manifest.origin)
         points = _chosen(outline, chosen)
         return CropPoints(points, presence, right, scores, None if chosen is None else outline)
@@ -352,13 +350,13 @@ class CropNetwork(_Network):
         if rest or not least <= landmarks <= most:
             kinds = {2: "x, y", 3: "x, y or x, y, z", 5: "x, y, z, visibility, presence"}
             raise ModelError(
-                f"{self.info.model} gives {table.shape[1]} numbers for a {self.kind}; "
+                f"{self.info.model} returns {table.shape[1]} numbers for a {self.kind}; "
                 f"{kinds[numbers]} of {least} points are needed"
             )
         return table.reshape(count, landmarks, numbers)
 
     def _table(self, outputs: Outputs, role: str, count: int) -> Maps:
-        """An output of numbers by crop, (N, n)."""
+        """An output that has n numbers for each crop: (N, n)."""
         found = outputs[self._by_role[role]]
         if len(found) != count or found.size == 0:
             raise ModelError(

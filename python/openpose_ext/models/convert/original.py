@@ -28,11 +28,11 @@ FIELDS = 38  # x and y of 19 limbs
 PARTS_25 = 26  # heat maps of BODY_25: 25 parts and the background
 FIELDS_25 = 52  # x and y of 26 limbs
 POINTS = 22  # heat maps of the hand: 21 points and the background
-FACE_POINTS = 71  # of the face: 70 points and the background
+FACE_POINTS = 71  # heat maps of the face: 70 points and the background
 FEATURES = 128  # channels of the trunk's output, which every stage sees
 STAGES = range(2, 7)  # refinements after the first prediction
 
-# What each network gives, in order.
+# The outputs of each network, in order.
 OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "body": ("paf", "heat"),
     "hand": ("heat",),
@@ -44,10 +44,10 @@ OUTPUTS: Mapping[str, tuple[str, ...]] = {
 class Layer:
     """A convolution of the original networks.
 
-    name            Caffe's; unique within a network, and what the public files call it
-    kernel          side, pixels
-    inputs, outputs channels
-    then            the activation that follows, None for none
+    name            Caffe's name, unique within a network; the public files use it, too
+    kernel          side in pixels
+    inputs, outputs numbers of channels
+    then            the activation that follows, or None
     """
 
     name: str
@@ -57,7 +57,7 @@ class Layer:
     then: Literal["relu", "prelu"] | None = "relu"
 
 
-# Halves both sides; the name is only there to be read.
+# Halves both sides; its name is only for readers.
 @dataclass(frozen=True)
 class _Pool:
     name: str
@@ -109,7 +109,7 @@ def _first_stage(branch: str, outputs: int) -> _Block:
 
 
 def _stage(suffix: str, maps: int, outputs: int, *, relu: bool = False) -> _Block:
-    """A refinement of the maps before it, `maps` channels of them in front of the features."""
+    """A refinement stage; it gets the `maps` channels of the stage before, and the features."""
     return (
         Layer(f"Mconv1_{suffix}", 7, maps + FEATURES, 128),
         *(Layer(f"Mconv{k}_{suffix}", 7, 128, 128) for k in range(2, 6)),
@@ -134,7 +134,7 @@ def _body_blocks(relu_heat: bool) -> dict[str, _Block]:
 
 
 def _hand_blocks(points: int) -> dict[str, _Block]:
-    """Of the hand, and of the face, which has more points."""
+    """The blocks of the hand network, and of the face network, which has more points."""
     return {
         "model1_0": _HAND_TRUNK,
         "model1_1": (
@@ -145,8 +145,8 @@ def _hand_blocks(points: int) -> dict[str, _Block]:
     }
 
 
-# BODY_25 finds the fields in four stages, then the heat maps in two. Channels of each: the maps it
-# sees beside the features, a convolution, the last layer's input, and the maps it gives.
+# BODY_25 finds the fields in four stages, then the heat maps in two. Channels of each stage: the
+# maps it gets beside the features, a convolution, the last layer's input, and the maps it returns.
 _STAGES_25 = {
     "stage0_L2": (0, 96, 256, FIELDS_25),
     "stage1_L2": (FIELDS_25, 128, 512, FIELDS_25),
@@ -163,8 +163,8 @@ _BODY_25_TRUNK: _Block = (
     Layer("conv4_4_CPM", 3, 256, FEATURES, "prelu"),
 )
 
-# Channels that a thinner network keeps: the picture's, and those of maps, which may come with
-# the features.
+# Channels that a thinner network keeps: those of the picture and of maps, alone or with the
+# features.
 _MAPS = (
     *(3, FIELDS, PARTS, FIELDS + PARTS, POINTS, FACE_POINTS),
     *(FIELDS_25, PARTS_25, PARTS_25 + FIELDS_25),
@@ -192,13 +192,13 @@ def _module(block: _Block, thin: int) -> nn.Sequential:
         if layer.then == "relu":
             module.add_module(f"relu_{layer.name}", nn.ReLU(inplace=True))
         elif layer.then == "prelu":
-            # Caffe's name, for it has weights: conv4_2 is followed by prelu4_2.
+            # It has weights, so it needs Caffe's name: conv4_2 is followed by prelu4_2.
             module.add_module(layer.name.replace("conv", "prelu"), nn.PReLU(outputs))
     return module
 
 
 class _Chain(nn.Module):  # type: ignore[misc]
-    """Convolutions one after another, and what each of them gives side by side."""
+    """Convolutions one after another; the result is the outputs of all, concatenated."""
 
     def __init__(self, layers: Sequence[Layer], thin: int) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ class _Chain(nn.Module):  # type: ignore[misc]
 
 
 def _stage_25(suffix: str, thin: int) -> nn.Sequential:
-    """Five chains of three, and two layers of single pixels."""
+    """Five chains of three convolutions, and two 1 x 1 convolutions."""
     maps, width, hidden, outputs = _STAGES_25[suffix]
     inputs = maps + FEATURES
     stage = nn.Sequential()
@@ -236,12 +236,12 @@ def _stage_25(suffix: str, thin: int) -> nn.Sequential:
 class BodyNet(nn.Module):  # type: ignore[misc]
     """The body network of OpenPose's COCO model: 18 parts, 19 limbs.
 
-    relu_heat  a ReLU on the last heat maps. pytorch-openpose has one by mistake, Caffe and
-               OpenPose have none. It is the same as cutting the maps at 0 afterwards. Off, as it
-               was trained: cutting the maps of the two networks at hand (0.489 and 0.345 AP on
-               coco_val) changed no AP, by our decoder nor by the original rules
-    thin       hidden channels are divided by it (a divisor of 64): the same shape at 1 / thin^2
-               of the cost, for tests and trials
+    relu_heat  whether the last heat maps go through a ReLU, which is the same as cutting them at 0.
+               pytorch-openpose has one by mistake; Caffe and OpenPose have none, and the network
+               was trained without. Cutting the maps of the two networks at hand (0.489 and 0.345 AP
+               on coco_val) changed no AP, neither with our decoder nor with the original rules
+    thin       divide the hidden channels by this divisor of 64: the same structure at 1 / thin^2 of
+               the cost, for tests
 
     Source  Cao et al., "Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields"
     """
@@ -323,7 +323,7 @@ class HandNet(nn.Module):  # type: ignore[misc]
 
 
 class FaceNet(HandNet):
-    """The face network of OpenPose, 70 points: the hand network but for the number of maps.
+    """The face network of OpenPose, 70 points: the hand network with another number of maps.
 
     thin  as in `BodyNet`
     """

@@ -32,51 +32,52 @@ __all__ = ["load_body", "load_face", "load_hand", "load_network", "save_weights"
 
 Net = TypeVar("Net", bound=nn.Module)
 
-# OpenPose's other networks, by how many values a bias has.
+# OpenPose's other networks, by the number of values of a bias.
 _OTHERS = {
     ("conv5_5_CPM_L1.bias", 28): "MPI",
     ("Mconv7_stage0_L2.bias", 72): "BODY_25B",
 }
 
 
-# What training programs put the weights under.
+# Keys under which training programs store the weights.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params", "weights")
 
 
 def load_body(path: str | PathLike[str], *, relu_heat: bool = False) -> BodyNet:
-    """The COCO body network with the weights of a file such as `body_pose_model.pth`, on the CPU.
+    """Load the COCO body network with the weights of a file such as `body_pose_model.pth`.
 
-    A .caffemodel is read as Caffe's, all else as torch's: there keys with and without a prefix
-    (`model0.conv1_1.weight`) are understood, also inside of "state_dict", "model", "params" and the
-    like, and safetensors are, under any name. A file of a
-    thinner network (see `BodyNet`) gives that one. Everything becomes float32.
+    A .caffemodel is read as Caffe's, any other file as torch's or as safetensors. Torch's keys may
+    have a prefix (`model0.conv1_1.weight`) and may lie inside "state_dict", "model", "params" and
+    the like. A file of a thinner network (see `BodyNet`) gives that network. The network is on the
+    CPU, and all weights become float32.
 
-    Warns of layers with weights that a .caffemodel has beside the network's.
-    Raises ModelError if the file cannot be read as weights alone (nothing in it is executed), or
-    naming the keys that are missing, too many, of another shape or hold what is no number.
+    Warns of layers in a .caffemodel that do not belong to the network. Raises ModelError if the
+    file does not hold weights alone (nothing in it is executed), or naming the keys that are
+    missing, unknown, of another shape, or that hold values that are not finite.
     """
     file = Path(path)
     return _filled(lambda thin: BodyNet(relu_heat=relu_heat, thin=thin), _read(file), file, "COCO")
 
 
 def load_hand(path: str | PathLike[str]) -> HandNet:
-    """The hand network with the weights of such as `hand_pose_model.pth`; see `load_body`."""
+    """Load the hand network with the weights of a file like `hand_pose_model.pth`; see
+    `load_body`."""
     file = Path(path)
     return _filled(lambda thin: HandNet(thin=thin), _read(file), file, "hand")
 
 
 def load_face(path: str | PathLike[str]) -> FaceNet:
-    """The face network with the weights of such as `facenet.pth`; see `load_body`."""
+    """Load the face network with the weights of a file like `facenet.pth`; see `load_body`."""
     file = Path(path)
     return _filled(lambda thin: FaceNet(thin=thin), _read(file), file, "face")
 
 
 def load_network(path: str | PathLike[str], *, relu_heat: bool = False) -> tuple[str, Original]:
-    """("body", "hand" or "face", the network) of a file of weights, whichever its keys name.
+    """Load the network that a file's keys belong to: ("body", "hand" or "face", the network).
 
     relu_heat  as in `BodyNet`; the other networks have none
 
-    Raises as `load_body` does.
+    Raises the errors of `load_body`.
     """
     file = Path(path)
     weights = _read(file)
@@ -98,7 +99,7 @@ def save_weights(network: Original, path: str | PathLike[str]) -> None:
 
 
 def _short(key: str) -> str:
-    """The layer and what of it, without the blocks in front: "conv1_1.weight"."""
+    """A key without the blocks in front, such as "conv1_1.weight"."""
     return ".".join(key.split(".")[-2:])
 
 
@@ -134,7 +135,7 @@ def _read(file: Path) -> dict[str, Tensor]:
 
 
 def _loaded(file: Path) -> object:
-    """What a file of torch's, or of safetensors, holds. Nothing in it is executed."""
+    """The content of a torch or safetensors file. Nothing in it is executed."""
     try:
         with file.open("rb") as stream:
             head = stream.read(512)
@@ -163,19 +164,19 @@ def _loaded(file: Path) -> object:
 
 
 def _other_kind(head: bytes) -> str:
-    """What a file is that is no file of weights, by its first bytes; "" if that is not plain."""
+    """What a file is, by its first bytes, if it is clearly no file of weights; otherwise ""."""
     if not head:
         return "is empty"
     if head.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS, not the file itself; fetch that with `git lfs pull`"
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        return "is a web page, not the file it offers; download it again"
+        return "is a web page instead of the file; download it again"
     return ""
 
 
 def _oddity(value: Tensor) -> str:
-    """Why a tensor is not taken, such as one that is larger than what the file holds of it."""
+    """Why a tensor is refused, such as one with more elements than the file stores; or ""."""
     if value.is_meta:
         return "has a shape, and no values"
     if value.layout != torch.strided or value.is_quantized:
@@ -192,8 +193,8 @@ def _is_caffe(file: Path) -> bool:
 def _filled(
     network: Callable[[int], Net], weights: Mapping[str, Tensor], file: Path, kind: str
 ) -> Net:
-    """A network of the width that the file has, with its weights."""
-    with torch.device("meta"):  # shapes alone: what is filled below need not be drawn first
+    """A network as wide as the file's, filled with its weights."""
+    with torch.device("meta"):  # no memory yet: the weights are filled in below
         made = network(_thinness(weights))
     expected = {_short(key): (key, value.shape) for key, value in made.state_dict().items()}
     # Old files have more dimensions for biases and slopes.
@@ -232,14 +233,14 @@ def _filled(
 
 
 def _thinness(weights: Mapping[str, Tensor]) -> int:
-    """What the first layer's width says; 1 where it says nothing."""
+    """How thin the network is, by the width of its first layer; 1 if that does not tell."""
     first = weights.get("conv1_1.weight")
     width = 64 if first is None or first.ndim != 4 else first.shape[0]
     return 64 // width if width > 0 and 64 % width == 0 else 1
 
 
 def _some(what: str, names: Sequence[str]) -> list[str]:
-    """A clause that names the first few."""
+    """A clause that names the first few keys, if there are any."""
     if not names:
         return []
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""

@@ -1,6 +1,6 @@
 """INT8 quantisation of a float ONNX network to QDQ ONNX, which OpenVINO and onnxruntime both run.
 
-`qdq.py` writes the network; here it is decided what is written.
+This module decides which convolutions become INT8 and with which ranges; `qdq.py` writes them.
 
 The range of an activation is its maximum over the calibration pictures, reduced to minimise the
 squared error of rounding and clipping. The convolutions that stay in float are found by
@@ -92,8 +92,8 @@ def quantise(
     sees          whether the float network's outputs for a picture show anything; None accepts all
                   pictures
 
-    Raises ModelError if there are fewer than two pictures, something is to be seen in too few of
-    them, or there are no convolutions; BackendError if onnxruntime is missing.
+    Raises ModelError if there are fewer than two pictures, if the network finds something in too
+    few of them, or if there are no convolutions; BackendError if onnxruntime is missing.
     """
     missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if missing:
@@ -170,20 +170,20 @@ def _kept_in_float(
 
 
 def _held_out(seen: Sequence[bool]) -> list[int]:
-    """The first pictures in which something is to be seen, by their numbers."""
+    """The indices of the first pictures in which the network found something."""
     count = min(_HELD_OUT, len(seen) // 2)
     found = [k for k, one in enumerate(seen) if one]
     if len(found) < 2 * count:
         raise ModelError(
             f"INT8: the float network finds what it looks for in {len(found)} of {len(seen)} "
             f"calibration pictures, but {2 * count} are needed. Calibrate with pictures like those "
-            "the network is to look at"
+            "the network will see"
         )
     return found[:count]
 
 
 def _smaller(picture: Batch) -> Batch:
-    """The picture at a fraction of its size, of sides that networks with pools take."""
+    """The picture at a fraction of its size, with sides that networks with pools can take."""
     height, width = (min(n, max(64, n // _SMALLER // 8 * 8)) for n in picture.shape[1:3])
     return resized(picture[0], (width, height))[None]
 
@@ -196,7 +196,7 @@ def worst_first(
 ) -> list[str]:
     """The `count` names that do most harm, worst first: those of the worst groups are tried alone.
 
-    harm  of some of the names together, no less than of each of them
+    harm  measures the harm of some names together, which is at least that of each of them
     """
     groups = [names[k : k + _GROUP] for k in range(0, len(names), _GROUP)]
     tried = 0
