@@ -610,8 +610,8 @@ def test_a_full_disk_is_exit_4_and_what_came_is_continued(
         assert place.run("fetch", "net") == 4
     said = capsys.readouterr().err
     assert (
-        f"{place.file} cannot be written: No space left on device; the part that was received is kept"
-        in said
+        f"{place.file} cannot be written: No space left on device; the part that was received is "
+        "kept and will be resumed" in said
     )
     assert not place.file.exists()
     assert place.part.read_bytes() == CONTENT[:HALF]

@@ -5,39 +5,40 @@
          [&pictures=1]              face, foot, refine, height, identification, smooth, ...
          [&plain=1]                 pictures=1: lines have the drawn frame, reduced
          [&visitor=ID]              plain=1: the results have a picture or video without skeletons
-    POST /api/frame                 the body is one picture, such as a webcam's newest; its people
-         [?OPTION=VALUE...]         come back, {"frame":{...},"seconds":0.05}. Nothing is kept but,
-         [&visitor=ID]              for a few seconds, who was where, for ids and smoothing. Of a
-                                    visitor's frames only the newest is looked at: those that it
-                                    overtakes get 409
-    GET  /api/options               what may be asked for: {"networks":{"body":["lite",...],...},
+    POST /api/frame                 the body is one picture, such as a webcam's newest frame; its
+         [?OPTION=VALUE...]         people come back, {"frame":{...},"seconds":0.05}. Nothing is
+         [&visitor=ID]              kept, except people's places for a few seconds, for ids and
+                                    smoothing. Only a visitor's newest frame is processed: older
+                                    ones that still wait get 409
+    GET  /api/options               the allowed options: {"networks":{"body":["lite",...],...},
                                     "defaults":{...},"ranges":{"height":[64,1024],...},
                                     "limits":{"upload":BYTES,"pixels":N,"frame":BYTES,"keep":SECONDS,
                                     "each":UPLOADS AT ONCE},"topologies":{"coco_18":{"parts":[...],
                                     "limbs":[[a,b],...],"colours":[[r,g,b],...]},...},
                                     "token":whether one is needed,"version":"..."}
-    GET  /api/people?visitor=ID     all uploads of a visitor that are here, the newest first:
+    GET  /api/people?visitor=ID     all uploads of a visitor that are still here, newest first:
                                     {"uploads":[{"key":KEY,"name":...,"options":{...},
                                     "left":SECONDS, and the newest line},...]}
-    GET  /api/people/KEY            the lines of an upload from now on; of one that is over, the
-         [?pictures=1]              last one. Each line has its key
-    DELETE /api/people/KEY          give an upload up, or remove its results
+    GET  /api/people/KEY            the lines of an upload from now on, or the last line of one that
+         [?pictures=1]              is finished. Each line has its key
+    DELETE /api/people/KEY          cancel an upload, or remove its results
     GET  /api/people/KEY/KIND       a result: images, video, plain, json, jsonl, csv, or zip, which
-                                    is all of them. jsonl has all frames, with scores and ids
+                                    has all of them. jsonl has all frames, with scores and ids
     GET  /api/sample                a picture to try, in the public domain
     GET  /api/health                200, or 503 if no upload can be accepted, for programs that
                                     restart servers; needs no token
     GET  /                          the page
 
-ID is what a page makes up, 16 to 64 letters, digits, - and _: who knows it finds the uploads again,
-and they go on when the connection breaks. Without it, a visitor who disconnects while an upload is
-waiting or being processed cancels it.
+ID is a random text that the page makes up, 16 to 64 letters, digits, - and _. With it, uploads can
+be found again, and they go on when the connection breaks. Without it, disconnecting cancels an
+upload that is waiting or being processed.
 
-A refused request gets a status and `{"error": "a sentence"}`: 400 for an option that there is not,
-401 without the token that the server wants (`Authorization: Bearer TOKEN`, or the cookie that the
-address with `?token=TOKEN` sets), 403, 404, 408 for an upload that is too slow, 409, 413 for one
-that is too large, 415 for what is no picture or video, 429 for too many at once from one address,
-503 with `Retry-After` while the server is full or ends, 507, and 500 for a fault of the server.
+A refused request gets a status and `{"error": "a sentence"}`: 400 for an unknown option, 401
+without the server's token (`Authorization: Bearer TOKEN`, or the cookie that the address with
+`?token=TOKEN` sets), 403, 404, 408 for an upload that is too slow, 409, 413 for one that is too
+large, 415 if it is no picture or video, 429 for too many at once from one address, 503 with
+`Retry-After` while the server is full or shutting down, 507 if the disk is full, and 500 for an
+error in the server.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ from openpose_ext.types.topology import BODY_25, COCO_18, FACE_70, HAND_21
 
 __all__ = ["page_routes", "refuse", "uploads_app"]
 
-_SWEEPS = 30.0  # seconds from one look for outdated results to the next, at most
-_AT_ONCE = 32  # checks, and frames of webcams, each: most of them wait for memory
+_SWEEPS = 30.0  # old results are removed at least every so many seconds
+_AT_ONCE = 32  # most checks, and most webcam frames, at a time; most of them wait for memory
 _VISITOR = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _PAGE = files("openpose_ext.serve") / "page"
 _MEDIA = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
@@ -99,8 +100,8 @@ def uploads_app(
 ) -> Starlette:
     """The app of `serve`.
 
-    offer        what visitors may choose
-    names        of this server, see `Guard`
+    offer        the options that visitors may choose
+    names        names of this server, see `Guard`
     token, port  see `Token`
     """
     api = _Api(jobs, offer, needs_token=token is not None)
@@ -136,7 +137,7 @@ def page_routes(index: str) -> list[Route]:
 
 
 async def refuse(request: Request, error: Exception) -> Response:
-    """What went wrong, as JSON."""
+    """The answer for an error, as JSON."""
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
@@ -151,7 +152,7 @@ class _Api:
         self._jobs = jobs
         self._offer = offer
         self._needs_token = needs_token
-        # Those who wait here take no memory; threads that wait for it take next to none.
+        # Requests that wait here need no memory; threads that wait for memory need hardly any.
         self._checking = anyio.CapacityLimiter(_AT_ONCE)
         self._frames = 0
 
@@ -204,7 +205,7 @@ class _Api:
             jobs.start(job, header)
         except (ClientDisconnect, GivenUpError):
             jobs.remove(job)
-            return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody reads it
+            return Response(status_code=HTTPStatus.BAD_REQUEST)  # the client has left
         except FullError as error:
             jobs.remove(job)
             raise _full(error) from error
@@ -289,7 +290,7 @@ class _Api:
             raise HTTPException(HTTPStatus.BAD_REQUEST, f"{error}.") from error
 
     async def _checked(self, job: Job) -> Header:
-        """What an upload says of itself, if it can be worked on."""
+        """The header of an upload. Raises HTTPException if it cannot be processed."""
 
         def check() -> Header:
             jobs = self._jobs
@@ -306,12 +307,12 @@ class _Api:
     def _people_in(
         self, file: Path, options: Options, visitor: str, number: int
     ) -> dict[str, object]:
-        """The people of a frame, as in a line. Raises HTTPException if it is refused."""
+        """The people of a frame, in the form of a line. Raises HTTPException if it is refused."""
         limits, budget = self._jobs.limits, self._jobs.budget
         header = measured(file, limits, budget, self._is_ending)
         if header.kind == "video":
             raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A frame is a picture.")
-        header = replace(header, kind="picture")  # of an animation the first frame
+        header = replace(header, kind="picture")  # take the first frame of an animation
         try:
             found = self._jobs.webcams.people(file, header, options, visitor, number)
         except (OvertakenError, GivenUpError) as error:
@@ -349,7 +350,7 @@ class _Api:
 class _Lines(StreamingResponse):
     """The progress of an upload until it is done.
 
-    If the visitor leaves, one that nobody can find again is cancelled.
+    If the visitor disconnects, an upload without an ID is cancelled.
     """
 
     def __init__(self, jobs: Jobs, job: Job, *, pictures: bool) -> None:

@@ -1,4 +1,4 @@
-"""The memory that uploads may take together, counted before it is taken."""
+"""The memory that all uploads may use together, reserved before it is allocated."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from threading import Condition
 
 __all__ = ["Budget", "GivenUpError"]
 
-_LOOKS = 0.2  # seconds from one look whether anybody still waits for it to the next
+_LOOKS = 0.2  # who waits checks so often, in seconds, whether the memory is still wanted
 
 
 class GivenUpError(Exception):
-    """Nobody wants any more what waits for memory, or for anything else."""
+    """Something was waiting, for memory for example, and nobody wants it any more."""
 
 
 class Budget:
     """Bytes of pictures, frames, drawings, encoders and networks, together at most `total`.
 
-    What they take is estimated (see `cost`) and reserved before it is allocated; where it does not
-    fit beside the others, it waits. Reserve once for one piece of work: who waits for more while he
-    holds some may wait for himself.
+    The memory is estimated (see `cost`) and reserved before it is allocated; a reservation that
+    does not fit waits. Reserve only once for each piece of work: waiting for more memory while
+    holding some could wait for ever.
 
-    spare  called while something waits: frees what is kept for later only, and returns whether
-           there was anything
+    spare  called while a reservation waits: frees memory that is only a cache, and returns whether
+           there was any
 
-    May be used from any thread.
+    Thread-safe.
     """
 
     def __init__(self, total: int) -> None:
@@ -40,11 +40,11 @@ class Budget:
         return self._used
 
     def take(self, size: int, unwanted: Callable[[], bool] = lambda: False) -> None:
-        """Reserve bytes; waits until there are so many.
+        """Reserve bytes; wait until they are free.
 
-        unwanted  whether nobody waits for it any more
+        unwanted  tells whether nobody waits for them any more
 
-        Raises GivenUpError then, and ValueError for more than there are at all.
+        Raises GivenUpError if they become unwanted, ValueError for more than the whole budget.
         """
         if size > self.total:
             raise ValueError(f"{size} bytes are more than the whole budget, {self.total}")

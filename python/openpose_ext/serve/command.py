@@ -1,4 +1,4 @@
-"""The command: its flags, and start and end of the server."""
+"""The command: its flags, and starting and stopping the server."""
 
 from __future__ import annotations
 
@@ -88,13 +88,14 @@ def _serve(argv: Sequence[str]) -> int:
     token = _token(args)
     with ExitStack() as opened:
         listener = opened.enter_context(listening(args.host, args.port))
-        cv2.setNumThreads(1)  # several frames at once have a core each
+        cv2.setNumThreads(1)  # several frames are processed at once, each on one core
         limits = _limits(args)
         budget = Budget(limits.memory)
         offer, files = _offer(args, every)
         opening = Opening(_flags(args), args.refine, files, budget.total, args.threads)
         estimators = opened.enter_context(Estimators(opening, opening.cost, budget))
-        # What is wrong with the flags is said at once, and the first visitor does not wait.
+        # Open the networks now: wrong flags are reported at once, and the first visitor need not
+        # wait.
         _check_memory(offer, opening, budget.total)
         with estimators.lent(offer.defaults.of_networks):
             pass
@@ -155,8 +156,8 @@ def _parser() -> argparse.ArgumentParser:
         type=above_zero,
         default=2.0,
         metavar="GB",
-        help="Memory for networks, decoded pictures, frames, drawings and encoders together. What "
-        "does not fit waits; what never fits is refused (default 2)",
+        help="Memory for networks, decoded pictures, frames, drawings and encoders together. "
+        "Uploads that do not fit wait; those that never fit are refused (default 2)",
     )
     add(
         "--grace",
@@ -169,10 +170,10 @@ def _parser() -> argparse.ArgumentParser:
         "--token",
         type=_token_text,
         metavar="TEXT",
-        help="Let only those in who know this token (default: a random one if --host is not this "
-        "machine, else none)",
+        help="Require this token from visitors (default: a random one if --host is not this "
+        "machine, otherwise none)",
     )
-    add("--no_token", action="store_true", help="Let everybody in, whatever --host is")
+    add("--no_token", action="store_true", help="Require no token, whatever --host is")
     add_detect_every(parser.add_argument_group("videos"))
     group = parser.add_argument_group("network")
     add_network_flags(group)
@@ -181,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=(),
         metavar="NAME|FILE",
-        help="Let visitors choose among these body networks, too (default: only --body)",
+        help="Also let visitors choose these body networks (default: only --body)",
     )
     add_closer_flags(group)
     return parser
@@ -200,7 +201,7 @@ def _limits(args: argparse.Namespace) -> Limits:
 
 
 def _offer(args: argparse.Namespace, every: int) -> tuple[Offer, dict[str, dict[str, str]]]:
-    """What visitors may choose, and the files of the networks that they know by another name."""
+    """What visitors may choose, and the files of networks whose names are hidden from them."""
     from openpose_ext.serve.networks import public_name
     from openpose_ext.serve.options import Offer, Options
 
@@ -211,7 +212,7 @@ def _offer(args: argparse.Namespace, every: int) -> tuple[Offer, dict[str, dict[
     chosen = {"body": args.body or DEFAULT_BODY}
     chosen |= {kind: closer[kind] or "none" for kind in ("hand", "face", "foot")}
     allowed = {"body": args.allow_body}
-    # What comes with the package is always there to be asked for.
+    # The embedded networks can always be chosen.
     embedded = ("none", DEFAULT_CLOSER) if args.backend in _EMBEDDED_RUN_ON else ("none",)
     allowed |= dict.fromkeys(("hand", "face", "foot"), embedded)
     names = {
@@ -231,25 +232,25 @@ def _offer(args: argparse.Namespace, every: int) -> tuple[Offer, dict[str, dict[
 
 
 def _flags(args: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of `PoseEstimator` that are not up to visitors."""
+    """The arguments of `PoseEstimator` that visitors cannot choose."""
     flags = network_flags(args) | closer_flags(args)
     return {name: value for name, value in flags.items() if name not in _OF_VISITORS}
 
 
 def _check_memory(offer: Offer, opening: Opening, memory: int) -> None:
-    """Raises UsageError for a network that does not fit, ModelError for one that is not there."""
+    """Raise UsageError if a network needs too much memory, ModelError if one is missing."""
     usual = offer.defaults.of_networks
     for body in offer.allowed("body"):
         needed = opening.cost(usual._replace(body=body))
         if needed > memory / 2:
             raise UsageError(
-                f"--memory {memory / 1e9:g} is too little: the networks with {body} take "
-                f"{needed / 1e9:.1f} GB; give at least {2 * needed / 1e9:.1f}, or less --height"
+                f"--memory {memory / 1e9:g} is too little: the networks with {body} need "
+                f"{needed / 1e9:.1f} GB; give at least {2 * needed / 1e9:.1f} or a smaller --height"
             )
 
 
 def _token(args: argparse.Namespace) -> str | None:
-    """The token that the server wants; one is made where others can reach it."""
+    """The token that the server requires; a random one if other machines can reach the server."""
     if args.no_token:
         if args.token is not None:
             raise UsageError("--token and --no_token contradict each other: leave one out")

@@ -1,11 +1,11 @@
-"""Connections of slow and greedy clients, and what they may not keep from others.
+"""Limits connections, so that slow and greedy clients do not keep others out.
 
-A request's head, and the next request on the same connection, have to come within `_HEAD` seconds;
-an answer has to be taken at `_BUFFER` bytes in `_STUCK` seconds, or faster. How fast an upload has
-to be is the matter of `upload`. An address has at most `_EACH` connections, all together
-`MOST_CONNECTIONS`: one more takes the place of the one that has been silent the longest.
+A request's head, and the next request on the same connection, must come within `_HEAD` seconds. A
+client must take at least `_BUFFER` bytes of an answer in `_STUCK` seconds. (`upload` limits how
+slow an upload may be.) An address may have `_EACH` connections, all addresses together
+`MOST_CONNECTIONS`; one more replaces the connection that has been silent the longest.
 
-The source of what is overridden is uvicorn's own protocol on httptools.
+The base class is uvicorn's own protocol on httptools.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 __all__ = ["MOST_CONNECTIONS", "Connection"]
 
 MOST_CONNECTIONS = 200
-_EACH = 64  # connections of an address; a browser opens six, and several may share an address
+_EACH = 64  # connections per address; a browser opens six, and several may share an address
 _HEAD = 10.0
 _STUCK = 30.0
-_LOOKS = 1.0  # seconds from one look at a connection to the next
+_LOOKS = 1.0  # each connection is checked every so many seconds
 
 
 class Connection(HttpToolsProtocol):
@@ -35,7 +35,7 @@ class Connection(HttpToolsProtocol):
 
     @property
     def is_silent(self) -> bool:
-        """Whether nothing is asked on it yet, or any more."""
+        """Whether no request is open on it."""
         return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -63,7 +63,7 @@ class Connection(HttpToolsProtocol):
         self._hand_on()
 
     def on_body(self, body: bytes) -> None:
-        # Chunks of a byte each would be added to an ever longer text one by one.
+        # Without this, chunks of one byte each would be joined one by one to a growing text.
         self._pieces.append(body)
 
     def on_message_complete(self) -> None:

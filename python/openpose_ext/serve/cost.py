@@ -1,7 +1,7 @@
-"""What an upload takes of the memory, told from its header before anything is decoded.
+"""Estimates the memory that an upload needs, by its header, before anything is decoded.
 
-The figures are bytes a pixel: how much the process's peak grew with pictures and videos of 16 and
-49 megapixels, and some more. They are what is taken at most, not on average.
+The figures are bytes per pixel: the growth of the process's peak with pictures and videos of 16 and
+49 megapixels, and a margin. They are maxima, not averages.
 """
 
 from __future__ import annotations
@@ -34,39 +34,39 @@ __all__ = [
 
 Kind = Literal["picture", "animation", "video"]
 
-# What decoding a picture takes by its format, the picture itself included.
+# Bytes per pixel for decoding a picture, by format, the picture itself included.
 _DECODED = {"JPEG": 13, "PNG": 18, "WebP": 12, "GIF": 12, "BMP": 10, "AVIF": 34, "JPEG 2000": 30}
-_DECODED_ELSE = 26  # TIFF has pixels of 64 bits, and may have all in one strip
-_ANIMATED, _ANIMATED_FRAME = 14, 8  # the decoder's own canvases, and each frame that it gives
-_FIRST_LOOK = 64  # of a video: FFmpeg decodes some frames to tell how they are ordered
+_DECODED_ELSE = 26  # TIFF may have pixels of 64 bits, all in one strip
+_ANIMATED, _ANIMATED_FRAME = 14, 8  # the decoder's own canvases, and each frame that it returns
+_FIRST_LOOK = 64  # for opening a video: FFmpeg decodes some frames to find out their order
 _FIRST_LOOK_AT_PICTURE = 16
 
 _PICTURE = 3  # (H, W, 3) uint8
-_WRITTEN = 16  # a picture, its drawing on black, and this while it becomes a PNG
-_ENCODER, _QUICK_ENCODER = 108, 23  # by x264's look-ahead, the converted frame included
-PLAIN_SIDE = 1920  # pixels, at most, of a picture or video without skeletons
-_RATE = 30.0  # frames a second, where nothing tells
+_WRITTEN = 16  # a picture, its drawing on black, and the buffers while it becomes a PNG
+_ENCODER, _QUICK_ENCODER = 108, 23  # x264's look-ahead, with the converted frame
+PLAIN_SIDE = 1920  # longest side of a picture or video without skeletons, in pixels
+_RATE = 30.0  # frames per second, if nothing tells
 
-# An estimator: each network, times its file, and a pixel of its input, of each picture at once. The
-# original networks take far more.
+# An estimator: for each network, a multiple of its file, and bytes per pixel of its input for each
+# picture that is processed at once. The original networks need far more.
 _NETWORK, _WEIGHTS, _NETWORK_PIXEL, _HEAVY_PIXEL = 40_000_000, 2, 75, 2100
 _HEAVY = 50_000_000  # bytes of a file
 
-# Frames that a decoder keeps: those that others refer to, and those shown later.
+# Frames that a decoder keeps: references, and frames that are shown later.
 _REFERENCES, _ALONE = 34, 2
-_STEPS = (2_200_000, 9_000_000)  # pixels: most videos are no larger, and looking at them is cheap
+_STEPS = (2_200_000, 9_000_000)  # pixels: most videos are smaller, and examining them is cheap
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself.
+    """What the header of a file states.
 
     size       (width, height) of its pictures
-    kind       what it is
-    form       of a picture, see `format_of`
-    pixel      of a video, bytes that a decoded pixel takes
-    held       of a video, frames that its decoder keeps
-    rate       of a video, frames a second
+    kind       "picture", "animation" or "video"
+    form       for a picture: its format, see `format_of`
+    pixel      for a video: bytes per decoded pixel
+    held       for a video: number of frames that its decoder keeps
+    rate       for a video: frames per second
     """
 
     size: tuple[int, int]
@@ -78,17 +78,17 @@ class Header:
 
     @property
     def pixels(self) -> int:
-        """Of a picture."""
+        """Number of pixels of a picture."""
         return math.prod(self.size)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How an upload is worked on.
+    """How an upload is processed.
 
-    bytes   what that takes at most
-    frames  that are worked on at once
-    quick   whether the encoder of its video keeps few frames back
+    bytes   most memory that it needs
+    frames  number of frames that are processed at once
+    quick   whether the encoder of its video delays few frames
     """
 
     bytes: int
@@ -97,9 +97,9 @@ class Plan:
 
 
 def headers_need(path: Path, most_pixels: int) -> list[tuple[int, int]]:
-    """The ways to look at a file's header, cheapest first: pixels of a frame at most, and bytes.
+    """The ways to read a file's header, cheapest first: most pixels of a frame, and bytes needed.
 
-    The next one is for files that the one before found too large.
+    The next way is for files that were too large for the one before.
     """
     each = _FIRST_LOOK_AT_PICTURE if cv2.haveImageReader(str(path)) else _FIRST_LOOK
     steps = [*(step for step in _STEPS if step < most_pixels), most_pixels]
@@ -107,9 +107,9 @@ def headers_need(path: Path, most_pixels: int) -> list[tuple[int, int]]:
 
 
 def read_header(path: Path, most_pixels: int) -> Header | None:
-    """What a file says of itself; None if its frames have more pixels, or it does not say.
+    """Read a file's header; None if its frames have more pixels, or if it states no size.
 
-    Raises SourceError for what is no picture or video.
+    Raises SourceError if it is no picture or video.
     """
     is_picture = cv2.haveImageReader(str(path))
     with path.open("rb") as file:
@@ -134,7 +134,7 @@ def read_header(path: Path, most_pixels: int) -> Header | None:
 
 
 def _bytes_of(layout: av.VideoFormat | None) -> float:
-    """Bytes that a pixel of a decoded frame takes."""
+    """Bytes per pixel of a decoded frame."""
     return 6.0 if layout is None else layout.padded_bits_per_pixel / 8
 
 
@@ -147,15 +147,15 @@ def plan(
     ahead: float = 0.0,
     closer: bool = False,
 ) -> Plan:
-    """How to work on an upload with the bytes that there are; the best way that fits.
+    """Choose how to process an upload: the fastest way that fits into the memory.
 
-    most     bytes
-    workers  frames that may be worked on at once
-    plain    whether its pictures are kept without skeletons, too
-    ahead    seconds of frames that wait, for people are followed
-    closer   whether hands, faces or feet are looked for, in the whole picture
+    most     bytes of memory
+    workers  most frames that may be processed at once
+    plain    whether pictures without skeletons are kept, too
+    ahead    seconds of frames that wait for later ones, because of ids and smoothing
+    closer   whether hands, faces or feet are looked for, which needs the whole picture
 
-    Where none fits it is the one that takes the least.
+    If no way fits, the result is the one that needs the least.
     """
     if header.kind == "picture":
         return Plan(header.pixels * max(int(_source(header)), _WRITTEN), 1)
@@ -175,12 +175,12 @@ def plan(
 
 
 def first_frame(header: Header) -> int:
-    """Bytes that are taken until the first picture of a file is there."""
+    """Bytes needed until the first picture of a file is decoded."""
     return math.ceil(header.pixels * _source(header))
 
 
 def _source(header: Header) -> float:
-    """Bytes a pixel that a file takes while it is decoded."""
+    """Bytes per pixel while a file is decoded."""
     if header.kind == "video":
         return header.held * header.pixel
     if header.kind == "animation":
@@ -189,10 +189,10 @@ def _source(header: Header) -> float:
 
 
 def network_bytes(networks: Networks, streams: int, looks: float = 1.0) -> int:
-    """Bytes that an estimator of some networks takes.
+    """Bytes that an estimator with these networks needs.
 
-    streams  pictures at once
-    looks    how many times as large its input is, by scales and mirroring
+    streams  pictures that it processes at once
+    looks    factor of its input's size, by scales and mirroring
     """
     names = (networks.body, networks.hand, networks.face, networks.foot)
     sizes = [

@@ -1,4 +1,4 @@
-"""The estimators that visitors' options ask for: a few are kept open."""
+"""Opens the estimators that visitors' options need, and keeps a few of them open."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from openpose_ext.stages.estimator import PoseEstimator
 __all__ = ["Estimators"]
 
 _MOST = 3
-_LOOKS = 0.2  # seconds from one look whether anybody still waits to the next
+_LOOKS = 0.2  # who waits checks so often, in seconds, whether it is still wanted
 
 
 class _Open:
-    """An estimator, what it takes, and how many use it now."""
+    """An estimator, and how many use it now."""
 
     def __init__(self, opened: ExitStack, estimator: PoseEstimator) -> None:
         self.opened = opened
@@ -27,12 +27,12 @@ class _Open:
 
 
 class Estimators:
-    """Lends estimators; at most three are open, those that were used last.
+    """Lends estimators; at most three stay open, those that were used last.
 
-    opening  opens the one of some networks
-    cost     bytes that one takes, which are part of the budget while it is open
+    opening  opens the estimator for some networks
+    cost     bytes that it needs; they are reserved in the budget while it is open
 
-    A context manager, which closes all. May be used from any thread.
+    A context manager that closes all of them. Thread-safe.
     """
 
     def __init__(
@@ -46,17 +46,17 @@ class Estimators:
         self._budget = budget
         budget.spare = self._close_idle
         self._changed = Condition()  # guards the following
-        self._open: dict[Networks, _Open | None] = {}  # last used last; None while it is opened
+        self._open: dict[Networks, _Open | None] = {}  # most recently used last; None: being opened
 
     @contextmanager
     def lent(
         self, networks: Networks, unwanted: Callable[[], bool] = lambda: False
     ) -> Iterator[PoseEstimator]:
-        """The estimator of some networks, for a `with` block; waits while all are in use.
+        """The estimator for some networks, for a `with` block; waits while all are in use.
 
-        unwanted  whether nobody waits for it any more
+        unwanted  tells whether nobody waits for it any more
 
-        Raises GivenUpError then, and whatever opening one raises.
+        Raises GivenUpError if it becomes unwanted, and the errors of opening it.
         """
         one = self._borrowed(networks, unwanted)
         try:
@@ -77,7 +77,7 @@ class Estimators:
         while True:
             with self._changed:
                 if (found := self._open.get(networks)) is not None:
-                    self._open[networks] = self._open.pop(networks)  # the last
+                    self._open[networks] = self._open.pop(networks)  # now the most recently used
                     found.users += 1
                     return found
                 if networks not in self._open and len(self._open) < _MOST:
@@ -91,7 +91,7 @@ class Estimators:
         return self._opened(networks, unwanted)
 
     def _opened(self, networks: Networks, unwanted: Callable[[], bool]) -> _Open:
-        """Open one that was announced as being opened."""
+        """Open an estimator whose entry is None already."""
         try:
             with ExitStack() as opened:
                 opened.enter_context(self._budget.reserved(self.cost(networks), unwanted))
@@ -109,7 +109,7 @@ class Estimators:
         return one
 
     def _close_idle(self) -> bool:
-        """Close the estimator that was used the longest ago of those not in use, if any."""
+        """Close the least recently used estimator that is not in use, if any."""
         with self._changed:
             idle = (n for n, one in self._open.items() if one is not None and not one.users)
             networks = next(idle, None)

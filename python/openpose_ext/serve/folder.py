@@ -1,4 +1,4 @@
-"""The folder of uploads and results, which goes with the server, even with a killed one."""
+"""The folder of uploads and results; it is removed with the server, or after it was killed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LOCK = "lock"
 
 
 class Folder:
-    """A new folder among the system's temporary ones, which those of killed servers leave.
+    """A new temporary folder; folders of killed servers are removed first.
 
-    A server holds a lock on a file in its folder; the system lets go of it when the process ends,
-    however it ends. Close it to remove the folder.
+    A server locks a file in its folder; the system releases the lock when the process ends, however
+    it ends. Close it to remove the folder.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Folder:
         os.close(self._held)
 
     def _made(self) -> bool:
-        """Make a folder and hold it; False if another server removed it in that moment."""
+        """Make a folder and lock it; False if another server removed it in that moment."""
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self._held = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if fcntl is None:
@@ -49,7 +49,7 @@ class Folder:
             taken = not os.fstat(self._held).st_nlink
         except BlockingIOError:
             taken = True
-        except OSError:  # a file system without locks: nobody removes anything there
+        except OSError:  # a file system without locks: no server removes anything there
             taken = False
         if taken:
             os.close(self._held)
@@ -57,7 +57,7 @@ class Folder:
 
 
 def _remove_if_left(folder: Path) -> None:
-    """Remove a folder of ours that no living server holds. Raises OSError if one does."""
+    """Remove a server's folder. Raises OSError if the server is still running."""
     if fcntl is None or folder.is_symlink() or folder.stat().st_uid != os.getuid():
         return
     held = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)

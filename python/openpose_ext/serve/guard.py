@@ -1,16 +1,17 @@
-"""Which requests are allowed, and what a browser may do with the answers.
+"""Decides which requests are allowed, and what a browser may do with the answers.
 
-Every page open in a visitor's browser can send requests to the server, which on the visitor's own
-machine has no login (else see `token`). So, for each request:
+Every page open in a visitor's browser can send requests to the server, which needs no login on the
+visitor's own machine (otherwise see `token`). So, for each request:
+
 
 - Its `Host` must be a numeric address or one of our names, not a foreign name that was made to
   point here (DNS rebinding).
 - It is refused if the browser reports another origin (`Origin`, `Sec-Fetch-Site`); only the page
   itself may be linked from anywhere.
 - The answer may not be framed, sniffed or read by other sites, and loads nothing from elsewhere.
-- The page may ask for the camera, and for nothing else. That needs no exception of the content
-  policy: a camera's stream is given to the page's video element as an object, which is no address
-  to load from, and its frames go to this server by POST.
+- The page may ask for the camera, and for nothing else. That needs no exception in the content
+  policy: the page's video element gets the camera's stream as an object instead of an address, and
+  frames go to this server by POST.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _HEADERS = {
 class Guard:
     """Applies these rules in front of an app.
 
-    names  of this server, besides localhost and the machine's own
+    names  further names of this server, besides localhost and the machine's own
     """
 
     def __init__(self, app: ASGIApp, names: Iterable[str] = ()) -> None:

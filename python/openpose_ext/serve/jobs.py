@@ -1,4 +1,4 @@
-"""Uploads are worked on, a few at once, and each address in its turn."""
+"""Processes uploads: a few at once, the addresses taking turns."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _ENDS = "The server is about to end."
 
 
 class FullError(Exception):
-    """No more uploads are taken now; says why.
+    """No more uploads are accepted now, with the reason.
 
-    yours  whether it is because of others of the same address
+    yours  whether the reason is other uploads of the same address
     """
 
     def __init__(self, sentence: str, *, yours: bool = False) -> None:
@@ -51,11 +51,11 @@ class FullError(Exception):
 class Asked:
     """What a visitor asks for with an upload.
 
-    name     what he calls the file
+    name     the visitor's name for the file
     options  how people are found and drawn
-    plain    whether its pictures are kept without skeletons, too
-    visitor  by which it is found again, "" if it goes with the connection
-    address  where it comes from
+    plain    whether pictures without skeletons are kept, too
+    visitor  the ID that finds it again, "" if it is cancelled with the connection
+    address  the visitor's network address
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class Asked:
 
 
 class Job:
-    """An upload, from its first byte until its results are removed, or it is given up.
+    """An upload, from its first byte until it is cancelled or its results are removed.
 
-    key       by which visitors find it
+    key       the key with which visitors find it
     asked     what is to be done
-    file      where the upload lies
-    results   the folder of what comes of it
-    latest    how far it is
-    given_up  why nobody wants it any more, or ""
+    file      the uploaded file
+    results   the folder of its results
+    latest    its progress
+    given_up  why it was cancelled, or ""
     """
 
     def __init__(self, asked: Asked, folder: Path) -> None:
@@ -95,10 +95,10 @@ class Job:
         self.header: Header | None = None
         self.latest: Latest[Progress] = Latest()
         self.progress = Progress("waiting", self.key)
-        self.given_up = ""  # why
+        self.given_up = ""
 
     def tell(self, **news: Any) -> None:
-        """Let the visitor know."""
+        """Change fields of the progress that the visitor sees."""
         self.progress = replace(self.progress, **news)
         self.latest.put(self.progress)
 
@@ -108,9 +108,9 @@ class Job:
 
 
 class Jobs:
-    """All uploads that are there, and the results of those that are done.
+    """All uploads, and the results of those that are done.
 
-    A context manager; when it is left, all is given up and removed.
+    A context manager; at its end all uploads are cancelled and all results removed.
     """
 
     def __init__(self, estimators: Estimators, budget: Budget, limits: Limits) -> None:
@@ -131,11 +131,11 @@ class Jobs:
 
     @property
     def ending(self) -> bool:
-        """Whether no more uploads are taken."""
+        """Whether no more uploads are accepted."""
         return self._ending
 
     def add(self, asked: Asked) -> Job:
-        """A place for an upload. Raises FullError if there are too many already."""
+        """Add an upload. Raises FullError if there are too many already."""
         with self._changed:
             if self._ending:
                 raise FullError(_ENDS)
@@ -173,7 +173,7 @@ class Jobs:
             return {"working": len(self._working), "waiting": len(self._waiting)}
 
     def problem(self) -> str | None:
-        """Why no upload could be taken now, None if one can. Waiting uploads are no reason."""
+        """Why no upload could be accepted now, or None. Waiting uploads are no reason."""
         if self._ending:
             return _ENDS
         try:
@@ -185,7 +185,7 @@ class Jobs:
         return None
 
     def plan_of(self, header: Header, asked: Asked) -> Plan:
-        """How an upload is worked on. Raises ValueError where there is not the memory for it."""
+        """How to process an upload. Raises ValueError if it can never fit into the memory."""
         options = asked.options
         there = self.budget.total - self.estimators.cost(options.of_networks)
         best = plan(
@@ -201,7 +201,7 @@ class Jobs:
         return best
 
     def start(self, job: Job, header: Header) -> None:
-        """Work on an upload when its turn comes."""
+        """Process an upload when its turn comes."""
         with self._changed:
             if self._ending:
                 raise FullError(_ENDS)
@@ -211,7 +211,7 @@ class Jobs:
         self._threads.submit(self._run)
 
     def give_up(self, job: Job, reason: str) -> None:
-        """Drop an upload that was started. One that is worked on goes after its next frame."""
+        """Cancel an upload. One that is being processed stops after its next frame."""
         with self._changed:
             waits = job in self._waiting
             if waits:
@@ -222,14 +222,14 @@ class Jobs:
             self._fail(job, reason)
 
     def remove(self, job: Job) -> None:
-        """Forget an upload that nobody works on, and its files."""
+        """Forget an upload that is not being processed, and remove its files."""
         shutil.rmtree(job.folder, ignore_errors=True)
         with self._changed:
             self._jobs.pop(job.key, None)
 
     def delete(self, job: Job) -> None:
-        """Give an upload up, or remove its results."""
-        job.asked.visitor = ""  # nobody is to find it again
+        """Cancel an upload, or remove its results."""
+        job.asked.visitor = ""  # it must not be found again
         if job.is_over:
             self.kept.remove(job.key)
             self.remove(job)
@@ -246,7 +246,7 @@ class Jobs:
                     del self._jobs[key]
 
     def end(self) -> None:
-        """Take no more uploads; those that wait are dropped."""
+        """Accept no more uploads, and cancel those that wait."""
         with self._changed:
             self._ending = True
             waiting = list(self._waiting)
@@ -254,7 +254,7 @@ class Jobs:
             self.give_up(job, _ENDS)
 
     def give_all_up(self) -> None:
-        """Drop all uploads that were started."""
+        """Cancel all uploads."""
         self.end()
         with self._changed:
             working = list(self._working)
@@ -270,7 +270,7 @@ class Jobs:
         self._folder.close()
 
     def _in_turn(self) -> list[Job]:
-        """Those that wait, in the order in which they are worked on: each address in its turn."""
+        """The waiting uploads in the order in which they are processed: addresses take turns."""
         before = Counter(job.asked.address for job in self._working)
         places = []
         for number, job in enumerate(self._waiting):
@@ -292,10 +292,10 @@ class Jobs:
         job.latest.end()
 
     def _run(self) -> None:
-        """Take an upload from those that wait, if there is one, to its end."""
+        """Process one of the waiting uploads, if there is one, from start to end."""
         with self._changed:
             if not self._waiting:
-                return  # it was given up
+                return  # it was cancelled
             job = self._in_turn()[0]
             self._waiting.remove(job)
             self._working.append(job)
@@ -324,7 +324,7 @@ class Jobs:
             job.latest.end()
 
     def _results_of(self, job: Job) -> tuple[Files, tuple[str, ...]]:
-        """Look at all frames, when there is the memory for it."""
+        """Process all frames, once there is memory for it."""
 
         def unwanted() -> bool:
             return bool(job.given_up)
@@ -353,7 +353,7 @@ def _addresses(key: str, files: Mapping[str, object]) -> dict[str, str]:
 
 
 def _tidy(name: str) -> str:
-    """The last part of what a visitor calls a file, as far as it can be printed."""
+    """The last part of a visitor's name for a file, without characters that cannot be printed."""
     name = re.split(r"[/\\]", name)[-1]
     name = "".join(char for char in name if char.isprintable()).strip(" .")
     return name[-_LONGEST_NAME:] or "upload"

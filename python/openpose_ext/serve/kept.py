@@ -46,13 +46,13 @@ class Kept:
         self.sweep()
 
     def left(self, key: str) -> float:
-        """The seconds for which results are still kept; 0 if they are not there."""
+        """Seconds for which results will still be kept; 0 if there are none."""
         with self._lock:
             result = self._results.get(key)
         return 0.0 if result is None else max(0.0, result.until - monotonic())
 
     def files(self, key: str) -> Mapping[str, tuple[Path, str]]:
-        """All files under a key, as `add` got them; none if they are not there any more."""
+        """All files under a key, as they were added; empty if they have been removed."""
         with self._lock:
             result = self._results.get(key)
         return {} if result is None or result.until <= monotonic() else result.files
@@ -77,5 +77,5 @@ class Kept:
 
 
 def size_of(folder: Path) -> int:
-    """The size in bytes of all files below a folder, while nobody renames one."""
+    """The size in bytes of all files below a folder; no file may be renamed meanwhile."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

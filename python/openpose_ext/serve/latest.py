@@ -43,7 +43,7 @@ class Latest(Generic[T]):
             self._wake()
 
     async def values(self) -> AsyncGenerator[T]:
-        """The newest value, each time there is another; the very last one always comes."""
+        """The newest value whenever there is a new one; the very last one always comes."""
         viewer = _Viewer()
         with self._lock:
             self._viewers.add(viewer)
@@ -60,7 +60,7 @@ class Latest(Generic[T]):
                 elif ended:
                     return
                 else:
-                    del value  # a picture; somebody may look at nothing for long
+                    del value  # a picture: do not keep it while waiting for the next one
                     await viewer.news.wait()
         finally:
             with self._lock:
@@ -77,5 +77,5 @@ class _Viewer:
         self._loop = asyncio.get_running_loop()
 
     def wake(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed: the server ends
+        with suppress(RuntimeError):  # the event loop is closed: the server is ending
             self._loop.call_soon_threadsafe(self.news.set)

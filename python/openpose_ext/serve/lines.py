@@ -7,8 +7,8 @@
     {"key":KEY,"state":"failed","error":"..."}
 
 Each line contains the complete state, so lines that come too fast can be skipped. KEY finds the
-upload again; lines of a run of `infer` have none. `frame` is the
-newest frame as in `outputs.json_lines`; `picture` is the drawn frame, reduced, a JPEG in base64.
+upload again; lines of a run of `infer` have no key. `frame` is the newest frame as in
+`outputs.json_lines`; `picture` is the drawn frame, reduced, a JPEG in base64.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Progress:
         return json.dumps(self.told(pictures=pictures), separators=(",", ":")).encode() + b"\n"
 
     def told(self, *, pictures: bool) -> dict[str, object]:
-        """The same before it becomes a line."""
+        """The progress as an object, before it becomes a line."""
         content: dict[str, object] = {"key": self.key} if self.key else {}
         content["state"] = self.state
         if self.state == "waiting":
@@ -96,14 +96,14 @@ class Progress:
 
 
 async def told(latest: Latest[Progress], *, pictures: bool) -> AsyncIterator[bytes]:
-    """The lines for one visitor, no faster than they are taken."""
+    """The lines for one visitor, no faster than the visitor reads them."""
     async for progress in latest.values():
         yield await to_thread.run_sync(partial(progress.line, pictures=pictures))
         await asyncio.sleep(_PAUSE)
 
 
 def reduced(picture: Picture, side: int) -> Picture:
-    """The picture, made smaller where it is longer than so many pixels."""
+    """The picture, made smaller if its longer side has more than so many pixels."""
     height, width = picture.shape[:2]
     factor = min(1.0, side / max(width, height))
     return resized(picture, (max(1, round(width * factor)), max(1, round(height * factor))))

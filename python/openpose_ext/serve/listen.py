@@ -1,4 +1,4 @@
-"""The port, and the server on it."""
+"""Listens on a port and runs the server there."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from openpose_ext.serve.connections import Connection
 
 __all__ = ["address_of", "listening", "serving", "web_server"]
 
-_LAST_ANSWERS = 2  # seconds that answers under way have when the server ends
-_LOOKS = 0.05  # seconds from one look whether work is done to the next
+_LAST_ANSWERS = 2  # seconds that unfinished answers have when the server ends
+_LOOKS = 0.05  # while the server ends, it checks so often, in seconds, whether the work is done
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -27,8 +27,8 @@ def listening(host: str, port: int) -> socket.socket:
     try:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(place[:2], family=family)
-        # Else the second packet of an answer waits for the first one's receipt, 40 ms; asyncio does
-        # not see that connections of such a listener are TCP, and leaves it as it is.
+        # Without this, the second packet of an answer waits 40 ms for the first one's receipt.
+        # asyncio does not set it, because it cannot tell that such a listener is TCP.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except (OSError, OverflowError) as error:
@@ -46,23 +46,23 @@ def address_of(listener: socket.socket, host: str) -> str:
 
 
 class Ending(Protocol):
-    """What is to be ended before the server."""
+    """Work that is ended before the server."""
 
     def end(self) -> None:
-        """Begin nothing new."""
+        """Begin no new work."""
 
     def count(self) -> Mapping[str, int]:
-        """How much is "working" still."""
+        """How many pieces of work are "working" still."""
 
     def give_all_up(self) -> None:
-        """Drop what is not done."""
+        """Cancel all work that is not done."""
 
 
 def web_server(app: ASGIApp, ending: Ending | None = None, grace: float = 0.0) -> uvicorn.Server:
-    """A server for an app; `run(sockets=[listener])` it.
+    """A server for an app; start it with `run(sockets=[listener])`.
 
-    ending  ended first, before the server waits for unfinished answers
-    grace   seconds that it has for what it works on
+    ending  work that is ended before the server waits for unfinished answers
+    grace   seconds that this work has to finish
     """
     config = uvicorn.Config(
         app,

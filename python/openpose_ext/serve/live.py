@@ -1,4 +1,4 @@
-"""The page of `infer --display`, which shows frames as they are drawn."""
+"""The page of `infer --display`, which shows frames when they have been drawn."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from openpose_ext.types.frame import Frame
 __all__ = ["live_app", "preview"]
 
 _HOST = "127.0.0.1"
-_PATIENCE = 5.0  # seconds that a browser has to come, where a run is over before
+_PATIENCE = 5.0  # seconds that a short run waits at its end for a browser to connect
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def live_app(latest: Latest[Progress], key: str) -> Starlette:
 
 
 def _has_screen() -> bool:
-    """Whether a browser would open in a window of its own instead of in the terminal."""
+    """Whether a browser would open a window instead of running in the terminal."""
     return sys.platform in ("darwin", "win32") or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
     )

@@ -1,4 +1,4 @@
-"""Opens the estimators that visitors' options ask for, all with the server's own flags."""
+"""Opens the estimators that visitors' options need, all with the server's own flags."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from openpose_ext.stages.estimator import MOST_STREAMS, PoseEstimator
 
 __all__ = ["Opening", "public_name"]
 
-_SHARE = 4  # an estimator takes no more than this part of the memory, if it can be helped
+_SHARE = 4  # an estimator gets so few streams that it needs at most 1 / 4 of the memory
 
 
 class Opening:
-    """Opens an estimator.
+    """Opens estimators.
 
     flags    arguments of `PoseEstimator` for all of them
-    refine   what is meant where a visitor asks for refinement
-    files    the networks that visitors know by another name, by kind
-    memory   bytes of all that the server does
-    threads  of the engine; None for its own choice
+    refine   the value of `refine` if a visitor asks for refinement
+    files    by kind, the files of networks whose public names differ
+    memory   memory of the whole server in bytes
+    threads  threads of the engine; None for its own choice
     """
 
     def __init__(
@@ -45,7 +45,8 @@ class Opening:
         self._looks = mirrored * max(flags.get("scales", (1.0,))) ** 2
 
     def __call__(self, networks: Networks) -> PoseEstimator:
-        """The estimator. Raises UsageError for what does not go together, and as opening does."""
+        """Open the estimator. Raises UsageError for options that do not go together, and the errors
+        of `PoseEstimator`."""
         chosen = self._named(networks)
         of_hands = ("hand_detector", "hand_scales") if networks.hand == "none" else ()
         flags = {name: value for name, value in self._flags.items() if name not in of_hands}
@@ -64,12 +65,12 @@ class Opening:
             raise UsageError(error) from error
 
     def cost(self, networks: Networks) -> int:
-        """Bytes that it takes. Raises ModelError for a network that is not there."""
+        """Bytes that the estimator needs. Raises ModelError if a network is missing."""
         chosen = self._named(networks)
         return network_bytes(chosen, self._streams_of(chosen), self._looks)
 
     def _named(self, networks: Networks) -> Networks:
-        """The same with files in the place of names that only visitors know."""
+        """The same networks with files instead of public names."""
         kinds = ("body", "hand", "face", "foot")
         found = {kind: getattr(networks, kind) for kind in kinds}
         return networks._replace(
@@ -77,7 +78,7 @@ class Opening:
         )
 
     def _streams_of(self, chosen: Networks) -> int:
-        """Pictures at once, as many as memory allows."""
+        """The number of pictures to process at once, as far as memory allows."""
         fits = (
             streams
             for streams in range(self._streams, 1, -1)
@@ -87,5 +88,5 @@ class Opening:
 
 
 def public_name(kind: str, network: str) -> str:
-    """What visitors call a network: the name of a file, without the server's folders."""
+    """The public name of a network: a file's name without the server's folders."""
     return network if network in (*NETWORKS[kind], "none") else Path(network).name

@@ -1,4 +1,4 @@
-"""What a visitor may ask of the networks and of the drawing, in a request's query.
+"""The options for networks and drawing that visitors give in a request's query.
 
 Names and values are those of `infer`'s flags: `?body=mobilenet&hand=lite&identification=1`.
 """
@@ -18,12 +18,12 @@ __all__ = ["Networks", "Offer", "Options"]
 
 _NETWORKS = ("body", "hand", "face", "foot")
 _LOWEST, _HIGHEST = 64, 1024  # network pixels
-_SPARSEST = 100  # frames from one look at the whole frame to the next
+_SPARSEST = 100  # the largest `detect_every`
 _MOST_PEOPLE = 1000
 
 
 class Networks(NamedTuple):
-    """Those of the options that decide how an estimator is opened."""
+    """The options that decide how an estimator is opened."""
 
     body: str
     hand: str
@@ -38,11 +38,11 @@ class Options:
     """How people are found and drawn in one upload.
 
     body, hand, face, foot  names of networks; "none" looks for none
-    refine          look again, closer, where people are
+    refine          whether to look a second time, closer, where people are
     height          network input height in pixels
-    identification  people get ids that stay the same across frames
-    smooth          the motion is smoothed and short gaps are filled; implies identification
-    detect_every    look at whole frames of a video every so many frames
+    identification  whether people get ids that stay the same across frames
+    smooth          whether to smooth the motion and fill short gaps; implies identification
+    detect_every    the network sees every so many frames of a video as a whole
     number_people_max  keep this many of the most prominent people; 0 for all
     render_threshold, hand_render_threshold, face_render_threshold
                     scores above which parts, and points of hands and faces, are drawn
@@ -66,7 +66,7 @@ class Options:
 
     @property
     def of_networks(self) -> Networks:
-        """What an estimator has to be opened with."""
+        """The options that an estimator is opened with."""
         return Networks(**{name: getattr(self, name) for name in Networks._fields})
 
     @property
@@ -82,10 +82,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Offer:
-    """What this server lets visitors choose.
+    """What visitors of this server may choose.
 
-    defaults  for what a visitor does not choose
-    networks  by kind, the names that may be asked for; the default is always among them
+    defaults  the values of options that a visitor does not give
+    networks  by kind, the names that may be chosen; the default is always one of them
     """
 
     defaults: Options = Options()
@@ -99,8 +99,8 @@ class Offer:
     def chosen(self, query: Iterable[tuple[str, str]], others: Iterable[str] = ()) -> Options:
         """The options of a request.
 
-        query   its names and values
-        others  names that mean something else there
+        query   names and values of its query
+        others  names in it that are no options
 
         Raises ValueError, with a sentence for the visitor, for an unknown name, a name that comes
         twice, a value out of range, or a network that is not offered.
@@ -125,7 +125,7 @@ class Offer:
         return Options(**asdict(self.defaults) | given)
 
     def told(self) -> dict[str, object]:
-        """The same for visitors, as JSON takes it."""
+        """The offer as an object for JSON."""
         return {
             "networks": {kind: self.allowed(kind) for kind in _NETWORKS},
             "defaults": asdict(self.defaults),
@@ -133,7 +133,7 @@ class Offer:
         }
 
     def _readers(self) -> dict[str, Callable[[str], Any]]:
-        """By name, what makes an option's value of its text."""
+        """By name, the function that turns an option's text into its value."""
         ranges = self._ranges()
         readers: dict[str, Callable[[str], Any]] = {}
         for one in fields(Options):
@@ -146,7 +146,7 @@ class Offer:
         return readers
 
     def _ranges(self) -> dict[str, tuple[float, float]]:
-        """By name, the least and the most; what the server was started with is always allowed."""
+        """By name, the lowest and the highest value; the server's defaults always lie within."""
         given = {name: getattr(self.defaults, name) for name in _RANGES}
         return {
             name: (min(low, given[name]), max(high, given[name]))
@@ -182,7 +182,7 @@ def _within(low: float, high: float, *, whole: bool) -> Callable[[str], float]:
             value = int(text) if whole else float(text)
         except ValueError:
             value = -1
-        if not low <= value <= high:  # NaN neither
+        if not low <= value <= high:  # this refuses NaN, too
             raise ValueError(f"{text[:40]!r} is not a {kind} from {low:g} to {high:g}")
         return value
 

@@ -1,4 +1,4 @@
-"""The token that a server wants which others can reach.
+"""The token that visitors need if other machines can reach the server.
 
 A program sends it with each request, `Authorization: Bearer TOKEN`; a browser opens the address
 with `?token=TOKEN`, which sets a cookie and leads to the same address without the token. Cookies
@@ -22,10 +22,10 @@ _OPEN = ("/api/health",)
 
 
 class Token:
-    """Lets only those through to an app who know a token.
+    """Passes a request on to an app only if it has the token.
 
-    token  None lets everybody
-    port   of the server
+    token  None passes all requests
+    port   the server's port
     """
 
     def __init__(self, app: ASGIApp, token: str | None, port: int) -> None:
@@ -57,16 +57,16 @@ class Token:
         return secrets.compare_digest(told.encode(), self._token.encode())
 
     def _shown(self, headers: Headers) -> list[str]:
-        """The tokens that a request shows."""
+        """The tokens in a request's headers."""
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         shown = [bearer.strip()] if scheme.lower() == "bearer" else []
         kept = cookie_parser(headers.get("cookie", "")).get(self._cookie)
         return shown if kept is None else [*shown, kept]
 
     def _welcome(self, path: str, query: list[tuple[str, str]]) -> Response:
-        """Set the cookie and lead to the address without the token."""
+        """Set the cookie and redirect to the address without the token."""
         assert self._token is not None
-        # A path of two slashes would lead to another server.
+        # A path with two slashes at its start would redirect to another server.
         place = "/" + path.lstrip("/") + (f"?{urlencode(query)}" if query else "")
         answer = RedirectResponse(place, HTTPStatus.SEE_OTHER)
         answer.set_cookie(self._cookie, self._token, httponly=True, samesite="lax")

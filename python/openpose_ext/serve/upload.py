@@ -1,4 +1,4 @@
-"""Receives a file and checks it; the decoders decide what kind of file it is."""
+"""Receives a file and checks it; its kind is found out by the decoders."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Limits:
     """Limits of a server.
 
     upload    bytes of an upload
-    pixels    of a picture, or of a frame of a video
+    pixels    pixels of a picture, or of a frame of a video
     frame     bytes of a single frame, see `webcam`
     patience  seconds for receiving an upload
-    slowest   bytes a second that an upload has to come with, over `window` seconds each
+    slowest   bytes per second at which an upload must come, on average over `window` seconds
     window    see `slowest`
     receiving  uploads that are received at the same time
     at_once   uploads that are processed at the same time
@@ -67,7 +67,7 @@ class Limits:
 async def received(request: Request, file: Path, limits: Limits) -> None:
     """Write the body of a request to a file.
 
-    Raises HTTPException, which says why, if it is refused, and ClientDisconnect if it breaks off.
+    Raises HTTPException with the reason if it is refused, ClientDisconnect if it breaks off.
     """
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise HTTPException(
@@ -107,7 +107,7 @@ async def received(request: Request, file: Path, limits: Limits) -> None:
 
 
 def measured(path: Path, limits: Limits, budget: Budget, unwanted: Unwanted) -> Header:
-    """What a file says of itself, before it is decoded. Raises HTTPException if it is refused."""
+    """Read a file's header, before it is decoded. Raises HTTPException if it is refused."""
     with _telling(path):
         for pixels, needed in headers_need(path, limits.pixels):
             with budget.reserved(min(needed, budget.total), unwanted):
@@ -154,7 +154,7 @@ def reason(path: Path, error: Exception) -> str:
 
 
 def too_much_memory(needed: int, there: int) -> HTTPException:
-    """The refusal of what does not fit into the memory, even alone."""
+    """The refusal of an upload that does not fit into the memory, even alone."""
     return HTTPException(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"This would take up to {needed / 1e9:.1f} GB of memory, and the server has "
@@ -164,7 +164,7 @@ def too_much_memory(needed: int, there: int) -> HTTPException:
 
 @contextmanager
 def _telling(path: Path) -> Iterator[None]:
-    """Refuse what cannot be read, with the reason."""
+    """Refuse a file that cannot be read, with the reason."""
     try:
         yield
     except SourceError as error:

@@ -1,4 +1,4 @@
-"""Single frames as they come from a visitor's webcam; only the newest of each is looked at."""
+"""Single frames from visitors' webcams; only the newest of each visitor is processed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from openpose_ext.types.poses import Poses
 
 __all__ = ["OvertakenError", "Webcams"]
 
-_KEEP = 5.0  # seconds for which it is known who was where
+_KEEP = 5.0  # seconds for which people's places are remembered
 _SOURCE = "webcam"
 
 
@@ -28,10 +28,7 @@ class OvertakenError(Exception):
 
 
 class Webcams:
-    """Finds the people of visitors' frames, and follows them where that is asked for.
-
-    May be used from any thread.
-    """
+    """Finds the people in visitors' frames, and gives them ids if asked to. Thread-safe."""
 
     def __init__(self, estimators: Estimators, budget: Budget) -> None:
         self._estimators = estimators
@@ -40,7 +37,7 @@ class Webcams:
         self._cameras: dict[str, _Camera] = {}
 
     def came(self, visitor: str) -> int:
-        """Note that a frame has come; the number that `people` wants of it."""
+        """Note that a frame has come; returns its number, for `people`."""
         with self._lock:
             now = monotonic()
             for old in [v for v, one in self._cameras.items() if now - one.newest_at > _KEEP]:
@@ -50,8 +47,8 @@ class Webcams:
     def people(
         self, file: Path, header: Header, options: Options, visitor: str, number: int
     ) -> tuple[Frame, Poses]:
-        """The people of a frame in a file. Raises OvertakenError, and SourceError if it cannot be
-        decoded."""
+        """The people of a frame in a file. Raises OvertakenError if a newer frame has come,
+        SourceError if the file cannot be decoded."""
         with self._lock:
             camera = self._cameras.get(visitor) or _Camera()
 
@@ -71,11 +68,11 @@ class Webcams:
 
 
 class _Camera:
-    """Who was where in a visitor's frames.
+    """The people's places in a visitor's frames.
 
-    newest     the number of the newest frame
-    newest_at  when it came
-    lock       held while a frame is looked at
+    newest     number of the newest frame
+    newest_at  time at which it came
+    lock       held while a frame is processed
     """
 
     def __init__(self) -> None:
@@ -96,7 +93,7 @@ class _Camera:
         return self.newest
 
     def follow(self, frame: Frame, poses: Poses, options: Options) -> tuple[Frame, Poses]:
-        """A frame and its people as they are asked for."""
+        """A frame and its people, with ids or smoothed if the options say so."""
         most = options.number_people_max
         if not options.follows:
             return frame, poses.most_prominent(most) if most else poses

@@ -1,4 +1,4 @@
-"""An upload's frames on their way to its results."""
+"""Takes an upload's frames through all steps to its results."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from openpose_ext.types.poses import Poses
 
 __all__ = ["FILES", "Files", "Task", "seconds_ahead", "work"]
 
-FILES = Path("people")  # what the files here are called; visitors get their own names
-Files = dict[str, tuple[Path, str]]  # by kind, a file and a visitor's name for it
+FILES = Path("people")  # name of the files here; visitors get them under other names
+Files = dict[str, tuple[Path, str]]  # by kind, a file and its name for the visitor
 
 _OF_PICTURES = ("images", "json", "csv")
 _OF_VIDEOS = ("video", "jsonl", "csv")
-_MOST_PROBLEMS = 20  # that a visitor is told
-_OFTEN = 50  # frames from one look at the size of the results to the next
-_SMOOTHING = 1.3  # seconds of frames that wait while people are smoothed, see `TwoPass`
-_LASTING = 0.2  # more than `MIN_TRACK`
+_MOST_PROBLEMS = 20  # problems that a visitor is told
+_OFTEN = 50  # the size of the results is checked every so many frames
+_SMOOTHING = 1.3  # seconds of frames that wait for smoothing, see `TwoPass`
+_LASTING = 0.2  # seconds of frames that wait besides `MIN_TRACK`
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,12 +50,12 @@ Found = tuple[Frame, Poses]
 class Task:
     """What is to be done with an upload.
 
-    name     what the visitor calls the file
-    file     where it lies
-    header   what it says of itself
-    results  the folder of what comes of it
+    name     the visitor's name for the file
+    file     the file
+    header   its header
+    results  the folder of its results
     options  how people are found and drawn
-    plain    whether its pictures are kept without skeletons, too
+    plain    whether pictures without skeletons are kept, too
     """
 
     name: str
@@ -83,10 +83,10 @@ def work(
 ) -> tuple[Files, tuple[str, ...]]:
     """Find the people of all frames and write the results.
 
-    begin  is told how many frames there are, as far as is known
-    show   is told how many are done, and the newest; what it raises ends the work
+    begin  called with the number of frames, or None if it is not known
+    show   called with the number of finished frames and the newest one; an exception ends the work
 
-    Returns the files, and what went wrong without ending it. Raises SourceError if there is no
+    Returns the files, and the errors that did not end the work. Raises SourceError if there is no
     frame, OutputError if results cannot be written.
     """
     with ExitStack() as opening:
@@ -110,9 +110,9 @@ def work(
                     plain.add(frame)
                 if done % _OFTEN == 0 and size_of(task.results) > limits.results:
                     raise OutputError("The results become too large for this server.")
-                # Small: nobody knows how long visitors hold it.
+                # Reduced, because slow visitors may hold it for long.
                 show(done, Shown(reduced(drawn, LONGEST_SIDE), as_line(frame, poses)))
-                del frame, drawn  # large
+                del frame, drawn  # they are large
         errors = [reason(task.file, one) for one in [*source.errors, *refused]]
         problems = tuple(errors[:_MOST_PROBLEMS])
         if not done:
@@ -159,7 +159,7 @@ def _drawn(
         return frame, poses, drawn
 
     follows = moves and options.follows
-    # Visitors know their own name of the file, and nobody else's.
+    # Visitors see their own name of the file instead of the server's.
     frames = enumerate(replace(frame, source=task.name) for frame in source)
     carried = partial(_carried, at_once=plan.frames)
     with closing(carried(frames, look)) as looked:
@@ -171,19 +171,19 @@ def _drawn(
 def _carried(
     items: Iterable[T], work: Callable[[T], R], *, at_once: int
 ) -> Generator[R, None, None]:
-    """`map`, with several items at once, or one after the other where they are large."""
+    """`map`, with several items at once, or one after the other if they are large."""
     if at_once > 1:
         yield from overlapped(items, work, at_once, ahead=at_once)
         return
     for item in items:
         result = work(item)
-        del item  # large
+        del item  # it is large
         yield result
         del result
 
 
 class _Plain:
-    """The picture or video without skeletons, which a page draws them on: small, for browsers."""
+    """A small picture or video without skeletons, on which the page draws them."""
 
     def __init__(self, task: Task, source: Source, sound: Path | None, *, quick: bool) -> None:
         moves = task.header.kind != "picture"
@@ -205,7 +205,7 @@ class _Plain:
         return self._file
 
     def discard(self) -> None:
-        """Remove what is not whole."""
+        """Remove the unfinished file."""
         if self._video is not None:
             self._video.discard()
 

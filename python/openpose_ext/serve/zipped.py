@@ -10,11 +10,11 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 __all__ = ["zipped"]
 
 _PIECE = 1 << 18  # bytes
-_PACKED = (".png", ".jpg", ".mp4")  # already
+_PACKED = (".png", ".jpg", ".mp4")  # compressed already
 
 
 def zipped(files: Iterable[tuple[Path, str]]) -> Iterator[bytes]:
-    """The bytes of a ZIP of files under names, piece by piece."""
+    """The bytes of a ZIP archive of files under the given names, piece by piece."""
     out = _Out()
     with ZipFile(out, "w") as archive:
         for path, name in files:
@@ -28,7 +28,7 @@ def zipped(files: Iterable[tuple[Path, str]]) -> Iterator[bytes]:
 
 
 class _Out(io.RawIOBase):
-    """Keeps what is written until it is taken; cannot seek."""
+    """Keeps written bytes until they are taken; cannot seek."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
