@@ -59,10 +59,11 @@ examples:
   python -m openpose_ext.eval ... --json results.json      results for COCO's own tools
   python -m openpose_ext.eval --npz card/found --datalist card/datalist.txt --annotations FILE
 
-The last decodes what vamp or `openpose_ext.perf` wrote for the inputs of `openpose_ext.datalist`.
-AP and AR are means over OKS 0.50:0.05:0.95; 50 and 75 stand for one threshold, M and L for people
-of 32^2 to 96^2 pixels and larger. "seen" counts filled parts as missing. "feet" stands where both
-the network and the annotations (COCO-WholeBody's) have them, and looks at nothing else.
+The last one decodes outputs that vamp or `openpose_ext.perf` wrote for the inputs of
+`openpose_ext.datalist`. AP and AR are means over OKS 0.50:0.05:0.95; 50 and 75 are those at one
+threshold, M and L those of people of 32^2 to 96^2 pixels and of larger people. "seen" counts filled
+parts as missing. "feet" scores the feet alone, if both the network and the annotations
+(COCO-WholeBody's) have them.
 
 exit codes: 0 done; 1 some pictures failed; 2 usage, annotation file; 3 network, engine,
 pycocotools; 4 output; 130 interrupted
@@ -93,7 +94,7 @@ def _eval(argv: Sequence[str]) -> int:
     else:
         folder = _folder(args, annotations)
     output = _output(args)
-    _pycocotools()  # rather missed now than after an hour of pictures
+    _pycocotools()  # fail now instead of after an hour of pictures
     tally = Tally()
     with ExitStack() as opened:
         if recorded:

@@ -179,7 +179,7 @@ def _from_weights(args: argparse.Namespace, made: _Made, onnx_file: Path) -> Sou
     if kind != args.kind:
         raise ModelError(f"{args.weights} holds the {kind} network, not {args.kind}")
     if args.relu_heat and not isinstance(network, BodyNet):
-        raise UsageError(f"--relu_heat true: of the networks, only COCO's body, not {args.weights}")
+        raise UsageError(f"--relu_heat true applies to COCO's body network, not to {args.weights}")
     seed_size = _SEED_SIZE[kind]
     size = None if args.dynamic else tuple(args.size[::-1]) if args.size else seed_size
     source = Source.original(kind, network, size)
@@ -226,11 +226,11 @@ def _make_int8(
             sees=None if any_will_do else sees(manifest),
             progress=steps,
         )
-    if not result.error <= args.int8_tolerance:  # an error that is no number, too
+    if not result.error <= args.int8_tolerance:  # this refuses NaN, too
         raise ModelError(
             f"INT8 differs from the float network by an RMS error of {result.error:.3f} of the "
             f"maps' deviation; {args.int8_tolerance:g} is allowed. Calibrate with more pictures, "
-            "like those the network is to look at, or allow more with --int8_tolerance"
+            "like those the network will see, or allow more with --int8_tolerance"
         )
     kept = ", ".join(result.float_layers) or "none"
     what = (
@@ -256,9 +256,9 @@ def _make_int8(
 def _average_precision(
     file: Path, manifest: Manifest, folder: Path, annotations: Annotations
 ) -> float:
-    """AP of a body network, all arithmetic in float32 but for what the file has in INT8."""
+    """AP of a body network, computed in float32 except for the file's INT8 layers."""
     if not file.with_name(f"{file.name}.toml").exists():
-        write_manifest(manifest, file)  # of those on the way
+        write_manifest(manifest, file)  # unpublished files have none yet
     results = []
     with PoseEstimator(file, precision="f32") as estimator, Steps(f"AP of {file.name}") as steps:
         for k, entry in enumerate(annotations.pictures):
@@ -329,7 +329,7 @@ def _times(files: Sequence[Path], manifest: Manifest, batch: npt.NDArray[np.uint
             for backend, own in zip(backends, times, strict=True):
                 start = time.perf_counter()
                 backend.run(batch)
-                if round_:  # the first prepares for this size
+                if round_:  # in the first round, engines prepare for this size
                     own.append(1e3 * (time.perf_counter() - start))
     finally:
         for backend in backends:
@@ -338,13 +338,13 @@ def _times(files: Sequence[Path], manifest: Manifest, batch: npt.NDArray[np.uint
 
 
 def _annotations(args: argparse.Namespace) -> Annotations:
-    """The annotations, of pictures that are all there."""
+    """The annotations, after checking that all their pictures exist."""
     try:
         annotations = Annotations.read(args.annotations)
     except ValueError as error:
         raise UsageError(error) from error
     check_files(annotations, Path(args.images or args.calibrate), args.annotations)
-    _pycocotools()  # rather missed now than after minutes
+    _pycocotools()  # fail now instead of after minutes
     return annotations
 
 

@@ -2,7 +2,7 @@
 results.
 
 The workers of `pipeline` read each frame, find its people, track them if requested, and draw and
-write the results; at the end a single worker adds the frame to the files of many frames.
+write the results; then the frames are added in order to the files that hold many frames.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ __all__ = ["main"]
 _OF_PICTURES = ("images", "json", "txt")
 _OF_VIDEOS = ("video", "json", "csv", "csv_wide")
 
-# By their own flags; --csv_layout makes "csv_wide" of "csv".
+# Kinds with a flag of their own; --csv_layout wide turns "csv" into "csv_wide".
 _ASKED = [kind for kind in KINDS if kind != "csv_wide"]
 
-# Written into folders only, and what their files end in.
+# Kinds that need a folder, with the endings of their files.
 _IN_FOLDERS = {"trc": ".trc", "angle_plots": ".png", "deeplabcut": ".csv", "pose": ".pose"}
 
 _MODEL_POSE = {"BODY_25": "body25", "COCO": "openpose"}
@@ -282,8 +282,8 @@ def _results(args: argparse.Namespace, how: How) -> Results:
 
 
 def _of_people(args: argparse.Namespace, places: dict[str, Path], how: How) -> dict[str, Path]:
-    """The places, with the wide layout for the long one. Raises UsageError if ids are missing, or a
-    flag has nothing to apply to."""
+    """The places by kind, with "csv_wide" instead of "csv" if asked for. Raises UsageError if ids
+    are missing, or if a flag applies to nothing."""
     if args.person_height is not None and "trc" not in places:
         raise UsageError("--person_height applies to --write_trc; add it")
     if args.csv_empty_frames and not {"csv", "angles"} & {*places}:

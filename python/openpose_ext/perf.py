@@ -64,7 +64,7 @@ def _perf(argv: Sequence[str]) -> int:
         info = processes[0].info
         if args.force_batch_size and info.batch not in (None, args.batch_size):
             raise UsageError(
-                f"{info.model.name} takes {info.batch} pictures a run and no other number: "
+                f"{info.model.name} takes {info.batch} pictures per run and no other number: "
                 f"-b {args.batch_size} would be run in parts"
             )
         if args.verbose:
@@ -81,7 +81,7 @@ def _perf(argv: Sequence[str]) -> int:
         report = _report(args, instances, results)
         print(json.dumps(report.fields()) if args.json else report.text(), flush=True)
         reports.append(report.fields())
-        if args.file_report is not None:  # whatever comes next, what is measured is there
+        if args.file_report is not None:  # keep what is measured, whatever comes next
             write_whole(
                 args.file_report,
                 yaml.safe_dump(reports, sort_keys=False, default_flow_style=None).encode(),
@@ -116,7 +116,7 @@ def _tasks(
                 {"device": str(die), "streams": 1} for die in mine for _ in range(streams)
             ]
             if not args.forward_mode:
-                ahead = 2  # the next pictures are on the card when it is done with the last
+                ahead = 2  # so that the next pictures are on the card before it has finished
         else:
             device = "cpu" if dies == (0,) else str(dies[0])
             each = [{"device": device, "streams": streams}]
@@ -263,7 +263,7 @@ def _inputs(args: argparse.Namespace) -> list[Path]:
         strange = sorted({*folder.glob("output_*.npz")} - ours)
         if strange:
             raise UsageError(
-                f"{strange[0]} is of another run and would be taken for one of this; choose "
+                f"{strange[0]} is from another run and would be taken for one of this; choose "
                 "another --path_output, or remove it"
             )
     return inputs

@@ -26,16 +26,14 @@ _ACTIONS = ("list", "fetch", "path")
 
 _EXAMPLES = f"""\
 examples:
-  python -m openpose_ext.weights list                       what there is, and what of it is here
+  python -m openpose_ext.weights list                       all networks, and which are installed
   python -m openpose_ext.weights fetch mobilenet            download, check and keep it
   python -m openpose_ext.weights fetch openpose --accept-license
-  python -m openpose_ext.weights path mobilenet             where its file lies
-
-Files are kept in the user's cache, and looked for in the folders of ${ENVIRONMENT} first. A
-download that was interrupted goes on where it ended.
-
-exit codes: 0 done; 2 usage, licence not accepted; 3 cannot be fetched, not here; 4 cannot be
-written; 130 interrupted
+  python -m openpose_ext.weights path mobilenet             print the path of its file
+Files are kept in the user's cache; the folders of ${ENVIRONMENT} are searched first. An interrupted
+download is resumed.
+exit codes: 0 done; 2 usage, licence not accepted; 3 cannot be fetched, or not installed; 4 cannot
+be written; 130 interrupted
 """
 
 
@@ -104,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("action", choices=_ACTIONS, metavar="ACTION", help="list, fetch or path")
     add("names", nargs="*", metavar="NAME", help="Name of a network, or of a file in the list")
-    add("--accept_license", action="store_true", help="Accept the licences of what is fetched")
+    add("--accept_license", action="store_true", help="Accept the licences of the fetched files")
     add("--registry", metavar="FILE", help="Use another registry.toml than the package's")
     return parser
 
@@ -182,8 +180,8 @@ def _fetch(networks: Sequence[Network], args: argparse.Namespace) -> None:
         fault = network.fault() if network in missing else None
         if fault is not None:
             raise ModelError(
-                f"{network.main.file} lies in {folder} now, but another is found first and cannot "
-                f"be used. {fault}. Remove it"
+                f"{network.main.file} is in {folder} now, but another file is found first and "
+                f"cannot be used. {fault}. Remove it"
             )
         print(network.found())
 
@@ -211,7 +209,7 @@ def _bar(entry: Registered) -> Iterator[Progress]:
     with tqdm(desc=entry.file, unit="B", unit_scale=True, disable=silent, leave=False) as bar:
 
         def show(done: int, total: int | None) -> None:
-            if not bar.n:  # what was there before does not count for the speed
+            if not bar.n:  # bytes of an earlier download do not count for the speed
                 bar.initial = bar.n = bar.last_print_n = done
                 bar.total = total
                 bar.refresh()

@@ -347,7 +347,7 @@ def test_killed_workers_a_failing_store_and_a_cut_shard_change_no_row(
     assert f"s3://{cut_short} is damaged" in err
     assert len(deaths.read_text().splitlines()) == 3
     failed = pq.read_table(system.open("ward/out/errors.parquet")).to_pydict()
-    reason = "3 workers died while they looked at it; left out"
+    reason = "3 workers died while processing it; left out"
     assert failed == {"source": [killer], "reason": [reason]}
     found, again = rows_and_shards()
     assert again[cut_short] == shards[cut_short]
@@ -593,7 +593,7 @@ def test_a_picture_that_kills_three_workers_is_left_out_and_named(
     assert looked.count(os.path.basename(killer)) == 3
     outcome = Shards(asked)(unit)
     assert looked.count(os.path.basename(killer)) == 3  # not once more
-    assert outcome.errors == (Failure(killer, "3 workers died while they looked at it; left out"),)
+    assert outcome.errors == (Failure(killer, "3 workers died while processing it; left out"),)
     expected = cluster.rows(cluster.shards(tmp_path / "undisturbed"))
     expected = expected[expected["source"] != killer].reset_index(drop=True)
     assert_rows(tmp_path / "out", expected)
@@ -629,7 +629,7 @@ def test_workers_that_die_before_they_look_at_anything_end_the_job(
         fatal = Shards(asked)(unit).fatal
     assert fatal is not None
     assert fatal[0] == "BackendError"
-    assert "3 workers died before they looked at anything" in fatal[1]
+    assert "3 workers died before their first picture" in fatal[1]
 
 
 def test_a_video_that_kills_three_workers_is_left_out_from_frame_to_frame(
@@ -647,9 +647,7 @@ def test_a_video_that_kills_three_workers_is_left_out_from_frame_to_frame(
                 Shards(asked)(part)
         (failure,) = Shards(asked)(part).errors
     assert failure.source == str(people / "walk.mp4")
-    assert failure.reason == (
-        "3 workers died while they looked at it; left out from frame 16 to 31"
-    )
+    assert failure.reason == ("3 workers died while processing it; left out from frame 16 to 31")
 
 
 @pytest.mark.parametrize("damage", ["cut", "bits"])

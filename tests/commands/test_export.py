@@ -539,7 +539,7 @@ def test_pictures_that_cannot_be_read_do_not_calibrate(
         (["--size", "64", "60"], Exit.USAGE, "both must be multiples of 8"),
         (["--size", "64", "64", "--dynamic"], Exit.USAGE, "contradict each other"),
         (["--format", "int8"], Exit.USAGE, "needs --calibrate DIR"),
-        (["--int8_tolerance", "0"], Exit.USAGE, "'0' is no share above 0, such as 0.2, or inf"),
+        (["--int8_tolerance", "0"], Exit.USAGE, "'0' is not a number above 0, such as 0.2, or inf"),
         (["--relu_heat", "maybe"], Exit.USAGE, "'maybe' is neither true nor false"),
         (["hand", "--annotations", "a.json"], Exit.USAGE, "apply to --format int8 of a body"),
         (["--format", "int8", "--calibrate", "nowhere"], Exit.USAGE, "nowhere is not a folder"),

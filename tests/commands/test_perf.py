@@ -377,7 +377,7 @@ def test_a_fixed_network_takes_its_own_size_and_batch_and_no_other(
     said = run(f"-m {file} -s [3,24,24]", capsys, 2)
     assert "fixed.onnx takes pictures of 24 x 16 only, not of 24 x 24" in said.err
     said = run(f"-m {file} -b 2 --force_batch_size 1", capsys, 2)
-    assert "takes 1 pictures a run and no other number" in said.err
+    assert "takes 1 pictures per run and no other number" in said.err
 
 
 def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
@@ -554,7 +554,7 @@ def test_lists_that_cannot_be_run_are_refused(
     out = tmp_path / "out"
     out.mkdir()
     (out / "output_000005.npz").touch()
-    assert "is of another run" in run(f"{command} --path_output {out}", capsys, 2).err
+    assert "is from another run" in run(f"{command} --path_output {out}", capsys, 2).err
 
     (tmp_path / "c.npz").write_bytes(b"PK\3\4")
     assert f"{tmp_path / 'c.npz'} is not an npz" in run(command, capsys, 2).err

@@ -46,13 +46,13 @@ from openpose_ext.types.scores import FILLED_SCORE
 
 __all__ = ["main"]
 
-_FRAMES = 256  # of a shard: seconds of work, which is what a lost worker loses
+_FRAMES = 256  # frames of a shard: seconds of work, which are lost with a worker
 
 # Number of videos that are searched for key frames at a time; this mostly reads.
 _CUTTERS = 4
 
-# Retries of a unit whose worker died. Its diary leads to an end sooner, unless dozens of its
-# pictures are fatal.
+# Retries of a unit whose worker died. Its diary ends them sooner, unless dozens of its pictures
+# kill workers.
 _RETRIES = 50
 
 # Rows are small, so Ray need not reserve a third of the memory for them.
@@ -65,10 +65,10 @@ examples:
   python -m openpose_ext.batch s3://lab/videos -o s3://lab/people --ray auto --workers 40
   python -m openpose_ext.batch photos -o people --write_json json     OpenPose JSON of each frame
 
-Run it again to go on where it was interrupted. What it leaves in OUT:
-  shards/*.parquet   a row a part, a file for a few hundred frames
-  errors.parquet     what could not be read, and why
-  job.json           what was asked for
+Run the same command again to continue an interrupted run. Files in OUT:
+  shards/*.parquet   tables with one row per body part; one file for a few hundred frames
+  errors.parquet     the inputs that could not be read, and why
+  job.json           the inputs and options of the run
 
 exit codes: 0 done; 1 some inputs failed; 2 usage; 3 network or engine; 4 output; 130 interrupted
 """
@@ -84,7 +84,7 @@ class _Total:
     """The results so far."""
 
     shards: set[str] = field(default_factory=set)
-    failures: set[Failure] = field(default_factory=set)  # pieces of a video may tell the same
+    failures: set[Failure] = field(default_factory=set)  # units of one video may report the same
     inputs: int = 0
     frames: int = 0
     people: int = 0
@@ -192,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("network")
     add_network_flags(group)
     add_closer_flags(group)
-    parser.set_defaults(threads=1)  # a worker a core keeps all of them busy
+    parser.set_defaults(threads=1)  # one worker per core keeps all cores busy
     return parser
 
 
@@ -206,7 +206,7 @@ def _job(args: argparse.Namespace) -> BatchRequest:
         if not network.get("hand_detector"):
             raise UsageError(f"--body {body}: a body network is needed without --hand_detector")
         body = "none"
-    del network["threads"]  # no matter of the results
+    del network["threads"]  # results do not depend on it
     try:
         given = [local_path(name) for name in args.inputs]
     except ValueError as error:
@@ -247,7 +247,7 @@ def _claim(output: Place, job: BatchRequest) -> None:
     elif before != claim:
         raise UsageError(
             f"{output.name} has the results of another command (see job.json there); "
-            "take another folder, or the same inputs and options"
+            "choose another folder, or give the same inputs and options"
         )
 
 
@@ -320,7 +320,7 @@ def _outcomes(job: BatchRequest, workers: int, threads: int, gpus: float) -> Ite
 
     # The workers use all CPUs; listing and cutting mostly wait for files.
     outcomes = (
-        ray.data.from_items([job.output])  # one row; nobody looks at it
+        ray.data.from_items([job.output])  # one row, whose content is not used
         .map_batches(listed, compute=TaskPoolStrategy(size=1), num_cpus=0)
         .map_batches(divided, batch_size=1, compute=TaskPoolStrategy(size=_CUTTERS), num_cpus=0)
         .map_batches(
@@ -362,7 +362,7 @@ def _finish(output: Place, total: _Total) -> None:
     pq.write_table(pa.table(text, names=names), buffer)
     if output.get("errors.parquet") != buffer.getvalue():
         output.put("errors.parquet", buffer.getvalue())
-    if not total.failures:  # else an input may only be out of reach
+    if not total.failures:  # otherwise an input may only be unreachable for now
         for name in output.names("shards"):
             if name.endswith(".parquet") and name not in total.shards:
                 output.remove(f"shards/{name}")

@@ -1,9 +1,9 @@
-"""What a unit's workers were at when they died: how a picture that kills its worker is found.
+"""Finds pictures that kill their workers, by notes on what each worker is doing.
 
-Nobody can say anything after a crash, so it is said before: a worker leaves a note beside the shard
-to be, and takes it away when the shard is there. Whoever finds a note of the same run follows a
-worker that has died. From then on pictures are looked at one after the other, each with a note of
-its own, until the note names the same one too often.
+A crashed worker cannot report anything, so it does so before: it writes a note beside the future
+shard, and removes it when the shard exists. A worker that finds a note of the same run knows that
+another one died at this unit. From then on it processes the pictures one after the other, each with
+a note, until the notes name the same picture too often.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from openpose_ext.batch.places import Place
 
 __all__ = ["MOST_DEATHS", "Diary"]
 
-MOST_DEATHS = 3  # of workers at one picture, after which it is left out
+MOST_DEATHS = 3  # a picture is left out after so many workers died at it
 
-_BEGINNING = ""  # what they are at who are at no picture of their own
+_BEGINNING = ""  # the note of a worker that processes no single picture
 
 
 class Diary:
-    """The note of a unit; reads what those before have left.
+    """The note of a unit; reads the notes of earlier workers.
 
-    place  where shards go
-    shard  the name of the unit's
-    run    the job's; notes of others are from runs that were ended from outside
+    place  the place of the shards
+    shard  name of the unit's shard
+    run    name of this run; notes of other runs are ignored, because those were stopped
     """
 
     def __init__(self, place: Place, shard: str, run: str) -> None:
@@ -36,7 +36,7 @@ class Diary:
         self._deaths: Counter[str] = Counter()
         left = place.get(self._name)
         if left is not None:
-            with suppress(ValueError, TypeError, KeyError, RecursionError):  # a note that was cut
+            with suppress(ValueError, TypeError, KeyError, RecursionError):  # an incomplete note
                 told = json.loads(left)
                 if told["run"] == run:
                     self._deaths.update(told["deaths"])
@@ -49,18 +49,18 @@ class Diary:
         return bool(self._deaths)
 
     def at(self, name: str) -> None:
-        """Note what comes next."""
+        """Note the picture that is processed next."""
         note = {"run": self._run, "deaths": self._deaths, "at": name}
         self._place.put(self._name, json.dumps(note).encode())
 
     def deaths(self, name: str = _BEGINNING) -> int:
-        """How many workers died at something, or before they were at anything.
+        """How many workers died at a picture, or before the first picture.
 
-        The first of those who died at the unit's beginning may have been at any picture of it.
+        The first worker that died at the unit's beginning may have been at any of its pictures.
         """
         somewhere = self._deaths[_BEGINNING]
         return somewhere if name == _BEGINNING else self._deaths[name] + min(1, somewhere)
 
     def close(self) -> None:
-        """Take the note away: the unit is done."""
+        """Remove the note, because the unit is done."""
         self._place.remove(self._name)

@@ -41,9 +41,10 @@ class BatchRequest:
     network  arguments for `PoseEstimator`
     frames   maximum number of pictures in a shard, and minimum number of frames of a video
     json     folder or address of OpenPose's JSON, or None
-    detect_every  whole frames of a video are looked at each of this number, from the shard's first
-    keep_filled  whether the parts that the decoder filled in are written, too
-    run      a name of this run alone, on which results do not depend
+    detect_every  the network sees every so many frames of a video as a whole, from the shard's
+             first frame on
+    keep_filled  whether parts that the decoder filled are written, too
+    run      a name for this run; results do not depend on it
     """
 
     inputs: tuple[str, ...]
@@ -200,7 +201,7 @@ class _Listing:
                 status = file.path.stat()
                 stamp = f"{status.st_size} {status.st_mtime_ns}"
             except OSError:
-                stamp = ""  # whoever reads it tells why
+                stamp = ""  # reading it gives the error
             relative, root = file.relative.as_posix(), file.root.name
             yield _ListedFile(os.fspath(file.path), stamp, file.kind, relative, root)
 
@@ -234,7 +235,7 @@ class _Listing:
                 self._unlisted(OSError(0, str(error), system.unstrip_protocol(folder)))
                 continue
             entries = {entry["name"].rstrip("/"): entry for entry in listed}
-            entries.pop(folder.rstrip("/"), None)  # a folder's own mark
+            entries.pop(folder.rstrip("/"), None)  # the entry of the folder itself
             yield from self._of(system, sorted(entries.items()), root)
             inner = (name for name, entry in entries.items() if entry["type"] == "directory")
             folders += sorted(inner, reverse=True)

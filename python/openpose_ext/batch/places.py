@@ -1,10 +1,10 @@
 """Folders on disk, and those of any file system that fsspec knows (s3://, gs://, hdfs://, ...).
 
-A store may fail and answer a moment later: requests are repeated a few times, unless the answer is
-that a file does not exist or must not be touched.
+An object store may fail for a moment, so requests are repeated a few times, unless the answer is
+that a file does not exist or that access is denied.
 
-The file system gets an address's credentials and end point by itself: from environment variables
-(AWS_..., FSSPEC_S3_...) or fsspec's configuration, which must be the same on every machine.
+fsspec takes credentials and end points from environment variables (AWS_..., FSSPEC_S3_...) or from
+its configuration, which must be the same on every machine.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ T = TypeVar("T")
 
 _TRIES = 6
 _WAIT = 0.2  # seconds before the second try; twice as long before each further one
-
-# Answers that stay the same.
+# Answers that would be the same again.
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError)
 
 
@@ -41,7 +40,7 @@ def steadily(ask: Callable[[], T]) -> T:
         except _FINAL:
             raise
         except Exception:  # each file system has errors of its own
-            # Not all workers at once.
+            # A random wait, so that not all workers ask again at once.
             time.sleep(_WAIT * 2**number * random.uniform(0.5, 1.5))
     return ask()
 
@@ -69,15 +68,15 @@ def read(name: str) -> bytes:
 
 
 def open_address(address: str) -> IO[bytes]:
-    """Open a file for reading in pieces. Raises SourceError with the reason if that fails, and so
-    does what is returned."""
+    """Open a file for reading in pieces. Opening and reading raise SourceError with the reason if
+    they fail."""
     with _failing(address, SourceError):
         system, path = resolved(address)
         return io.BufferedReader(_SteadyFile(address, steadily(lambda: system.open(path, "rb"))))
 
 
 class _SteadyFile(io.RawIOBase):
-    """A file of a store; each piece is asked for again where that fails."""
+    """A file of a store; a piece that cannot be read is requested again."""
 
     def __init__(self, address: str, file: IO[bytes]) -> None:
         self._address = address
@@ -162,7 +161,7 @@ class Place:
             if not self._remote:
                 Path(self.name, name).unlink(missing_ok=True)
             else:
-                with suppress(FileNotFoundError):  # an earlier try, or somebody else
+                with suppress(FileNotFoundError):  # removed by an earlier try or another process
                     steadily(lambda: self._system.rm_file(self._of(name)))
 
     def _of(self, name: str) -> str:

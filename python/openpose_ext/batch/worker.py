@@ -85,7 +85,7 @@ class Shards:
     """
 
     def __init__(self, job: BatchRequest, threads: int = 1) -> None:
-        cv2.setNumThreads(1)  # a picture a core
+        cv2.setNumThreads(1)  # each core processes a picture of its own
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self._job = job
         self._threads = threads
@@ -108,8 +108,8 @@ class Shards:
             diary = Diary(self._output, shard, self._job.run)
             if diary.deaths() >= MOST_DEATHS:
                 raise BackendError(
-                    f"{MOST_DEATHS} workers died before they looked at anything: is there memory "
-                    "enough for the network?"
+                    f"{MOST_DEATHS} workers died before their first picture; is there enough "
+                    "memory for the network?"
                 )
             made = self._made(unit, shard, diary)
             diary.close()
@@ -125,7 +125,8 @@ class Shards:
             raise ModelError(str(error)) from error
 
     def _found(self, shard: str) -> Outcome | None:
-        """What a shard that is there tells of itself. Raises _DamagedError if it is not whole."""
+        """The outcome of an existing shard, None if there is none. Raises _DamagedError if it is
+        not complete."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -133,7 +134,7 @@ class Shards:
         if data is None:
             return None
         try:
-            # All of it, each page with its checksum.
+            # Read all of it, which checks each page's checksum.
             with pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True) as file:
                 file.read()
                 told = json.loads(file.schema_arrow.metadata[_METADATA])
@@ -145,7 +146,7 @@ class Shards:
     def _made(self, unit: Unit, shard: str, diary: Diary) -> Outcome:
         import pyarrow.parquet as pq
 
-        _ = self._estimator  # opening it is no part of the time
+        _ = self._estimator  # open it now, so that its time is not counted
         begun, cpu = time.time(), time.process_time()
         errors: list[Failure] = []
         found = []
@@ -160,7 +161,7 @@ class Shards:
         }
         metadata = {_METADATA: json.dumps(told).encode()}
         buffer = io.BytesIO()
-        # All at once, because converting each frame's rows alone takes a twentieth of its time.
+        # All rows at once: converting each frame's rows by itself takes 5 % of the frame's time.
         shard_rows = table([rows(*one) for one in found])
         pq.write_table(
             shard_rows.replace_schema_metadata(metadata), buffer, write_page_checksum=True
@@ -210,7 +211,7 @@ class Shards:
             for item in unit.items:
                 if diary.deaths(item.name) >= MOST_DEATHS:
                     yield Failure(
-                        item.name, f"{MOST_DEATHS} workers died while they looked at it; left out"
+                        item.name, f"{MOST_DEATHS} workers died while processing it; left out"
                     )
                     continue
                 diary.at(item.name)
@@ -228,7 +229,7 @@ class Shards:
             last = "its end" if unit.last is None else unit.last
             yield Failure(
                 item.name,
-                f"{MOST_DEATHS} workers died while they looked at it; left out from frame {first} "
+                f"{MOST_DEATHS} workers died while processing it; left out from frame {first} "
                 f"to {last}",
             )
             return
@@ -269,7 +270,7 @@ class PoseActor:
     A batch has pictures in the column "image" (RGB, from `ray.data.read_images`), whole files in
     "bytes" (from `ray.data.read_binary_files`), or names of files in "path". The result has the
     rows of `outputs.tables`, one per part. `source` comes from the column "path" if it exists,
-    `frame` from a column "frame" (else 0), and `time` from a column "time".
+    `frame` from a column "frame" (otherwise 0), and `time` from a column "time".
 
     Raises SourceError for a picture that cannot be read.
     """

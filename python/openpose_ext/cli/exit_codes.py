@@ -44,7 +44,7 @@ def exit_code(command: Callable[[], int]) -> int:
     try:
         with _ending_signals():
             code = command()
-        sys.stdout.flush()  # what cannot be printed shall not be a traceback of the interpreter's
+        sys.stdout.flush()  # here a failure gets a message instead of the interpreter's traceback
         return code
     except SystemExit as error:  # argparse, which has printed its sentence
         return error.code if isinstance(error.code, int) else Exit.DONE
@@ -124,7 +124,7 @@ def _mend_streams() -> None:
     """Make stdout and stderr robust, so that printing never ends the run."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed, as by `2>&-`
+        if stream is None:  # it is closed, as by `2>&-`
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # as long as the process
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
@@ -136,7 +136,7 @@ def _without_stdout(error: OSError) -> int:
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
-        return 128 + 13  # SIGPIPE's, which shells expect of a reader that left, as `| head` does
+        return 128 + 13  # SIGPIPE, the usual code if the reader has left, as `| head` does
     return ended(Exit.OUTPUT, f"nothing can be printed: {error.strerror or error}")
 
 

@@ -38,8 +38,8 @@ files, each with its manifest <file>.toml:
   onnx         body.onnx
   ir           body.xml, body_fp16.xml (weights as fp16), each with its .bin
   int8         body_int8.onnx; with ir: body_int8.xml, too
-  vamc         body.onnx, and all that the compiler of Vastai's cards needs beside it (--dtype fp16,
-               or int8 with --calibrate); README_body.md has the next commands
+  vamc         body.onnx, and the files for the compiler of Vastai's cards (--dtype fp16, or int8
+               with --calibrate); README_body.md has the next commands
 
 The heat maps of pytorch-openpose's body network (.pth) end with a ReLU, as there; those of Caffe's
 (.caffemodel) do not. The people found are the same; --relu_heat decides otherwise.
@@ -79,7 +79,7 @@ def export_parser() -> argparse.ArgumentParser:
         nargs=2,
         type=positive,
         metavar=("H", "W"),
-        help="Fixed input size in pixels (default 184 184 for body, else 368 368)",
+        help="Fixed input size in pixels (default 184 184 for body, 368 368 for hand and face)",
     )
     flags.switch("--dynamic", "Accept any number and size of pictures")
     flags.value("--opset N", "ONNX opset (default 10; INT8 uses 13)", positive)
@@ -92,14 +92,14 @@ def export_parser() -> argparse.ArgumentParser:
     flags.value("--calibrate DIR", "Folder of pictures to calibrate INT8 with")
     flags.value(
         "--int8_tolerance E",
-        "Largest RMS error of INT8's maps, in shares of their standard deviation (default "
-        f"{_INT8_TOLERANCE}); inf takes any, and pictures that show the network nothing",
+        "Largest RMS error of INT8's maps, relative to their standard deviation (default "
+        f"{_INT8_TOLERANCE}); inf accepts any error, and pictures without people or hands",
         _tolerance,
         _INT8_TOLERANCE,
     )
     flags.value(
         "--annotations FILE",
-        "COCO key points: also report the AP of a body network before and after INT8",
+        "COCO keypoint annotations: also report the AP of a body network before and after INT8",
     )
     flags.value("--images DIR", "Folder of the annotated pictures (default: that of --calibrate)")
     flags.choice("--dtype", "Precision that vamc compiles for (default fp16)", DTYPES)
@@ -118,7 +118,7 @@ def _tolerance(text: str) -> float:
     except ValueError:
         value = math.nan
     if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share above 0, such as 0.2, or inf")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, such as 0.2, or inf")
     return value
 
 
@@ -160,9 +160,9 @@ def check_export(args: argparse.Namespace) -> None:
     if needs_pictures(args) and not args.calibrate:
         raise UsageError("INT8 needs --calibrate DIR, a folder of pictures")
     if args.annotations is not None and (args.kind != "body" or "int8" not in args.format):
-        raise UsageError("--annotations are for --format int8 of a body network")
+        raise UsageError("--annotations apply to --format int8 of a body network only")
     if args.images is not None and args.annotations is None:
-        raise UsageError("--images DIR is the folder of what --annotations FILE names")
+        raise UsageError("--images DIR is the folder of the annotated pictures; add --annotations")
 
 
 def _check_vamc(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Adding flags to a command, a call a flag."""
+"""Adds flags to a command, with one call per flag."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Flags:
         )
 
     def hidden(self, *names: str, **others: Any) -> None:
-        """Add flags that are answered but not shown.
+        """Add flags that are accepted but not shown in the help.
 
         others  further arguments of `add_argument`
         """

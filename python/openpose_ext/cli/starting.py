@@ -1,7 +1,7 @@
-"""Ctrl-C while a command of ours is loaded: it ends at once and quietly, for nothing has begun.
+"""Lets Ctrl-C end a command at once and quietly while it is loading, when nothing has begun yet.
 
-Most of a command's start is the import of this package, before any of its own code can catch the
-exception. So this comes first of all imports; in other people's programs it does nothing.
+Most of a command's start is importing this package, before its own code can catch the exception. So
+this module is imported first. In other programs that import the package it does nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["begun"]
 
 
 def begun() -> None:
-    """From here on Ctrl-C raises KeyboardInterrupt, as usual."""
+    """Let Ctrl-C raise KeyboardInterrupt from now on, as usual."""
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

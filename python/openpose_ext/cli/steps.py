@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, a line every so often elsewhere."""
+"""Shows the progress of long work: as a bar on a terminal, elsewhere as a line now and then."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tqdm import tqdm
 
 __all__ = ["Steps"]
 
-_EVERY = 10.0  # seconds from a line to the next
+_EVERY = 10.0  # seconds between two lines
 
 
 class Steps:
-    """Called with what is being done, how many parts of it are done, and of how many.
+    """Call it with the name of a step, how many parts of it are done, and the number of parts.
 
-    A context manager; nothing of a bar is left after it.
+    A context manager, which removes the bar at its end.
     """
 
     def __init__(self, work: str) -> None:

@@ -1,4 +1,4 @@
-"""Types of the values of vamp's flags. Both ends of a range count; vamp's own rule is unknown."""
+"""Types of the values of vamp's flags. Ranges include both ends; vamp's own rule is unknown."""
 
 from __future__ import annotations
 

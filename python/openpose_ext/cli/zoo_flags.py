@@ -53,7 +53,7 @@ def add_zoo_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def translate_zoo_flags(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Set the options that these flags stand for. Raises UsageError where both are given."""
+    """Set the options that these flags stand for. Raises UsageError if both are given."""
     if args.file_path:
         args.inputs = [*args.inputs, args.file_path]
         args.flat = True

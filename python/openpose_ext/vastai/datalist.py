@@ -84,7 +84,7 @@ def placed(datalist: Path) -> list[Placed]:
         raise ValueError(f"{file} is not what `datalist` writes: {error!r}") from error
     strange = next((path for path in inputs if str(path) not in known), None)
     if strange is not None:
-        raise ValueError(f"{datalist} names {strange}, of which {file} says nothing")
+        raise ValueError(f"{datalist} names {strange}, which is missing in {file}")
     return [known[str(path)] for path in inputs]
 
 

@@ -67,11 +67,11 @@ def find_records(
 
     Outputs sorted by name belong to the inputs in the list's order, as with vamp.
 
-    folder    of the outputs
-    pictures  `id`, `file_name`, perhaps `width` and `height` of each
+    folder    folder of the outputs
+    pictures  `id`, `file_name`, and perhaps `width` and `height` of each picture
 
-    Raises ValueError if the numbers of outputs and inputs differ, or a picture is ambiguous; and as
-    `placed` does.
+    Raises ValueError if the numbers of outputs and inputs differ, or a picture is ambiguous, and
+    the errors of `placed`.
     """
     places = placed(datalist)
     files = sorted(folder.glob("*.npz"))
