@@ -103,7 +103,7 @@ def json_written(estimator: PoseEstimator, frames: Iterator[Frame], place: Path)
 
 
 def video_written(estimator: PoseEstimator, frames: Iterator[Frame], file: Path) -> None:
-    draw = Drawing(skeletons=True, threshold=0.05, hand_threshold=0.2, black=False)
+    draw = Drawing(True, threshold=0.05, hand_threshold=0.2, face_threshold=0.4, black=False)
 
     def work(frame: Frame) -> tuple[Frame, np.ndarray]:
         return frame, draw(frame, estimator(frame))
