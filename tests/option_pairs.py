@@ -138,12 +138,12 @@ RULES = (
     Rule(
         ("mode", "detect_every"),
         lambda row: not (row["mode"] and row["detect_every"]),
-        "looks at whole frames: no --detect_every",
+        "needs whole frames; omit --detect_every",
     ),
     Rule(
         ("mode", "refine"),
         lambda row: not (row["mode"] and row["refine"]),
-        "knows no second look",
+        "has no second look",
     ),
     Rule(
         ("inputs", "turn"),

@@ -168,7 +168,7 @@ def test_a_manifest_beside_it_is_believed(prefix: Path) -> None:
     assert (prefix.parent / "mod.toml").is_file()
     assert read_manifest(prefix).licence == "mine"
     wrong = replace(manifest.input, size=(8, 8))
-    with pytest.raises(BackendError, match=r"takes 64 x 48 pixels, its manifest says \(8, 8\)"):
+    with pytest.raises(BackendError, match=r"takes 64 x 48 pixels, but its manifest says \(8, 8\)"):
         open_backend(prefix, input_format=wrong)
 
 

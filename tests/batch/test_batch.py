@@ -417,7 +417,7 @@ def test_inputs_that_changed_replace_their_shards(
     [
         (("gone.jpg",), "nothing matches the input 'gone.jpg'"),
         ((".", "--body", "none"), "a body network is needed"),
-        ((".", "--detect_every", "5", "--mode", "reference"), "looks at whole frames"),
+        ((".", "--detect_every", "5", "--mode", "reference"), "needs whole frames"),
         ((".", "--body", "no_such_network"), "no_such_network"),
     ],
 )

@@ -633,7 +633,7 @@ def test_pictures_have_no_frames_in_between(
 ) -> None:
     words = ["--images", str(tmp_path), "--annotations", "a.json", "--detect_every", "5"]
     assert command.main(words) == 2
-    assert "pictures are looked at whole" in capsys.readouterr().err
+    assert "it applies to videos only" in capsys.readouterr().err
 
 
 def test_the_first_pictures_alone(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

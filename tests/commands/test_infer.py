@@ -507,7 +507,7 @@ def test_network_flags_reach_the_estimator(
         (["in", "--write_heatmaps_format", "docx"], "unknown format"),
         (["in", "--keypoint_scale", "5"], "invalid choice"),
         (["in", "--part_candidates", "--mode", "reference"], "--mode reference has no heat maps"),
-        (["in", "--detect_every", "5", "--mode", "zoo"], "--mode zoo looks at whole frames"),
+        (["in", "--detect_every", "5", "--mode", "zoo"], "--mode zoo needs whole frames"),
         (["in", "--frames_repeat"], "--frames_repeat: repeating a video is not supported"),
         (["in", "--body", "none", "--hand"], "needed without --hand_detector"),
         (["in", "--hand", "--hand_scale_range", "2"], "--hand_scale_range must lie in 0 to 2"),

@@ -861,7 +861,7 @@ def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str]) -> No
         (["--host", "no.such.host.invalid"], "cannot listen"),
         (["--megabyte", "3"], "did you mean --megabytes?"),
         (["photo.jpg"], "neither a flag"),
-        (["--detect_every", "5", "--mode", "reference"], "looks at whole frames"),
+        (["--detect_every", "5", "--mode", "reference"], "needs whole frames"),
         (["--token", "short"], "8 to 128 letters"),
         (["--token", "not=allowed"], "8 to 128 letters"),
         (["--token", "long-enough", "--no_token"], "contradict each other"),

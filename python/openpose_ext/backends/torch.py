@@ -142,7 +142,7 @@ class _TorchBackend(PooledBackend["_Request"]):
 
 
 class _Prepared:
-    """Makes of pixels (N, H, W, 3) uint8 BGR, where they are, what the network expects."""
+    """Converts pixels (N, H, W, 3) uint8 BGR, on their device, to the network's input."""
 
     def __init__(self, input_format: InputFormat, device: torch.device, kind: torch.dtype) -> None:
         self._format = input_format
@@ -178,9 +178,9 @@ class _Request:
 
 
 class _OnCuda(_Request):
-    """A run on a GPU: a stream, and the page-locked memory that goes there and comes back.
+    """A run on a GPU, with its own stream and page-locked memory for inputs and outputs.
 
-    What `run` returns is valid until it is called again.
+    The outputs of `run` are valid until it is called again.
     """
 
     def __init__(self, network: Network, prepared: _Prepared, device: torch.device) -> None:
@@ -202,7 +202,7 @@ class _OnCuda(_Request):
         return found
 
     def _lock(self, name: str, shape: Sequence[int], kind: torch.dtype) -> torch.Tensor:
-        """Page-locked memory of a shape, the same as long as that stays."""
+        """Page-locked memory of a shape; the same one until the shape changes."""
         held = self._locked.get(name)
         if held is None or held.shape != torch.Size(shape):
             held = torch.empty(tuple(shape), dtype=kind, pin_memory=True)
@@ -211,10 +211,10 @@ class _OnCuda(_Request):
 
 
 class _Exact:
-    """While anybody is inside, cuDNN multiplies float32 as it is, not by the faster TF32.
+    """While a thread is inside, cuDNN multiplies exact float32 instead of the faster TF32.
 
-    The setting is the whole process's: the first who comes changes it, the last who goes puts it
-    back.
+    The setting belongs to the whole process: the first thread to enter changes it, the last one to
+    leave restores it.
     """
 
     def __init__(self) -> None:
@@ -240,7 +240,7 @@ _exact = _Exact()
 
 
 def _place(device: str) -> torch.device:
-    """The device of a name. Raises BackendError that says what is missing, and how to get it."""
+    """The device of a name. Raises BackendError saying what is missing and how to get it."""
     what = f"torch cannot use the device {device!r}: "
     try:
         place = torch.device(device.lower())

@@ -39,8 +39,8 @@ def vdsp_params(input_format: InputFormat) -> dict[str, Any]:
     mean, divisor = input_format.mean, input_format.divisor
     if len({*mean}) > 1 or len({*divisor}) > 1:
         raise ValueError(
-            f"mean {mean} and divisor {divisor} must be the same for all channels: which order the "
-            "card takes them in is not known"
+            f"mean {mean} and divisor {divisor} must be the same for all channels: their order on "
+            "the card is not known"
         )
     width, height = input_format.size
     sizes = dict(zip((*_INPUT_SIZES, *_OUTPUT_SIZES), (width, height) * 3, strict=True))

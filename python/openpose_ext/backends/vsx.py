@@ -45,8 +45,7 @@ Shape = tuple[int | None, ...]
 Batch = npt.NDArray[np.uint8]
 Answer = list[npt.NDArray[np.generic]]  # the outputs of one picture, in the runtime's order
 
-# Seconds after which no result is expected any more. The slowest network on the vendor's pages
-# takes 0.1.
+# Seconds after which a result counts as lost. The slowest network on the vendor's pages takes 0.1.
 TIMEOUT = 60.0
 # Seconds that a stream may take to end.
 _GRACE = 10.0
@@ -74,7 +73,7 @@ def open_engine(
     """
     if precision not in ("auto", "f16"):
         raise BackendError(
-            f"vsx computes as {file.name} was compiled, not in {precision}; take precision='auto'"
+            f"vsx computes as {file.name} was compiled, not in {precision}; use precision='auto'"
         )
     params = vdsp_params or beside(file)
     if vdsp_params is None and not params.is_file():
@@ -156,7 +155,7 @@ class _VsxBackend(PooledBackend["_Lane"]):
 
     def close(self) -> None:
         super().close()
-        with self._begin:  # whoever is about to, has begun, or sees that it is too late
+        with self._begin:  # a thread that is about to begin has begun, or sees that it is too late
             for lane in self._lanes:
                 lane.close()
 
@@ -203,9 +202,9 @@ class _Room:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """A picture whose result somebody waits for.
+    """A picture whose result is awaited.
 
-    image   the runtime's object for `planes`; both are kept until the result is there
+    image   the runtime's object for `planes`; both are kept until the result has come
     """
 
     image: Any
@@ -235,12 +234,12 @@ class _Lane:
             model = vaststreamx.Model(str(prefix), batch, *([hw_config] if hw_config else []))
             if batch > model.max_batch_size:
                 raise BackendError(
-                    f"{prefix} takes {model.max_batch_size} pictures a run at most, not {batch}"
+                    f"{prefix} takes at most {model.max_batch_size} pictures per run, not {batch}"
                 )
             self.size, self.outputs = _shapes(prefix, model)
             if input_format.size not in (None, self.size):
                 raise BackendError(
-                    f"{prefix} takes {self.size[0]} x {self.size[1]} pixels, its manifest says "
+                    f"{prefix} takes {self.size[0]} x {self.size[1]} pixels, but its manifest says "
                     f"{input_format.size}"
                 )
             check_vdsp_params(params, replace(input_format, size=self.size))

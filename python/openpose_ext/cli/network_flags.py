@@ -32,7 +32,7 @@ __all__ = [
 
 DEFAULT_BODY = "lite"
 
-DEFAULT_CLOSER = "lite"  # of a bare --hand, --face or --foot
+DEFAULT_CLOSER = "lite"  # the network of --hand, --face or --foot without a name
 
 _CLOSER = ("hand", "face", "foot")
 
@@ -88,9 +88,9 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
     flags.switch("--mirror", "Also run the network on the mirrored picture and average the maps")
     flags.value(
         "--refine T",
-        "Look again, closer, where people are: finds more of small people, for up to 3.5 "
-        "times the time. T is how tall people are then, in network pixels (alone: "
-        f"{stature_at(368):.0f} at height 368, {stature_at(256):.0f} at 256; default: do not)",
+        "Look a second time, closer, where people are: finds more small people and takes up to 3.5 "
+        "times as long. T is the height of people in that look, in network pixels (without T: "
+        f"{stature_at(368):.0f} at --height 368, {stature_at(256):.0f} at 256; default: off)",
         _refinement,
         False,
         nargs="?",
@@ -98,15 +98,15 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
     )
     flags.choice(
         "--mode",
-        "How people are decoded: fast; reference for exactly the original rules, which is slow; "
-        "zoo for those of VastModelZoo's script, hands included",
+        "How people are decoded: fast; reference follows the original rules exactly, but slowly; "
+        "zoo follows those of VastModelZoo's script, also for hands",
         ("fast", "reference", "zoo"),
         "fast",
     )
     flags.switch(
         "--raw_scores",
-        "Report the heat maps' own scores of parts, not the share of such parts that are right. "
-        "Networks without a calibration always do.",
+        "Report the heat maps' own scores of parts, instead of the share of parts with that score "
+        "that are right. Networks without a calibration always do.",
     )
 
 
@@ -120,30 +120,30 @@ def add_backend(flags: Flags) -> None:
 
 
 def add_detect_every(group: argparse._ArgumentGroup) -> None:
-    """Add the flag that says how often whole frames of a video are looked at."""
+    """Add the flag that says how often the network sees a video's whole frames."""
     Flags(group).value(
         "--detect_every N",
         "Look at the whole frame every N frames of a video or camera, and in between only where "
-        "people are: faster. Somebody new is found within N frames",
+        "people are, which is faster. New people are found within N frames",
         positive,
         1,
     )
 
 
 def detect_every(args: argparse.Namespace) -> int:
-    """What that flag asks for. Raises UsageError where the decoder knows no regions."""
+    """The value of that flag. Raises UsageError in modes that need whole frames."""
     every: int = args.detect_every
     if every > 1 and args.mode != "fast":
-        raise UsageError(f"--mode {args.mode} looks at whole frames: no --detect_every")
+        raise UsageError(f"--mode {args.mode} needs whole frames; omit --detect_every")
     return every
 
 
 def refuse_detect_every(group: argparse._ArgumentGroup) -> None:
-    """Answer that flag in a command that looks at pictures."""
+    """Refuse that flag in a command for pictures."""
 
     def refused(text: str) -> int:
         raise argparse.ArgumentTypeError(
-            "pictures are looked at whole; infer, batch and serve take it for videos"
+            "it applies to videos only; infer, batch and serve take it"
         )
 
     Flags(group).hidden("--detect_every", type=refused, metavar="N")
@@ -171,13 +171,13 @@ def add_closer_flags(group: argparse._ArgumentGroup) -> None:
         )
     flags.switch(
         "--whole",
-        "Find body, hands, faces and feet with the embedded networks; where another flag names "
-        "one, that is used",
+        "Find body, hands, faces and feet with the embedded networks, except those named by other "
+        "flags",
     )
     flags.value(
         "--hand_detector N",
-        "Also look for hands in the whole picture: one that belongs to no arm is a person without "
-        "a body, listed last (default 0: only where arms end)",
+        "Also look for hands in the whole picture. A hand that belongs to no arm becomes a person "
+        "without a body, listed last (default 0: only where arms end)",
         default="0",
         nargs="?",
         const="true",

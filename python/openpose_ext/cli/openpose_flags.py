@@ -25,8 +25,8 @@ class Treatment(Enum):
 class OpenPoseFlag:
     """One of OpenPose's flags.
 
-    name       without the dashes
-    default    OpenPose's own; `false` for flags without a value
+    name       the flag without the dashes
+    default    OpenPose's default; `false` for flags without a value
     treatment  how it is handled
     note       what it is mapped to, why it has no effect, or why it is refused
     harmless   further values that have no effect

@@ -76,7 +76,7 @@ def _normalised(argv: Sequence[str], booleans: Collection[str]) -> list[str]:
     normal: list[str] = []
     while words:
         word = words.pop(0)
-        if word == "--":  # what follows are inputs, whatever they begin with
+        if word == "--":  # all further words are inputs, whatever they begin with
             return [*normal, *(f"./{name}" if name.startswith("-") else name for name in words)]
         if not word.startswith("--"):
             normal.append(word)

@@ -18,17 +18,14 @@ Grey = npt.NDArray[np.uint8]
 
 
 class Pixels(Protocol):
-    """Where a frame's pixels come from, if they are made only when asked for.
-
-    Methods may be called from several threads at once.
-    """
+    """The source of a frame's pixels, which are only made when they are asked for. Thread-safe."""
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the picture."""
 
     def picture(self) -> Picture:
-        """The picture: (H, W, 3) uint8 BGR, new memory."""
+        """The picture: (H, W, 3) uint8 BGR, a new array."""
 
     def at_size(self, width: int, height: int) -> Picture:
         """The picture made larger or smaller: (height, width, 3) uint8 BGR."""
@@ -42,14 +39,14 @@ class Pixels(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What a source yields: a picture, or one of many.
+    """A picture, or a frame of a video or camera, as sources yield it.
 
-    pixels  (H, W, 3) uint8 BGR, or what makes such a picture when it is asked for
-    source  where it comes from: a path or an address, as found
-    index   its number in the source, 0 first; frames that are left out count
+    pixels  (H, W, 3) uint8 BGR, or a `Pixels` that makes such a picture when it is asked for
+    source  the path or address it comes from
+    index   its number in the source, counted from 0; frames that are left out are counted
     time    seconds since the start of the source, None for a picture
-    poses   the people in it where they are known already, as in OpenPose's own files
-    played  seconds at which its video shows it, where that is not `time`: slow motion
+    poses   its people if they are known already, as in OpenPose's own files
+    played  seconds at which its video shows it, if that differs from `time`: slow motion
     """
 
     pixels: Picture | Pixels
@@ -68,11 +65,11 @@ class Frame:
 
     @property
     def image(self) -> Picture:
-        """The picture, (H, W, 3) uint8 BGR: made at first use and kept; not to be changed."""
+        """The picture (H, W, 3) uint8 BGR, made at first use and kept; it must not be changed."""
         if isinstance(self.pixels, np.ndarray):
             return self.pixels
         if "_made" not in self.__dict__:
-            # Two threads may both come here; they make the same picture.
+            # Two threads may make it at the same time; both make the same picture.
             self.__dict__["_made"] = self.pixels.picture()
         made: Picture = self.__dict__["_made"]
         return made
