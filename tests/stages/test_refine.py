@@ -195,6 +195,16 @@ def test_people_of_the_second_look_are_where_they_are_in_the_picture(
     assert errors(refined, truth)[0] < errors(first, truth)[0] + 0.3
 
 
+@pytest.mark.parametrize("fixed_size", [None, (456, 256)])
+def test_where_nobody_is_expected_nobody_is_found(fixed_size: tuple[int, int] | None) -> None:
+    network = TellingNetwork([standing(300, 100, 90)], fixed_size=fixed_size)
+    frame = Frame(telling_picture())
+    found = Refiner().alone(frame, poses([]), 1e6, 250, network)  # type: ignore[arg-type]
+    assert found is not None
+    assert len(found) == 0
+    assert network.sizes == []
+
+
 def test_small_people_next_to_somebody_seen_are_found_by_the_second_look_alone() -> None:
     # The one on the left is seen; the one beside her is too small for one look.
     truth = [standing(150, 100, 110), standing(180, 115, 80)]

@@ -235,7 +235,7 @@ def _answers(
     places  for each region the number of its input and its corner in it. They are used only if the
             network takes inputs of one size; then several regions share an input
     """
-    if network.fixed_size is None:
+    if network.fixed_size is None or not inputs:
         answers = iter(passes([one for of_region in inputs for one in of_region], network))
         return [[next(answers) for _ in of_region] for of_region in inputs]
     found: list[list[Pass]] = [[] for _ in inputs]
