@@ -25,17 +25,20 @@ class PooledBackend(ABC, Generic[Request]):
     """Runs batches on whichever of `info.streams` requests is free; see `Backend`.
 
     A request is taken from the pool before the work and returned afterwards, so the number in
-    flight is limited; further callers wait. Raises BackendError for a network of batches of a fixed
-    size.
+    flight is limited; further callers wait. With `apart`, pictures of a batch run one after the
+    other, whatever the graph takes. Raises BackendError for a network of batches of a fixed size.
     """
 
-    def __init__(self, requests: Sequence[Request], info: BackendInfo) -> None:
+    def __init__(
+        self, requests: Sequence[Request], info: BackendInfo, *, apart: bool = False
+    ) -> None:
         if info.batch is not None and info.batch > 1:
             raise BackendError(
                 f"{info.model} takes batches of {info.batch} pictures and no others; export it "
                 "with a batch of 1, or of any size"
             )
         self.info = info
+        self._apart = apart
         self._idle: SimpleQueue[Request | None] = SimpleQueue()  # None: closed
         for request in requests:
             self._idle.put(request)
@@ -88,7 +91,7 @@ class PooledBackend(ABC, Generic[Request]):
         return request
 
     def _outputs(self, request: Request, batch: npt.NDArray[np.uint8]) -> Outputs:
-        if self.info.batch in (None, len(batch)):
+        if len(batch) == 1 or (self.info.batch is None and not self._apart):
             return self._infer(request, batch)
         singles = [
             {name: output.copy() for name, output in self._infer(request, one[None]).items()}
