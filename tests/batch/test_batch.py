@@ -549,6 +549,44 @@ def test_regions_of_a_video_are_those_of_the_single_process_command(
     assert unit.shard(asked) != unit.shard(replace(asked, detect_every=1))
 
 
+@pytest.mark.parametrize("every", [1, 3])
+def test_every_frame_of_animated_pictures_is_looked_at(
+    people: Path, tmp_path: Path, every: int
+) -> None:
+    """In folders and in object stores, where nothing but the content tells what moves."""
+    image = pytest.importorskip("PIL.Image")
+    given = tmp_path / "in"
+    given.mkdir()
+    pictures = [image.open(file) for file in sorted((people / "day 0").iterdir())[:4]]
+    for name in ("a.gif", "b.png", "c.webp"):
+        more = {"append_images": pictures[1:], "duration": [100, 50, 100, 70]}
+        pictures[0].save(given / name, save_all=True, **more)
+    pictures[0].save(given / "d.png")
+    (given / "e.gif").write_bytes((given / "a.gif").read_bytes()[:-9000])
+    words = [str(given), *QUICK, "--detect_every", str(every)]
+    told = ["--write_parquet", str(tmp_path / "all.parquet"), "--write_json", str(tmp_path / "one")]
+    assert infer.main([*words, *told]) == Exit.SOME_FAILED
+    network = {"body": "lite", "height": 96, "precision": "f32"}
+    stored = f"memory://{tmp_path.name}"
+    for file in given.iterdir():
+        places.Place(stored).put(file.name, file.read_bytes())
+    for source in (str(given), stored):
+        output = tmp_path / f"out {source == stored}"
+        asked = job(output, source, frames=100, json=output / "json")
+        asked = replace(asked, network=network, detect_every=every)
+        (unit,) = units(asked)
+        done = Shards(asked, threads=2)(unit)
+        assert done.inputs == 5
+        assert [Path(error.source).name for error in done.errors] == ["e.gif"]
+        found = cluster.rows(cluster.shards(output))
+        expected = cluster.rows([tmp_path / "all.parquet"])
+        for table in (found, expected):
+            table["source"] = table.source.map(os.path.basename)
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
+        written = {file.name: file.read_bytes() for file in (output / "json").iterdir()}
+        assert written == {f.name: f.read_bytes() for f in (tmp_path / "one").iterdir()}
+
+
 def test_a_unit_is_done_once(people: Path, tmp_path: Path) -> None:
     asked = job(tmp_path / "out", people / "day 0", frames=100)
     (unit,) = units(asked)

@@ -87,7 +87,7 @@ class Item:
 class Unit:
     """The work that a worker does at a time.
 
-    items     pictures, or one video
+    items     pictures, of which some may be animated; or one video
     is_video  whether it is a video
     start     the key frame of the video to start at, None for its beginning
     last      the last frame of the video, None for its end
@@ -131,7 +131,7 @@ def units(job: BatchRequest) -> Iterator[Unit]:
             item = Item(found.name, found.stamp, outputs)
             if found.kind == "video":
                 yield Unit((item,), is_video=True)
-            elif found.kind in ("picture", "animation"):  # its first frame
+            elif found.kind in ("picture", "animation"):  # told apart when they are read
                 group.append(item)
             else:
                 yield Unit(failure=Failure(found.name, "key points of OpenPose, no pictures"))

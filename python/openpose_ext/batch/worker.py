@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from openpose_ext.io.container import is_address
 from openpose_ext.outputs.openpose_json import openpose_bytes
 from openpose_ext.outputs.parquet import table
 from openpose_ext.outputs.tables import rows
+from openpose_ext.sources.animation import Animation, is_animated
 from openpose_ext.sources.pictures import decode_picture, read_picture
 from openpose_ext.sources.source import View
 from openpose_ext.sources.video import Video
@@ -69,6 +70,17 @@ class Outcome:
     cpu: float = 0.0
     fatal: tuple[str, str] | None = None
     note: str = ""
+
+
+class _Moving(NamedTuple):
+    """A frame of a video or an animated picture, and what finds its people."""
+
+    item: Item
+    frame: Frame
+    find: Callable[[Frame], Poses]
+
+
+_Fetched = tuple[Item, bytes | Exception]  # a file's content, or why there is none
 
 
 class _DamagedError(Exception):
@@ -191,16 +203,25 @@ class Shards:
             errors.append(Failure.of(unit.items[0].name, error))
 
     def _pictures(self, unit: Unit, diary: Diary) -> Iterator[tuple[Frame, Poses] | Failure]:
-        def fetch(item: Item) -> tuple[Item, bytes | SourceError]:
+        def fetch(item: Item) -> _Fetched:
             try:
                 return item, read(item.name)
             except SourceError as error:
                 return item, error
 
-        def look(fetched: tuple[Item, bytes | SourceError]) -> tuple[Frame, Poses] | Failure:
-            item, data = fetched
+        def apart(fetched: Iterable[_Fetched]) -> Iterator[_Fetched | _Moving]:
+            for item, data in fetched:
+                if isinstance(data, bytes) and is_animated(io.BytesIO(data)):
+                    yield from self._moving(item, data)
+                else:
+                    yield item, data
+
+        def look(one: _Fetched | _Moving) -> tuple[Frame, Poses] | Failure:
+            if isinstance(one, _Moving):
+                return self._found_in(one)
+            item, data = one
             try:
-                if isinstance(data, SourceError):
+                if isinstance(data, Exception):
                     raise data
                 frame = Frame(decode_picture(data, item.name), item.name)
                 return self._written(frame, self._estimator(frame), item.outputs)
@@ -215,10 +236,30 @@ class Shards:
                     )
                     continue
                 diary.at(item.name)
-                yield look(fetch(item))
+                yield from map(look, apart([fetch(item)]))
             return
         readers = _READERS if is_address(unit.items[0].name) else 1
-        yield from overlapped(overlapped(unit.items, fetch, readers), look, self._threads)
+        with closing(overlapped(unit.items, fetch, readers)) as fetched:
+            yield from overlapped(apart(fetched), look, self._threads)
+
+    def _moving(self, item: Item, data: bytes) -> Iterator[_Fetched | _Moving]:
+        """The frames of an animated picture, and what is wrong with it."""
+        errors: list[Exception] = []
+        watch = self._estimator.watch(self._job.detect_every)
+        try:
+            with Animation(item.name, data=data, report=errors.append) as frames:
+                for number, frame in enumerate(frames):
+                    yield _Moving(item, frame, partial(watch, number))
+        except _BAD_PICTURE as error:
+            errors.append(error)
+        yield from ((item, error) for error in errors)
+
+    def _found_in(self, one: _Moving) -> tuple[Frame, Poses] | Failure:
+        try:
+            poses = one.find(one.frame)
+            return self._written(one.frame, poses, f"{one.item.outputs}_{one.frame.index:012d}")
+        except _BAD_PICTURE as error:
+            return Failure(one.item.name, f"frame {one.frame.index}: {error}")
 
     def _video(
         self, unit: Unit, errors: list[Failure], diary: Diary
@@ -238,11 +279,7 @@ class Shards:
 
         def look(numbered: tuple[int, Frame]) -> tuple[Frame, Poses] | Failure:
             number, frame = numbered
-            try:
-                poses = watch(number, frame)
-                return self._written(frame, poses, f"{item.outputs}_{frame.index:012d}")
-            except _BAD_PICTURE as error:
-                return Failure(item.name, f"frame {frame.index}: {error}")
+            return self._found_in(_Moving(item, frame, partial(watch, number)))
 
         source = Video(
             item.name,
