@@ -88,6 +88,11 @@ class FloatNetwork:
         ]
         object.__setattr__(self, "convolutions", convolutions)
 
+    @property
+    def weights(self) -> int:
+        """The number of weights of the convolutions."""
+        return sum(self._constants[node.input[1]].size for node in self.convolutions)
+
     @cached_property
     def _constants(self) -> dict[str, npt.NDArray[Any]]:
         from onnx import numpy_helper

@@ -50,7 +50,10 @@ _HELD_OUT = 8
 _CHOSEN_ON = 4  # so many of them decide how many layers stay in float
 _ALONE = 2  # so many of them are used for trying each group of layers alone
 _GROUP = 4  # convolutions that are tried together first
-_SMALLER = 2  # the sides of pictures are divided by this while layers are chosen
+# While the layers of large networks (in weights of convolutions) are chosen, the sides of pictures
+# are divided by this: their trials take minutes otherwise. Small pictures have more error at their
+# borders than large ones, so that other layers may be chosen.
+_LARGE, _SMALLER = 10_000_000, 2
 
 # Numbers of float convolutions that are tried, and the share of the error that each must remove
 # to be worth its time.
@@ -121,7 +124,7 @@ def quantise(
     counts = [count for count in float_layers if count < len(names)]
     if counts:
         chosen_on = [pictures[k] for k in held_out[:_CHOSEN_ON]]
-        if input_format.size is None:
+        if input_format.size is None and network.weights > _LARGE:
             chosen_on = [_smaller(picture) for picture in chosen_on]
         small = [network_input(picture, input_format) for picture in chosen_on]
         quick = _Trial(small, list(outputs_of(network.model, small)))
