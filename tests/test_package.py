@@ -86,6 +86,17 @@ def test_importing_it_brings_no_engine_and_nothing_that_not_everybody_needs() ->
     assert done.stdout.strip() == "[]"
 
 
+def test_people_of_a_picture_are_found_without_what_only_videos_need() -> None:
+    heavy = ("av", "ssl", "openpose_ext.tracking.ids")
+    code = (
+        "import sys, numpy, openpose_ext\n"
+        "openpose_ext.PoseEstimator(height=64)(numpy.zeros((64, 64, 3), numpy.uint8))\n"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def stub_parameters(function: ast.FunctionDef) -> list[str]:
     arguments = function.args
     return [one.arg for one in (*arguments.args, *arguments.kwonlyargs)]

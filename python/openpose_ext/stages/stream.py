@@ -9,14 +9,16 @@ from contextlib import closing
 from dataclasses import replace
 from os import PathLike
 from time import perf_counter
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from openpose_ext.errors import SourceError
 from openpose_ext.sources.pictures import PictureLike, as_picture
-from openpose_ext.stages.inputs import Inputs, Unread
 from openpose_ext.stages.pipeline import overlapped
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
+
+if TYPE_CHECKING:
+    from openpose_ext.stages.inputs import Inputs, Unread
 
 __all__ = ["OnError", "Streamed", "as_frame", "people_of", "streamed"]
 
@@ -38,6 +40,7 @@ def streamed(
     on_error  called in order with inputs that cannot be read; without it they raise SourceError,
               and flaws of inputs whose other frames are there become warnings
     """
+    from openpose_ext.stages.inputs import Unread  # imports PyAV, which single pictures do not need
 
     def work(numbered: tuple[int, Frame | PictureLike | Unread]) -> Streamed | Unread:
         number, one = numbered
