@@ -161,7 +161,7 @@ def test_auto_comes_to_torch_for_its_files(script: Path, tmp_path: Path) -> None
 def test_weights_say_what_they_are(tmp_path: Path) -> None:
     graph = describe_network(original_networks.write(tmp_path / "body.pth"))
     assert graph.outputs == {"paf": (None, 38, None, None), "heat": (None, 19, None, None)}
-    with pytest.warns(UserWarning, match="taking x / 256"):
+    with pytest.warns(UserWarning, match="x / 256 - 0.5 is assumed"):
         manifest = read_manifest(tmp_path / "body.pth")
     assert manifest.outputs == {"paf": "paf", "heat": "heat"}
     assert manifest.input == ORIGINAL_RANGE
@@ -169,7 +169,7 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
 
 def test_the_estimator_runs_weights_by_their_path(tmp_path: Path) -> None:
     file = original_networks.write(tmp_path / "body.pth")
-    with pytest.warns(UserWarning, match="taking x / 256"):
+    with pytest.warns(UserWarning, match="x / 256 - 0.5 is assumed"):
         estimator = PoseEstimator(file, height=64)
     with estimator:
         assert estimator.info.engine == "torch"

@@ -622,7 +622,7 @@ def test_other_weights_under_the_same_name_are_converted_anew(fetched: Path) -> 
 
 
 def test_the_torch_backend_takes_the_weights_themselves(fetched: Path) -> None:
-    with pytest.warns(UserWarning, match="taking x / 256"):
+    with pytest.warns(UserWarning, match="x / 256 - 0.5 is assumed"):
         estimator = PoseEstimator("openpose", backend="torch", height=64)
     with estimator:
         assert estimator.info.model == fetched
