@@ -86,8 +86,8 @@ def test_importing_it_brings_no_engine_and_nothing_that_not_everybody_needs() ->
     assert done.stdout.strip() == "[]"
 
 
-def test_people_of_a_picture_are_found_without_what_only_videos_need() -> None:
-    heavy = ("av", "ssl", "openpose_ext.tracking.ids")
+def test_people_of_a_picture_are_found_without_importing_what_others_need() -> None:
+    heavy = ("av", "ssl", "openpose_ext.tracking.ids", "openpose_ext.stages.cascade")
     code = (
         "import sys, numpy, openpose_ext\n"
         "openpose_ext.PoseEstimator(height=64)(numpy.zeros((64, 64, 3), numpy.uint8))\n"

@@ -25,7 +25,6 @@ from openpose_ext.stages.look import NetworkInput, passes
 from openpose_ext.stages.merge import Pass, merge
 from openpose_ext.stages.preprocess import HEIGHT, LONGEST, Fit, Preprocessing
 from openpose_ext.stages.refine import STATURE, Refiner, stature_at
-from openpose_ext.stages.zoo import zoo_preprocessing
 from openpose_ext.types.arrays import Picture, Size
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
@@ -111,6 +110,8 @@ class BodyFinder:
         """Take the network's stride and input size. Raises ValueError for scales it cannot take."""
         size = network.fixed_size
         if self._zoo:
+            from openpose_ext.stages.zoo import zoo_preprocessing
+
             self._preprocessings = [zoo_preprocessing(size, network.stride)]
             return
         if size is not None and len(self._preprocessings) > 1:

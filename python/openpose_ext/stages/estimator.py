@@ -18,14 +18,11 @@ from openpose_ext.io.cpus import own_cores
 from openpose_ext.sources.pictures import PictureLike, as_picture
 from openpose_ext.stages.bodies import BodyFinder, Mode
 from openpose_ext.stages.decode import DecodeOptions, connect, find_peaks
-from openpose_ext.stages.hand_detector import without_bodies
-from openpose_ext.stages.hands import Side
 from openpose_ext.stages.networks import Networks, NetworkSet, chosen_networks, options_by_network
 from openpose_ext.stages.pipeline import workers_for
 from openpose_ext.stages.preprocess import HEIGHT, Fit
 from openpose_ext.stages.refine import REFINE_PIXELS
 from openpose_ext.stages.stream import OnError, Streamed, as_frame, people_of, streamed
-from openpose_ext.stages.watch import Watch
 from openpose_ext.types.arrays import Picture
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
@@ -33,7 +30,9 @@ from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import Topology
 
 if TYPE_CHECKING:
+    from openpose_ext.stages.hands import Side
     from openpose_ext.stages.inputs import Given
+    from openpose_ext.stages.watch import Watch
 
 __all__ = ["MOST_STREAMS", "PoseEstimator", "Stages"]
 
@@ -308,6 +307,8 @@ class PoseEstimator:
     def _watch(self, every: int, networks: Networks) -> Watch:
         if every > 1 and self._mode != "fast":
             raise ValueError(f'mode "{self._mode}" has no regions: detect_every needs mode="fast"')
+        from openpose_ext.stages.watch import Watch
+
         return Watch(
             every,
             lambda frame: self._bodies(frame, networks),
@@ -433,6 +434,8 @@ class PoseEstimator:
         if networks.hands is not None:
             parts["hands"] = networks.hands.of_people(frame.image, people)
             if networks.detector is not None:
+                from openpose_ext.stages.hand_detector import without_bodies
+
                 alone = networks.hands.anywhere(frame.image, networks.detector, parts["hands"])
                 people = people.followed_by(without_bodies(alone, people))
                 parts["hands"] = np.concatenate([parts["hands"], alone])

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from openpose_ext.backends.engines import check_engine_options
 from openpose_ext.models.manifest import KINDS
 from openpose_ext.models.network import BodyNetwork, HandNetwork
-from openpose_ext.stages.cascade import Cascade
-from openpose_ext.stages.faces import FaceFinder
-from openpose_ext.stages.feet import FootFinder
-from openpose_ext.stages.hand_detector import HandDetector
-from openpose_ext.stages.hands import HandFinder
-from openpose_ext.stages.zoo import ZooHands
+
+if TYPE_CHECKING:
+    from openpose_ext.stages.cascade import Cascade
+    from openpose_ext.stages.faces import FaceFinder
+    from openpose_ext.stages.feet import FootFinder
+    from openpose_ext.stages.hand_detector import HandDetector
+    from openpose_ext.stages.hands import HandFinder
 
 __all__ = ["NetworkSet", "Networks", "chosen_networks", "options_by_network"]
 
@@ -84,15 +85,10 @@ class NetworkSet:
         Raises ModelError if a network is missing or of another kind, BackendError if its engine is
         missing or refuses it, ValueError for options that do not fit it. Nothing stays open then.
         """
-        finders: dict[str, type[Cascade]] = {
-            "hand": ZooHands if self.zoo else HandFinder,
-            "face": FaceFinder,
-            "foot": FootFinder,
-        }
         with ExitStack() as opened:
             found: dict[str, Any] = {
                 kind: opened.enter_context(
-                    finder.open(
+                    self._finder(kind).open(
                         self.files[kind],
                         streams=streams,
                         engine_options=self.engine_options[kind],
@@ -100,7 +96,7 @@ class NetworkSet:
                         **self.engine,
                     )
                 )
-                for kind, finder in finders.items()
+                for kind in ("hand", "face", "foot")
                 if kind in self.files
             }
             detector = None
@@ -119,8 +115,28 @@ class NetworkSet:
             until.push(opened.pop_all())
         return Networks(network, found.get("hand"), found.get("face"), found.get("foot"), detector)
 
+    def _finder(self, kind: str) -> type[Cascade]:
+        """What finds hands, faces or feet; imported only if it is wanted."""
+        if kind == "face":
+            from openpose_ext.stages.faces import FaceFinder
+
+            return FaceFinder
+        if kind == "foot":
+            from openpose_ext.stages.feet import FootFinder
+
+            return FootFinder
+        if self.zoo:
+            from openpose_ext.stages.zoo import ZooHands
+
+            return ZooHands
+        from openpose_ext.stages.hands import HandFinder
+
+        return HandFinder
+
     def _detector(self, hands: HandFinder, streams: int, opened: ExitStack) -> HandDetector:
         """Detect hands with the hand network itself, or with the embedded one if it cannot."""
+        from openpose_ext.stages.hand_detector import HandDetector
+
         if hands.can_detect:
             return HandDetector(hands.network)
         network = HandNetwork.open("lite", streams=streams, **{**self.engine, "backend": "auto"})
