@@ -9,7 +9,7 @@ from pathlib import Path
 
 from openpose_ext.cli.flags import Flags
 from openpose_ext.cli.parser import command_parser
-from openpose_ext.cli.values import FALSE, TRUE, positive
+from openpose_ext.cli.values import positive, truth
 from openpose_ext.errors import ModelError, UsageError
 from openpose_ext.models.convert.formats import OPSET, WEIGHTS
 from openpose_ext.vastai.vamc import DTYPES
@@ -87,7 +87,7 @@ def export_parser() -> argparse.ArgumentParser:
         "--relu_heat true|false",
         "Cut the COCO body's heat maps at 0 by a last ReLU (default: true for torch's files, as "
         "pytorch-openpose does and its scripts expect; false for .caffemodel, as OpenPose does)",
-        _true_or_false,
+        truth,
     )
     flags.value("--calibrate DIR", "Folder of pictures to calibrate INT8 with")
     flags.value(
@@ -104,12 +104,6 @@ def export_parser() -> argparse.ArgumentParser:
     flags.value("--images DIR", "Folder of the annotated pictures (default: that of --calibrate)")
     flags.choice("--dtype", "Precision that vamc compiles for (default fp16)", DTYPES)
     return parser
-
-
-def _true_or_false(text: str) -> bool:
-    if text.lower() not in TRUE + FALSE:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return text.lower() in TRUE
 
 
 def _tolerance(text: str) -> float:
