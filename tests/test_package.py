@@ -97,6 +97,15 @@ def test_people_of_a_picture_are_found_without_importing_what_others_need() -> N
     assert done.stdout.strip() == "[]"
 
 
+def test_the_command_brings_nothing_for_the_web_before_there_is_an_address() -> None:
+    code = (
+        "import sys, openpose_ext.infer\n"
+        "print([m for m in ('ssl', 'http.client', 'urllib.request') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def stub_parameters(function: ast.FunctionDef) -> list[str]:
     arguments = function.args
     return [one.arg for one in (*arguments.args, *arguments.kwonlyargs)]

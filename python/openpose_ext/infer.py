@@ -34,7 +34,7 @@ from openpose_ext.cli.values import FALSE
 from openpose_ext.cli.zoo_flags import card_options, translate_zoo_flags
 from openpose_ext.errors import UsageError
 from openpose_ext.io.container import is_address
-from openpose_ext.io.cpus import own_cores
+from openpose_ext.io.cpus import own_cores, use_a_core_for_each_frame
 from openpose_ext.io.leftovers import remove_leftovers
 from openpose_ext.io.web import without_secrets
 from openpose_ext.io.whole import make_folder
@@ -115,9 +115,8 @@ def _infer(argv: Sequence[str]) -> int:
         estimator = None
         if not all(planned.known for planned in plan.inputs):
             if len(plan.inputs) > 1 or plan.inputs[0].count != 1:
-                # Several pictures at once, each on its own core, so OpenCV must not use all cores.
                 network["streams"] = how.streams
-                cv2.setNumThreads(1)
+                use_a_core_for_each_frame()
             estimator = opened.enter_context(_estimator(network))
             # A card is only busy if several batches are in flight.
             how = replace(how, streams=max(how.streams, estimator.info.streams))

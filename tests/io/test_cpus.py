@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,27 @@ def test_quotas_of_both_versions_of_control_groups_count(
         (tmp_path / name).write_text(text + "\n")
     (tmp_path / "groups").write_text(groups)
     assert cpus._quota(tmp_path, tmp_path / "groups") == quota
+
+
+ARENAS = """
+import ctypes, threading
+from openpose_ext.io import cpus
+cpus.own_cores = lambda: 2
+cpus.use_a_core_for_each_frame()
+import cv2
+assert cv2.getNumThreads() == 1
+libc = ctypes.CDLL(None)
+threads = [threading.Thread(target=libc.malloc, args=[1000]) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks glibc for its heaps")
+def test_frames_processed_at_once_share_one_heap_per_core() -> None:
+    command = [sys.executable, "-c", ARENAS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert 1 <= done.stdout.count("<heap nr=") <= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,23 @@ def test_people_are_followed_between_looks_only_where_pictures_are_frames_of_one
     assert len(list(Path("j").iterdir())) == 4
     said = capsys.readouterr().err.count("not numbered frames of one film")
     assert said == (1 if looked_at == 4 else 0)
+
+
+def test_frames_on_which_nothing_is_drawn_do_not_keep_their_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Smoothing holds back a second of frames, and a frame's pixels are megabytes."""
+    seen: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+    found = Standin.__call__
+
+    def look(self: Any, frame: Frame) -> Poses:
+        seen.append(weakref.ref(frame.pixels))
+        alive.append(sum(one() is not None for one in seen))
+        return found(self, frame)
+
+    monkeypatch.setattr(infer.PoseEstimator, "__call__", look)
+    videos.write(Path("clip.mp4"), videos.numbered(90))
+    assert infer.main(["clip.mp4", "--smooth", "--write_csv", "t.csv"]) == 0
+    assert len(seen) == 90
+    assert max(alive) <= 16

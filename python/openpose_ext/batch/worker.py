@@ -19,6 +19,7 @@ from openpose_ext.batch.inputs import BatchRequest, Failure, Item, Unit
 from openpose_ext.batch.places import Place, open_address, read
 from openpose_ext.errors import BackendError, ModelError, OutputError, SourceError
 from openpose_ext.io.container import is_address
+from openpose_ext.io.cpus import use_a_core_for_each_frame
 from openpose_ext.outputs.openpose_json import openpose_bytes
 from openpose_ext.outputs.parquet import table
 from openpose_ext.outputs.tables import rows
@@ -97,7 +98,7 @@ class Shards:
     """
 
     def __init__(self, job: BatchRequest, threads: int = 1) -> None:
-        cv2.setNumThreads(1)  # each core processes a picture of its own
+        use_a_core_for_each_frame()
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self._job = job
         self._threads = threads
@@ -315,7 +316,7 @@ class PoseActor:
     def __init__(self, **network: Any) -> None:
         import ray
 
-        cv2.setNumThreads(1)
+        use_a_core_for_each_frame()
         context: Any = ray.get_runtime_context()
         cpus = context.get_assigned_resources().get("CPU", 1)
         self._estimator = PoseEstimator(**{"threads": max(1, int(cpus)), **network})

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import IO
-from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
-from urllib.request import Request, url2pathname, urlopen
 
 from openpose_ext.errors import SourceError
 
@@ -41,6 +37,8 @@ def local_path(name: str) -> str:
     if not name.lower().startswith("file://"):
         return name
     parts = urlsplit(name)
+    from urllib.request import url2pathname
+
     if parts.netloc not in ("", "localhost"):
         raise ValueError(f"{name}: files of another machine cannot be read; use file:///path")
     return url2pathname(parts.path)
@@ -58,6 +56,12 @@ def fetched(address: str) -> bytes:
 @contextmanager
 def opened_at(address: str) -> Iterator[IO[bytes]]:
     """Open a file on the web for reading. Errors inside the block become SourceError, too."""
+    # Imported here: with TLS these take 8 MB and 20 ms, and most runs read local files only.
+    from http import HTTPStatus
+    from http.client import HTTPException
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request, urlopen
+
     parts, shown = urlsplit(address), without_secrets(address)
     headers = {"User-Agent": "openpose_ext"}  # some servers refuse urllib's own name
     if parts.username is not None:  # urllib takes no user from an address
@@ -78,7 +82,7 @@ def opened_at(address: str) -> Iterator[IO[bytes]]:
         raise SourceError(f"{shown}: cannot be reached: {_clause(why)}") from error
     except TimeoutError as error:
         raise SourceError(f"{shown}: no answer in time") from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise SourceError(f"{shown}: it cannot be read: {_clause(error)}") from error
 
 

@@ -196,8 +196,15 @@ class _Steps:
         self._unwritten: set[str] = set()
 
     def look(self, numbered: tuple[int, Frame]) -> Looked:
-        """Find the people of a frame, unless they are known, written already, or to be skipped."""
-        number, frame = numbered
+        """Find the people of a frame, unless they are known, written already, or to be skipped.
+
+        Unless something is drawn on it, the frame gives up its pixels here: it may wait long for
+        others, such as the second of frames that smoothing looks ahead.
+        """
+        frame, poses, aside = self._look(*numbered)
+        return frame if self._draws else frame.without_pixels(), poses, aside
+
+    def _look(self, number: int, frame: Frame) -> Looked:
         written = self._skips and self._results.have(self._name_of(frame))
         known = None if written else frame.poses
         looks = not number % self._every

@@ -29,6 +29,7 @@ from openpose_ext.cli.network_flags import (
 from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import above_zero, at_least_zero, positive
 from openpose_ext.errors import UsageError
+from openpose_ext.io.cpus import use_a_core_for_each_frame
 from openpose_ext.stages.preprocess import HEIGHT
 from openpose_ext.types.arrays import Picture
 
@@ -88,7 +89,7 @@ def _serve(argv: Sequence[str]) -> int:
     token = _token(args)
     with ExitStack() as opened:
         listener = opened.enter_context(listening(args.host, args.port))
-        cv2.setNumThreads(1)  # several frames are processed at once, each on one core
+        use_a_core_for_each_frame()
         limits = _limits(args)
         budget = Budget(limits.memory)
         offer, files = _offer(args, every)

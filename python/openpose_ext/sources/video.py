@@ -77,7 +77,7 @@ class Video(Source):
     yielded.
     """
 
-    ahead = 8
+    ahead = 4
 
     def __init__(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import NoReturn, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,25 @@ class Pixels(Protocol):
 
     def glance(self) -> Grey:
         """The brightness of some pixels, at most 64 x 64, spread evenly: (h, w) uint8."""
+
+
+@dataclass(frozen=True)
+class _Released:
+    """Pixels that are gone; asking for them is a mistake of this package."""
+
+    size: tuple[int, int]
+
+    def picture(self) -> NoReturn:
+        raise AssertionError("the frame's pixels were released")
+
+    def at_size(self, width: int, height: int) -> NoReturn:
+        self.picture()
+
+    def part(self, x: int, y: int, width: int, height: int) -> NoReturn:
+        self.picture()
+
+    def glance(self) -> NoReturn:
+        self.picture()
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +92,10 @@ class Frame:
             self.__dict__["_made"] = self.pixels.picture()
         made: Picture = self.__dict__["_made"]
         return made
+
+    def without_pixels(self) -> Frame:
+        """The same frame when its pixels are no longer needed: they are several megabytes."""
+        return replace(self, pixels=_Released(self.size))
 
     def __repr__(self) -> str:
         width, height = self.size
