@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
@@ -537,6 +539,33 @@ class TestCompiledCache:
         (blob,) = (own_cache / "compiled").iterdir()
         BlobCache(blob.parent).store(blob.stem, b"a compiled model of the future")
         assert np.array_equal(self.run(tiny, "openvino", batch), expected)
+
+    def test_streams_read_one_copy_of_the_weights_which_lives_as_long_as_they_do(
+        self, tiny: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """OpenVINO's models read the bytes that they are made of, and do not keep them alive."""
+        batch = noise(1, 16, 16, 3)
+        with open_backend(tiny, "openvino", precision="f32", streams=2) as backend:
+            expected = backend.run(batch)["maps"]
+        kept: list[weakref.ref[np.ndarray]] = []
+        load = BlobCache.load
+
+        def loaded(store: BlobCache, key: str) -> np.ndarray:
+            blob = load(store, key)
+            assert blob is not None
+            kept.append(weakref.ref(blob))
+            return blob
+
+        monkeypatch.setattr(BlobCache, "load", loaded)
+        with open_backend(tiny, "openvino", precision="f32", streams=2) as backend:
+            gc.collect()
+            (blob,) = kept
+            assert blob() is not None
+            for _ in range(2):
+                assert np.array_equal(backend.run(batch)["maps"], expected)
+        del backend
+        gc.collect()
+        assert blob() is None
 
     def test_another_network_under_the_same_name_is_not_mistaken(
         self, engine: str, tmp_path: Path

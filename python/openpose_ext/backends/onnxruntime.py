@@ -311,8 +311,9 @@ def _extended(file: Path, input_format: InputFormat) -> bytes:
         return extended_graph(file, input_format)
     parts = [file_digest(part) for part in weight_files(file)]
     key = digest(["onnxruntime", ort.__version__, input_format, parts])
-    model = cache.load(key)
-    if model is None:
-        model = extended_graph(file, input_format)
-        cache.store(key, model)
+    kept = cache.load(key)
+    if kept is not None:
+        return kept.tobytes()
+    model = extended_graph(file, input_format)
+    cache.store(key, model)
     return model

@@ -124,16 +124,16 @@ def open_engine(
     each = max(1, (threads or own_cores()) // models) if models > 1 else threads
     config = _config(device, capabilities, precision, each, streams // models)
     try:
-        compiled = [
-            _compiled(core, file, input_format, device, capabilities, config) for _ in range(models)
-        ]
+        compiled, weights = _compiled(
+            core, file, input_format, device, capabilities, config, models
+        )
     except RuntimeError as error:
         raise BackendError(f"openvino refuses {file} on {device}: {reason(error)}") from error
     # Each number of pictures in a batch is a size of its own, which takes time and memory, and a
     # single thread gains little from batches: 0 to 5 % of mobilenet, 3 to 12 % of lite. Networks of
     # one size (points of faces and feet) are small and gain up to 60 %.
     apart = device.startswith("CPU") and each == 1 and input_format.size is None
-    return _OpenVINOBackend(compiled, file, input_format, device, threads, streams, apart)
+    return _OpenVINOBackend(compiled, weights, file, input_format, device, threads, streams, apart)
 
 
 def describe(file: Path) -> Graph:
@@ -167,6 +167,7 @@ class _OpenVINOBackend(PooledBackend[Any]):
     def __init__(
         self,
         models: list[Any],
+        weights: Any,
         file: Path,
         input_format: InputFormat,
         device: str,
@@ -193,6 +194,7 @@ class _OpenVINOBackend(PooledBackend[Any]):
             info,
             apart=apart,
         )
+        self._weights = weights  # kept alive: the models read them, and do not own them
 
     def _infer(self, request: Any, batch: npt.NDArray[np.uint8]) -> Outputs:
         try:
@@ -258,11 +260,18 @@ def _compiled(
     device: str,
     capabilities: list[str],
     config: Mapping[str, Any],
-) -> Any:
-    """The compiled model, from the user's cache if possible."""
+    count: int,
+) -> tuple[list[Any], Any]:
+    """The model, compiled so many times, from the user's cache if possible; and what must live as
+    long. All have the same weights in memory, apart from those that the engine rearranges."""
+
+    def compiled() -> list[Any]:
+        model = _model(core, file, input_format)
+        return [core.compile_model(model, device, config) for _ in range(count)]
+
     kept = user_cache() if "EXPORT_IMPORT" in capabilities else None
     if kept is None:
-        return core.compile_model(_model(core, file, input_format), device, config)
+        return compiled(), None
 
     key = digest(
         [
@@ -279,13 +288,14 @@ def _compiled(
     )
     blob = kept.load(key)
     if blob is not None:
+        weights = ov.Tensor(blob, shared_memory=True)
         try:
-            return core.import_model(blob, device, config)
+            return [core.import_model(weights, device, config) for _ in range(count)], weights
         except RuntimeError:
             pass  # whole, but not for this build: compile it again
-    compiled = core.compile_model(_model(core, file, input_format), device, config)
-    kept.store(key, compiled.export_model().getvalue())
-    return compiled
+    models = compiled()
+    kept.store(key, models[0].export_model().getvalue())
+    return models, None
 
 
 def _model(core: Any, file: Path, input_format: InputFormat) -> Any:

@@ -12,6 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from openpose_ext.errors import OutputError
 from openpose_ext.io.whole import write_whole
 
@@ -29,6 +32,8 @@ ENVIRONMENT = "OPENPOSE_EXT_CACHE"
 # One network, compiled for one engine with one set of options, takes 3 to 200 MB.
 MOST_BYTES = 2**30
 
+Blob = npt.NDArray[np.uint8]
+
 _MAGIC = b"openpose_ext blob 1\n"
 _HASH_BYTES = 32
 
@@ -43,16 +48,17 @@ class BlobCache:
 
     folder: Path
 
-    def load(self, key: str) -> bytes | None:
-        """The bytes stored under `key`, or None if there are none or they are damaged."""
+    def load(self, key: str) -> Blob | None:
+        """The bytes stored under `key` (N,), or None if there are none or they are damaged."""
         file = self._file(key)
         try:
             with file.open("rb") as stream:
-                head, blob = stream.read(len(_MAGIC) + _HASH_BYTES), stream.read()
+                head = stream.read(len(_MAGIC) + _HASH_BYTES)
+                blob = np.fromfile(stream, np.uint8)
             os.utime(file)  # used just now
         except OSError:
             return None
-        return blob if head == _head(blob) else None
+        return blob if head == _head(blob.data) else None
 
     def store(self, key: str, blob: bytes) -> None:
         """Store `blob` under `key` if the folder is writable."""
@@ -73,7 +79,7 @@ class BlobCache:
             total -= stat.st_size
 
 
-def _head(blob: bytes) -> bytes:
+def _head(blob: bytes | memoryview) -> bytes:
     return _MAGIC + hashlib.sha256(blob).digest()
 
 
