@@ -22,8 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from bench_accuracy import machine
 
-from openpose_ext import PoseEstimator
-from openpose_ext.outputs import draw
+from openpose_ext import PoseEstimator, draw
 from openpose_ext.sources import open_source
 from openpose_ext.tracking.ids import Tracker
 from openpose_ext.tracking.one_euro import OneEuro
