@@ -261,6 +261,21 @@ def test_labels_that_are_missing_are_unknown(recipe: Any, tmp_path: Path) -> Non
     assert ABSENT not in points[:, 2]
 
 
+def test_the_teacher_looks_at_what_is_not_labelled_also_beside_labelled_pictures(
+    recipe: Any, tmp_path: Path
+) -> None:
+    from body_data import measured, unlabelled
+
+    kept_out = min(measured())
+    for name in ("one.jpg", "two.jpg", "wrong.jpg", kept_out):
+        (tmp_path / name).touch()
+    images = [{"file_name": "one.jpg"}, {"file_name": "wrong.jpg", "verified": False}]
+    (tmp_path / "labels.json").write_text(json.dumps({"images": images, "annotations": []}))
+    assert unlabelled([tmp_path], tmp_path / "labels.json") == [tmp_path / "two.jpg"]
+    names = [file.name for file in unlabelled([tmp_path], None)]
+    assert sorted(names) == ["one.jpg", "two.jpg", "wrong.jpg"]
+
+
 FEET = 60  # squares, and as many without
 
 

@@ -18,7 +18,7 @@ import csv
 import json
 import multiprocessing
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -216,6 +216,19 @@ def measured() -> set[str]:
         return {row["file"] for row in csv.DictReader(file, delimiter="\t")}
 
 
+def unlabelled(folders: Sequence[Path], labels: Path | None) -> list[Path]:
+    """The pictures of folders that are neither in a file of labels nor measured on.
+
+    By a hash of their names: any part of them is a fair sample of all.
+    """
+    without = measured()
+    if labels is not None:
+        without |= {image["file_name"] for image in json.loads(labels.read_text())["images"]}
+    files = {file.name: file for folder in folders for file in folder.glob("*.jpg")}
+    names = sorted(files.keys() - without, key=lambda name: zlib.crc32(name.encode()))
+    return [files[name] for name in names]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, metavar="DATA")
@@ -228,25 +241,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    without = measured()
     if arguments.labelled:
         write_pack(arguments.out / "labelled.zip", annotated(*arguments.labelled))
-        without |= {file.name for file in arguments.labelled[0].glob("*.jpg")}
     if arguments.empty:
         files = sorted(arguments.empty.glob("*.jpg"))
         write_pack(arguments.out / "empty.zip", empty(files))
-    names: dict[str, Path] = {}
-    for folder in arguments.unlabelled:
-        names |= {file.name: file for file in folder.glob("*.jpg") if file.name not in without}
-    # By a hash: any part of the packs is a fair sample of all pictures.
-    order = sorted(names, key=lambda name: zlib.crc32(name.encode()))
+    files = unlabelled(arguments.unlabelled, arguments.labelled and arguments.labelled[1])
     jobs = [
-        (
-            arguments.teacher,
-            arguments.out / f"looked{k:03}.zip",
-            [names[n] for n in order[at : at + PACK]],
-        )
-        for k, at in enumerate(range(0, len(order), PACK))
+        (arguments.teacher, arguments.out / f"looked{k:03}.zip", files[at : at + PACK])
+        for k, at in enumerate(range(0, len(files), PACK))
     ]
     jobs = [job for job in jobs if not job[1].exists()]
     with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
