@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from openpose_ext.errors import SourceError
-from openpose_ext.io.resize import at_size, glance
+from openpose_ext.io.resize import at_size, glance, part_at_size
 from openpose_ext.sources.source import View
 from openpose_ext.sources.video import Video
 from openpose_ext.types.frame import Frame
@@ -628,10 +628,46 @@ def test_a_part_of_a_frame_is_that_part_of_its_picture(
     with Video(file) as video:
         (frame,) = video
     x, y, width, height = box
-    part = frame.pixels.part(*box)
     whole = frame.image[y : y + height, x : x + width]
-    width, height = whole.shape[1::-1]
-    assert difference(part[:height, :width], whole) <= 2
+    height, width = whole.shape[:2]
+    part = part_at_size(frame, (x, y, width, height), (width, height))
+    assert difference(part, whole) <= 2
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj420p", "yuv420p10le", "yuv444p"])
+@pytest.mark.parametrize("rotation", [None, 90])
+@pytest.mark.parametrize(
+    ("box", "size"),
+    [
+        ((0, 0, 95, 63), (48, 32)),
+        ((40, 22, 55, 41), (24, 18)),
+        ((3, 5, 60, 50), (40, 25)),
+        ((11, 0, 51, 33), (17, 11)),
+        ((7, 9, 24, 20), (60, 50)),
+    ],
+)
+def test_a_part_at_another_size_is_that_part_of_the_picture_resized(
+    tmp_path: Path,
+    pix_fmt: str,
+    rotation: int | None,
+    box: tuple[int, int, int, int],
+    size: tuple[int, int],
+) -> None:
+    """Its brightness exactly, its colours within a pixel."""
+    rng = np.random.default_rng(1)
+    grey, colour = rng.integers(20, 236, (5, 7, 1)), rng.integers(-20, 20, (5, 7, 3))
+    noise = cv2.resize((grey + colour).astype(np.uint8), (96, 96))
+    file = write(tmp_path / "noise.mp4", [noise], pix_fmt=pix_fmt, rotation=rotation, qp="1")
+    with Video(file) as video:
+        (frame,) = video
+    x, y, width, height = box
+    expected = cv2.resize(
+        frame.image[y : y + height, x : x + width],
+        size,
+        interpolation=cv2.INTER_AREA if size[0] < width else cv2.INTER_CUBIC,
+    )
+    part = part_at_size(frame, box, size)
+    assert difference(part, expected) < 2
 
 
 def test_a_glance_at_a_frame_tells_its_brightness(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.types.arrays import Picture, Size
+from openpose_ext.types.arrays import Box, Picture, Size
 from openpose_ext.types.frame import Frame
 
 __all__ = ["at_size", "fitted", "glance", "part_at_size", "resized", "resized_cubic", "sampled"]
@@ -22,17 +22,18 @@ def at_size(frame: Frame, size: Size) -> Picture:
     return frame.pixels.at_size(*size)
 
 
-def part_at_size(frame: Frame, box: tuple[int, int, int, int], size: Size) -> Picture:
+def part_at_size(frame: Frame, box: Box, size: Size) -> Picture:
     """A part of the frame's picture at another (width, height): (height, width, 3) uint8 BGR.
 
     box  (x, y, width, height) of the part, whole pixels inside the picture
 
-    Of a frame of a video the part alone is converted from the video's own format.
+    Of a frame of a video the part alone is resized and converted from the video's own format, as
+    by `at_size`.
     """
-    x, y, width, height = box
     if isinstance(frame.pixels, np.ndarray):
+        x, y, width, height = box
         return resized(frame.pixels[y : y + height, x : x + width], size)
-    return resized(frame.pixels.part(*box), size)
+    return frame.pixels.part_at_size(box, *size)
 
 
 def glance(frame: Frame) -> npt.NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from openpose_ext.errors import SourceError
 from openpose_ext.formats.openpose_json import LARGEST
 from openpose_ext.sources.openpose_json import read_openpose
 from openpose_ext.sources.source import AS_IT_IS, Report, Source, View
-from openpose_ext.types.arrays import Picture
+from openpose_ext.types.arrays import Box, Picture
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import Topology
@@ -203,7 +203,7 @@ class _Black:
     def at_size(self, width: int, height: int) -> Picture:
         return np.zeros((height, width, 3), np.uint8)
 
-    def part(self, x: int, y: int, width: int, height: int) -> Picture:
+    def part_at_size(self, box: Box, width: int, height: int) -> Picture:
         return self.at_size(width, height)
 
     def glance(self) -> npt.NDArray[np.uint8]:

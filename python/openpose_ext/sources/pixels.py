@@ -27,7 +27,7 @@ from openpose_ext.io.container import reason
 from openpose_ext.io.resize import resized, sampled
 from openpose_ext.sources.hdr import HDR_CURVES, tone_mapped
 from openpose_ext.sources.source import View
-from openpose_ext.types.arrays import Picture, Size
+from openpose_ext.types.arrays import Box, Picture, Size
 
 __all__ = ["VideoPixels"]
 
@@ -86,26 +86,29 @@ class VideoPixels:
             small = _reformatted(self._frame, width=even, height=height, interpolation=how)
             return self._turned(resized(self._bgr(small), (width, height)))
 
-    def part(self, x: int, y: int, width: int, height: int) -> Picture:
-        """A part of the picture, without converting the rest: (height, width, 3) uint8 BGR."""
+    def part_at_size(self, box: Box, width: int, height: int) -> Picture:
+        """A part of the picture at another size, without converting the rest: (height, width, 3)
+        uint8 BGR.
+
+        box  (x, y, width, height) of the part, inside the picture
+
+        Like `at_size`, a smaller part is resized first and then converted.
+        """
+        x, y, columns, rows = box
         turned = self._transposed or self._flip is not None or self._view.rotate or self._view.flip
         if turned or self._frame.format.name not in _PLANAR:
-            return np.ascontiguousarray(self.picture()[y : y + height, x : x + width])
-        # Each colour sample belongs to two by two pixels.
-        left, top = x - x % 2, y - y % 2
-        columns, rows = x + width - left, y + height - top
+            return resized(self.picture()[y : y + rows, x : x + columns], (width, height))
         with self._lock:
-            frame = self._squared()
-            cut = VideoFrame(columns + columns % 2, rows + rows % 2, frame.format.name)
-            for index, (source, target) in enumerate(zip(frame.planes, cut.planes, strict=True)):
-                half = 1 if index == 0 else 2
-                whole, kept = _samples(source, frame), _samples(target, frame)
-                piece = whole[top // half :, left // half :][: len(kept), : kept.shape[1]]
-                # If the size is odd, the last colour samples belong to fewer pixels.
-                kept[: piece.shape[0], : piece.shape[1]] = piece
-            cut.color_range, cut.colorspace = frame.color_range, frame.colorspace
-            pixels = self._bgr(cut)
-        return np.ascontiguousarray(pixels[y - top :, x - left :][:height, :width])
+            if self._curve is None and width * height < columns * rows:
+                cut = self._cut(*box)
+                how = Interpolation.AREA
+                return self._bgr(_reformatted(cut, width=width, height=height, interpolation=how))
+            # Enlarged, a colour that is a pixel off would show.
+            left, top = x - x % 2, y - y % 2
+            right, bottom = x + columns, y + rows
+            cut = self._cut(left, top, right + right % 2 - left, bottom + bottom % 2 - top)
+            part = self._bgr(cut)[y - top :, x - left :][:rows, :columns]
+        return resized(part, (width, height))
 
     def glance(self) -> npt.NDArray[np.uint8]:
         """Some samples of the first plane, not turned."""
@@ -127,6 +130,22 @@ class VideoPixels:
             wide = _reformatted(self._frame, width=width, height=height, interpolation=how)
             self._frame = wide
         return self._frame
+
+    def _cut(self, x: int, y: int, width: int, height: int) -> VideoFrame:
+        """A part of a frame with planes, a copy in the frame's own format.
+
+        Each colour sample belongs to two by two pixels: where x or y is odd, colours are a pixel
+        off. A part may end a pixel outside the picture; that pixel is undefined.
+        """
+        frame = self._squared()
+        cut = VideoFrame(width, height, frame.format.name)
+        for index, (source, target) in enumerate(zip(frame.planes, cut.planes, strict=True)):
+            half = 1 if index == 0 else 2
+            whole, kept = _samples(source, frame), _samples(target, frame)
+            piece = whole[y // half :, x // half :][: len(kept), : kept.shape[1]]
+            kept[: piece.shape[0], : piece.shape[1]] = piece
+        cut.color_range, cut.colorspace = frame.color_range, frame.colorspace
+        return cut
 
     def _bgr(self, frame: VideoFrame) -> Picture:
         """The frame's pixels, not turned; those of high dynamic range are tone-mapped.

@@ -27,7 +27,7 @@ from openpose_ext.stages.decode import DecodeOptions, decode_bodies
 from openpose_ext.stages.look import NetworkInput, passes
 from openpose_ext.stages.merge import Pass, merge
 from openpose_ext.stages.preprocess import HEIGHT, padded
-from openpose_ext.types.arrays import Size
+from openpose_ext.types.arrays import Box, Size
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
 from openpose_ext.types.poses import Poses
@@ -37,7 +37,7 @@ __all__ = ["REFINE_PIXELS", "STATURE", "Refiner", "stature_at"]
 
 # The result of `_core.find_regions`: box in the picture, size of its place in a network input, size
 # of the content, indices of the people, and the input's number with the place's corner in it.
-_Region: TypeAlias = tuple[tuple[int, int, int, int], Size, Size, list[int], tuple[int, int, int]]
+_Region: TypeAlias = tuple[Box, Size, Size, list[int], tuple[int, int, int]]
 
 # Height of people in the second look, in network pixels, if pictures are resized to a height of
 # 368. AP of mobilenet on coco_val at 240, 270, 300, 340: .568, .578, .577, .579; on 136 other
@@ -200,7 +200,7 @@ class Refiner:
     def _inputs(
         self,
         frame: Frame,
-        box: tuple[int, int, int, int],
+        box: Box,
         size: tuple[int, int],
         content: tuple[int, int],
         network: BodyNetwork,

@@ -8,7 +8,7 @@ from typing import NoReturn, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from openpose_ext.types.arrays import Picture
+from openpose_ext.types.arrays import Box, Picture
 from openpose_ext.types.poses import Poses
 
 __all__ = ["Frame", "Pixels"]
@@ -30,8 +30,11 @@ class Pixels(Protocol):
     def at_size(self, width: int, height: int) -> Picture:
         """The picture made larger or smaller: (height, width, 3) uint8 BGR."""
 
-    def part(self, x: int, y: int, width: int, height: int) -> Picture:
-        """A part of the picture, inside it: (height, width, 3) uint8 BGR."""
+    def part_at_size(self, box: Box, width: int, height: int) -> Picture:
+        """A part of the picture made larger or smaller: (height, width, 3) uint8 BGR.
+
+        box  (x, y, width, height) of the part, inside the picture
+        """
 
     def glance(self) -> Grey:
         """The brightness of some pixels, at most 64 x 64, spread evenly: (h, w) uint8."""
@@ -49,7 +52,7 @@ class _Released:
     def at_size(self, width: int, height: int) -> NoReturn:
         self.picture()
 
-    def part(self, x: int, y: int, width: int, height: int) -> NoReturn:
+    def part_at_size(self, box: Box, width: int, height: int) -> NoReturn:
         self.picture()
 
     def glance(self) -> NoReturn:

@@ -18,6 +18,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from openpose_ext.types.arrays import Box
+
 __all__ = ["Geometry", "moved"]
 
 Floats = npt.NDArray[np.floating]
@@ -47,7 +49,7 @@ class Geometry:
     factor: tuple[float, float]
     offset: tuple[int, int] = (0, 0)
     stride: int = 8
-    region: tuple[int, int, int, int] | None = None
+    region: Box | None = None
 
     def __post_init__(self) -> None:
         sizes = (*self.picture, *self.network, *self.content, *self.factor, self.stride)
@@ -61,7 +63,7 @@ class Geometry:
                 raise ValueError(f"the region does not lie inside the picture: {self}")
 
     @property
-    def shown(self) -> tuple[int, int, int, int]:
+    def shown(self) -> Box:
         """(x, y, width, height) of the part of the picture that the content shows."""
         return self.region or (0, 0, *self.picture)
 
