@@ -74,6 +74,13 @@ class How:
         """Number of worker threads if no frame waits for another one."""
         return workers_for(self.streams)
 
+    def waits(self, source: Source) -> bool:
+        """Whether more workers than that take frames, of which some wait for others.
+
+        Of a camera, each frame that is taken in advance adds delay.
+        """
+        return self.detect_every > 1 and not source.live
+
 
 def process(
     plan: Plan,
@@ -149,7 +156,9 @@ def _process(
         )
         frames = _timed(source, tally)
         if source.ahead and how.streams > 1:
-            frames = opened.enter_context(closing(ahead(frames, source.ahead)))
+            # Workers that wait for others have taken their frames already.
+            count = 1 if how.waits(source) else source.ahead
+            frames = opened.enter_context(closing(ahead(frames, count)))
         stopping = threading.Event()
         steps = _Steps(planned, estimator, how, tally, report, draws=preview is not None)
         finished = _through(steps, _until(stopping, frames), source, how, book)
@@ -263,9 +272,7 @@ def _through(
     """The frames after all steps, in order, processed by several worker threads."""
     overlap = partial(overlapped, stop=source.stop)
     numbered = enumerate(frames)
-    # Of a camera, each frame that is taken in advance adds delay.
-    waiting = how.detect_every > 1 and not source.live
-    lookers = workers_for(how.streams, waiting=waiting)
+    lookers = workers_for(how.streams, waiting=how.waits(source))
     if how.follow:
         usual = 0.0 if source.live else MIN_TRACK
         following = followed(
