@@ -29,6 +29,8 @@ from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
 from openpose_ext.errors import SourceError, UsageError
 from openpose_ext.io.whole import make_folder, write_whole
+from openpose_ext.models.lookup import find_model
+from openpose_ext.models.manifest import read_manifest
 from openpose_ext.run.coco_eval import (
     Annotations,
     Evaluation,
@@ -60,10 +62,11 @@ examples:
   python -m openpose_ext.eval --npz card/found --datalist card/datalist.txt --annotations FILE
 
 The last one decodes outputs that vamp or `openpose_ext.perf` wrote for the inputs of
-`openpose_ext.datalist`. AP and AR are means over OKS 0.50:0.05:0.95; 50 and 75 are those at one
-threshold, M and L those of people of 32^2 to 96^2 pixels and of larger people. "seen" counts filled
-parts as missing. "feet" scores the feet alone, if both the network and the annotations
-(COCO-WholeBody's) have them.
+`openpose_ext.datalist`; name the network with --body if its manifest has a `lift`.
+
+AP and AR are means over OKS 0.50:0.05:0.95; 50 and 75 are those at one threshold, M and L those of
+people of 32^2 to 96^2 pixels and of larger people. "seen" counts filled parts as missing. "feet"
+scores the feet alone, if both the network and the annotations (COCO-WholeBody's) have them.
 
 exit codes: 0 done; 1 some pictures failed; 2 usage, annotation file; 3 network, engine,
 pycocotools; 4 output; 130 interrupted
@@ -73,12 +76,6 @@ pycocotools; 4 output; 130 interrupted
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code (see `cli.exit_codes.Exit`)."""
     return exit_code(lambda: _eval(sys.argv[1:] if argv is None else argv))
-
-
-# The library ---------------------------------------------------------------------------------
-
-
-# The command ---------------------------------------------------------------------------------
 
 
 def _eval(argv: Sequence[str]) -> int:
@@ -264,7 +261,7 @@ def _records(
     args: argparse.Namespace, parser: argparse.ArgumentParser, annotations: Annotations
 ) -> dict[int, Record]:
     """The recorded outputs for the annotated pictures, by picture id."""
-    given = {"images": args.images, "body": args.body, "height": args.height, **network_flags(args)}
+    given = {"images": args.images, "height": args.height, **network_flags(args)}
     for name, value in given.items():
         if name != "mode" and value != parser.get_default(name):
             raise UsageError(
@@ -276,7 +273,8 @@ def _records(
     if not folder.is_dir():
         raise UsageError(f"--npz {folder} is not a folder")
     try:
-        records = find_records(folder, Path(args.datalist), annotations.pictures)
+        lift = 0.0 if args.body is None else read_manifest(find_model(args.body)).lift or 0.0
+        records = find_records(folder, Path(args.datalist), annotations.pictures, lift)
     except (SourceError, ValueError) as error:
         raise UsageError(error) from error
     if not records:

@@ -454,9 +454,11 @@ def test_people_are_those_of_the_default_engine(
     file = tmp_path / NETWORK
     shutil.copy(shared / "weights" / NETWORK, file)
     known = read_manifest(file)
-    # The same size for both engines, so that only they differ.
-    write_manifest(replace(known, input=replace(known.input, size=size)), file)
+    # The same size and lift for both engines, so that only they differ.
+    known = replace(known, input=replace(known.input, size=size))
+    write_manifest(known, file)
     prefix = compiled_networks.write(tmp_path / "mod", size, onnx=NETWORK, undo=True)
+    write_manifest(replace(read_manifest(prefix, backend="vsx"), lift=known.lift), prefix)
     folder = shared / "data" / "coco_val" / "images"
     pictures = [read_picture(picture) for picture in sorted(folder.iterdir())[:12]]
     with PoseEstimator(file, precision="f32", fit=fit) as estimator:

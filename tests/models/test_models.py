@@ -753,9 +753,25 @@ def test_a_broken_calibration_is_named(tmp_path: Path, table: str, message: str)
         read_manifest(file)
 
 
-def test_a_hand_network_has_no_calibration() -> None:
+def test_a_hand_network_has_no_calibration_and_no_lift() -> None:
     with pytest.raises(ValueError, match="hand network has no calibration"):
         replace(HAND, calibration=CURVE)
+    with pytest.raises(ValueError, match="hand network has no lift"):
+        replace(HAND, lift=1.0)
+
+
+def test_a_lift_is_read_as_written(tmp_path: Path) -> None:
+    file = tmp_path / "body.onnx"
+    for lift in (1.25, -2.0, None):
+        manifest = Manifest("body", "coco_18", {"maps": "heat+paf"}, lift=lift)
+        write_manifest(manifest, file)
+        assert read_manifest(file) == manifest
+    for broken in ("nan", "11", "'up'"):
+        manifest_file(file).write_text(
+            f'kind = "body"\ntopology = "coco_18"\nlift = {broken}\noutputs = {{ a = "heat" }}\n'
+        )
+        with pytest.raises(ModelError, match="is broken"):
+            read_manifest(file)
 
 
 def test_the_tensorflow_graph_needs_openvino(shared: Path) -> None:

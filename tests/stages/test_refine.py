@@ -67,12 +67,14 @@ def telling_picture() -> np.ndarray:
 class TellingNetwork:
     """Draws maps of people whom it knows, where they are in the picture by its colours.
 
-    People below `least` network pixels it does not see, and it sees no feet of anybody.
+    People below `least` network pixels it does not see, and it sees no feet of anybody. It sees
+    everybody `lift` picture pixels too high, and says so.
     """
 
     people: list[np.ndarray]
     topology: Topology = COCO_18
     least: float = 0
+    lift: float = 0.0
     stride: int = 8
     fixed_size: tuple[int, int] | None = None
     sizes: list[tuple[int, int]] = field(default_factory=list)
@@ -121,7 +123,7 @@ class TellingNetwork:
             if stature * factor < self.least:
                 continue
             # Picture -> network -> cells.
-            pixels = person[:, :2] / to_x
+            pixels = (person[:, :2] - (0, self.lift)) / to_x
             network = (pixels - (across[1], down[1])) / (across[0], down[0])
             cells = ((network + 0.5) / self.stride - 0.5)[list(mirror)]
             sigma = max(0.7, 0.02 * stature * factor / self.stride)
@@ -183,16 +185,31 @@ CROWD = [standing(120, 100, 110), standing(180, 110, 100), standing(500, 40, 300
     ],
 )
 @pytest.mark.parametrize("topology", [COCO_18, BODY_25], ids=lambda topology: topology.name)
+@pytest.mark.parametrize("lift", [0, 8])
 def test_people_of_the_second_look_are_where_they_are_in_the_picture(
-    options: dict[str, object], fixed_size: tuple[int, int] | None, topology: Topology
+    options: dict[str, object], fixed_size: tuple[int, int] | None, topology: Topology, lift: float
 ) -> None:
     truth = [standing(120, 100, 110, topology), standing(500, 40, 300, topology)]
-    network = TellingNetwork(truth, topology, fixed_size=fixed_size)
+    network = TellingNetwork(truth, topology, lift=lift, fixed_size=fixed_size)
     first, refined, _ = looked(network, Refiner(**options), height=256)  # type: ignore[arg-type]
     assert len(first) == len(refined) == 2
     assert errors(refined, truth).max() < 2.5
     # The first look has cells of 15 picture pixels, the second of a third of that.
     assert errors(refined, truth)[0] < errors(first, truth)[0] + 0.3
+
+
+@pytest.mark.parametrize("fixed_size", [None, (456, 256)])
+@pytest.mark.parametrize("lift", [0, 8])
+def test_expected_people_are_found_where_they_are(
+    fixed_size: tuple[int, int] | None, lift: float
+) -> None:
+    truth = [standing(120, 100, 110), standing(400, 40, 250)]
+    network = TellingNetwork(truth, lift=lift, fixed_size=fixed_size)
+    frame = Frame(telling_picture())
+    found = Refiner().alone(frame, poses(truth), 1e6, 250, network)  # type: ignore[arg-type]
+    assert found is not None
+    assert len(found) == 2
+    assert errors(found, truth).max() < 2.5
 
 
 @pytest.mark.parametrize("fixed_size", [None, (456, 256)])

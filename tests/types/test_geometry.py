@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -61,6 +63,16 @@ def test_a_region_lies_where_it_was_cut_out() -> None:
     np.testing.assert_allclose(geometry.to_network(corners), [(-0.5, -0.5), (79.5, 39.5)])
     np.testing.assert_allclose(geometry.to_picture(geometry.to_network(corners)), corners)
     np.testing.assert_allclose(geometry.from_maps(np.zeros((1, 2))), [(101.5, 51.5)])
+
+
+def test_people_who_are_found_too_high_come_back_lower() -> None:
+    geometry = Geometry((640, 480), (320, 240), (320, 240), (0.5, 0.5))
+    cells = np.array([(3.0, 4.0), (0.0, 0.0)])
+    lower = replace(geometry, lift=1.5)
+    np.testing.assert_allclose(
+        lower.from_maps(cells), geometry.from_maps(cells) + np.array([0, 1.5])
+    )
+    np.testing.assert_allclose(lower.to_network(cells), geometry.to_network(cells))
 
 
 @pytest.mark.parametrize("region", [(-1, 0, 5, 5), (0, 0, 0, 5), (639, 0, 2, 5), (0, 476, 5, 5)])

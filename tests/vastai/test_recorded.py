@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,20 @@ def test_what_was_recorded_scores_as_the_network_itself(
     assert recorded == json.loads(file.read_bytes())
     assert {entry["image_id"] for entry in recorded} >= {1, 2}
     assert table[1].split()[2] == "1.000", "the best person of each picture is the truth"
+
+
+def test_the_lift_of_the_network_that_is_named_holds_for_what_was_recorded(
+    flow: Flow, padded: Path, tmp_path: Path
+) -> None:
+    lifted = Path(shutil.copy(flow.network, tmp_path / "lifted.onnx"))
+    write_manifest(replace(read_manifest(flow.network), lift=2.5), lifted)
+    plain, lower = (
+        np.array([person["keypoints"] for person in flow.results(padded, *more)]).reshape(-1, 17, 3)
+        for more in ((), ("--body", lifted))
+    )
+    there = plain[..., 2] > 0
+    assert there.any()
+    np.testing.assert_allclose((lower - plain)[there], [[0, 2.5, 0]] * there.sum(), atol=0.06)
 
 
 def test_whole_pictures_are_squashed_as_the_zoos_are(flow: Flow) -> None:

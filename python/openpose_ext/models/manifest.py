@@ -76,9 +76,11 @@ ORIGINAL_RANGE = InputFormat(mean=(128.0, 128.0, 128.0), divisor=(256.0, 256.0, 
 _REGISTRY = Path(__file__).with_name("registry.toml")
 _FIRST_LINE = "# openpose_ext manifest 1"
 _PLAIN_KEYS = (
-    "kind", "topology", "stride", "output_layout", "licence", "crop", "min_score", "numbers",
+    "kind", "topology", "stride", "lift", "output_layout", "licence", "crop", "min_score",
+    "numbers",
 )  # fmt: skip
 _INPUT_KEYS = ("layout", "channels", "mean", "divisor")
+_MOST_LIFT = 10  # pixels
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,10 @@ class Manifest:
                    from its edge
     points         which landmarks are the topology's parts; each part is one landmark or the mean
                    of several; None if they are in the topology's order
+    lift           picture pixels by which a body network finds people too high, as measured
+                   against labels; None if it was not measured. Training makes a network so: if
+                   labels lie a little off in its pictures, half of which are mirrored afterwards,
+                   that evens out sideways
     calibration    curve from a body network's part scores to the share of right parts; None if it
                    was not measured
 
@@ -117,6 +123,7 @@ class Manifest:
     licence: str = "unknown"
     crop: int | None = None
     min_score: float | None = None
+    lift: float | None = None
     calibration: Calibration | None = None
     numbers: int | None = None
     origin: float = 0.5
@@ -143,8 +150,11 @@ class Manifest:
             raise ValueError(f"crop must be a multiple of the stride {self.stride}: {self.crop!r}")
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise ValueError(f"min_score must lie in 0 to 1, not {self.min_score!r}")
-        if self.calibration is not None and self.kind != "body":
-            raise ValueError(f"a {self.kind} network has no calibration")
+        for name in ("lift", "calibration"):
+            if getattr(self, name) is not None and self.kind != "body":
+                raise ValueError(f"a {self.kind} network has no {name}")
+        if self.lift is not None and not abs(self.lift) <= _MOST_LIFT:
+            raise ValueError(f"lift must be at most {_MOST_LIFT} pixels, not {self.lift!r}")
         if self.numbers not in (None, 2, 3, 5):
             raise ValueError(f"numbers of a landmark must be 2, 3 or 5, not {self.numbers!r}")
         if not 0 <= self.origin <= 1:

@@ -114,6 +114,7 @@ class _Network:
         self._manifest = manifest
         self.topology = TOPOLOGIES[manifest.topology]
         self.stride = manifest.stride
+        self.lift = manifest.lift or 0.0
         self.calibration = manifest.calibration
         self.fixed_size = backend.info.fixed_size
         self._by_role = self._outputs_by_role()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,5 +52,6 @@ def passes(inputs: Sequence[NetworkInput], network: BodyNetwork) -> list[Pass]:
             maps = network.run(np.stack([inputs[number].image for number in chosen]))
             for number, heat, paf in zip(chosen, *maps, strict=True):
                 one = inputs[number]
-                answers[number] = Pass(heat, paf, one.geometry, one.mirrored)
+                geometry = replace(one.geometry, lift=network.lift)
+                answers[number] = Pass(heat, paf, geometry, one.mirrored)
     return [answers[number] for number in range(len(inputs))]

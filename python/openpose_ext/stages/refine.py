@@ -172,8 +172,8 @@ class Refiner:
         inputs = [self._inputs(frame, *region[:3], network) for region in regions]
         places = [place for *_, place in regions]
         merged = []
-        for of_region, looks in zip(inputs, _answers(inputs, places, network), strict=True):
-            grid = max((one.geometry for one in of_region), key=lambda one: one.factor[1])
+        for looks in _answers(inputs, places, network):
+            grid = max((one.geometry for one in looks), key=lambda one: one.factor[1])
             if first is not None:
                 looks.append(replace(first, weight=_FIRST * len(looks)))
             merged.append(merge(looks, topology, grid=grid))
@@ -260,7 +260,7 @@ def _answers(
                 Pass(
                     np.ascontiguousarray(answer.heat[:, down, across]),
                     np.ascontiguousarray(answer.paf[:, down, across]),
-                    one.geometry,
+                    replace(one.geometry, lift=answer.geometry.lift),
                     one.mirrored,
                 )
             )

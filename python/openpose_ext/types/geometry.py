@@ -38,6 +38,7 @@ class Geometry:
     stride    network pixels per map cell
     region    (x, y, width, height) in pixels of the part of the picture that the content shows;
               None for the whole picture
+    lift      picture pixels by which the network finds people too high; see `Manifest`
 
     Raises ValueError if a size or factor is not positive, or if the content reaches outside the
     input or the region outside the picture.
@@ -50,6 +51,7 @@ class Geometry:
     offset: tuple[int, int] = (0, 0)
     stride: int = 8
     region: Box | None = None
+    lift: float = 0.0
 
     def __post_init__(self) -> None:
         sizes = (*self.picture, *self.network, *self.content, *self.factor, self.stride)
@@ -83,7 +85,7 @@ class Geometry:
         affine: list[float] = []
         for factor, offset, first in zip(self.factor, self.offset, self.shown[:2], strict=True):
             affine += [self.stride / factor, (0.5 * self.stride - offset) / factor - 0.5 + first]
-        return affine[0], affine[1], affine[2], affine[3]
+        return affine[0], affine[1], affine[2], affine[3] + self.lift
 
     def to_network(self, points: Floats) -> Floats:
         """Picture frame -> network frame. points: (..., 2 or more), x and y first; a copy."""

@@ -36,10 +36,12 @@ class Record:
 
     outputs  the file of the outputs
     place    position of the picture in the network's input
+    lift     that of the network's manifest
     """
 
     outputs: Path
     place: Placed
+    lift: float = 0.0
 
     def people(self, mode: Mode, options: DecodeOptions) -> Poses:
         """The people of the picture, in its own pixels, with `timings` of "read" and "decode".
@@ -51,6 +53,7 @@ class Record:
         try:
             heat, paf, topology = _maps(read_outputs(self.outputs))
             geometry = self.place.geometry((heat.shape[2], heat.shape[1]))
+            geometry = replace(geometry, lift=self.lift)
         except ValueError as error:
             raise SourceError(f"{self.outputs}: {error}") from error
         read = perf_counter()
@@ -61,7 +64,7 @@ class Record:
 
 
 def find_records(
-    folder: Path, datalist: Path, pictures: Sequence[Mapping[str, Any]]
+    folder: Path, datalist: Path, pictures: Sequence[Mapping[str, Any]], lift: float = 0.0
 ) -> dict[int, Record]:
     """The records of the annotated pictures in the datalist, by the picture's id.
 
@@ -69,6 +72,7 @@ def find_records(
 
     folder    folder of the outputs
     pictures  `id`, `file_name`, and perhaps `width` and `height` of each picture
+    lift      that of the network's manifest
 
     Raises ValueError if the numbers of outputs and inputs differ, or a picture is ambiguous, and
     the errors of `placed`.
@@ -97,7 +101,7 @@ def find_records(
             size = picture.get("width", 0), picture.get("height", 0)
             if place.network is None and place.picture == even_size(*size):
                 place = replace(place, picture=size)
-            records[picture["id"]] = Record(file, place)
+            records[picture["id"]] = Record(file, place, lift)
     return records
 
 
