@@ -108,7 +108,8 @@ class OpenPoseFiles(Source):
                 f"{self.name}: no file of OpenPose's JSON is among the frames asked for"
             )
         _refuse_far(Path(self.name), far)
-        width, height = (2 * math.floor(coordinate / 2 + 1) for coordinate in far)
+        # All points lie at pixels of it, the farthest up to its last one; even, for encoders.
+        width, height = (2 * math.ceil((coordinate + 1) / 2) for coordinate in far)
         return size or (width, height), topology
 
 
