@@ -62,15 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code(lambda: _datalist(sys.argv[1:] if argv is None else argv))
 
 
-# vamp's files --------------------------------------------------------------------------------
-
-
-# Where pictures lie in their inputs --------------------------------------------------------------
-
-
-# The command -------------------------------------------------------------------------------------
-
-
 def _datalist(argv: Sequence[str]) -> int:
     args = parse(_parser(), argv, ())
     # Silence OpenCV's messages on damaged files; this package reports the reason.
