@@ -29,6 +29,7 @@ import numpy.typing as npt
 from known import ABSENT, THERE, UNKNOWN, Known, from_coco, person, read_pack, write_pack
 from layout import BACKGROUND, PARTS, STRIDE, mirrored
 
+from openpose_ext.models.manifest import read_manifest
 from openpose_ext.stages.decode import decode_body
 from openpose_ext.types.topology import COCO_18
 
@@ -54,6 +55,7 @@ class Teacher:
     def __init__(self, path: Path) -> None:
         import openvino as ov
 
+        self.lift = read_manifest(path).lift or 0.0
         self._core = ov.Core()
         self._path = path
         self._compiled: dict[tuple[int, int], Any] = {}
@@ -178,6 +180,7 @@ def looked_at(teacher: Teacher, file: Path) -> Known:
             centre = round(x / STRIDE - 0.5), round(y / STRIDE - 0.5)
             cv2.circle(explained, centre, round(NEAR), 1, -1)
         points[:, :2] = (points[:, :2] + 0.5) * to_picture - 0.5
+        points[:, 1] += teacher.lift
         points[:, 2] = np.where(sure, THERE, UNKNOWN)
         low, high = points[sure, :2].min(axis=0), points[sure, :2].max(axis=0)
         found.append(person(points, (*low, *(high - low))))
