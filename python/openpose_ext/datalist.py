@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 from tqdm import tqdm
 
 from openpose_ext.cli.exit_codes import Exit, exit_code
@@ -29,6 +28,7 @@ from openpose_ext.cli.flags import Flags
 from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
 from openpose_ext.errors import SourceError, UsageError
+from openpose_ext.io.opencv import silence_opencv
 from openpose_ext.io.resize import resized
 from openpose_ext.io.vamp_files import write_input
 from openpose_ext.io.whole import write_whole
@@ -64,8 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _datalist(argv: Sequence[str]) -> int:
     args = parse(_parser(), argv, ())
-    # Silence OpenCV's messages on damaged files; this package reports the reason.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence_opencv()
     if None in (args.images, args.size, args.output):
         raise UsageError("--images DIR, --size W H and -o OUT are needed; --help shows examples")
     if not os.path.isdir(args.images):

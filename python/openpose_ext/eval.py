@@ -12,7 +12,6 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -28,6 +27,7 @@ from openpose_ext.cli.network_flags import (
 from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import positive
 from openpose_ext.errors import SourceError, UsageError
+from openpose_ext.io.opencv import silence_opencv
 from openpose_ext.io.whole import make_folder, write_whole
 from openpose_ext.models.lookup import find_model
 from openpose_ext.models.manifest import read_manifest
@@ -81,8 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _eval(argv: Sequence[str]) -> int:
     parser = _parser()
     args = parse(parser, argv, NETWORK_BOOLEANS)
-    # Silence OpenCV's messages on damaged files; this package reports the reason.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence_opencv()
     recorded = args.npz is not None or args.datalist is not None
     annotations = _annotations(args, recorded)
     if recorded:

@@ -18,8 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.infer_flags import infer_parser as _parser
 from openpose_ext.cli.network_flags import (
@@ -36,6 +34,7 @@ from openpose_ext.errors import UsageError
 from openpose_ext.io.container import is_address
 from openpose_ext.io.cpus import own_cores, use_a_core_for_each_frame
 from openpose_ext.io.leftovers import remove_leftovers
+from openpose_ext.io.opencv import silence_opencv
 from openpose_ext.io.web import without_secrets
 from openpose_ext.io.whole import make_folder
 from openpose_ext.outputs.pictures import can_write
@@ -84,8 +83,7 @@ def _infer(argv: Sequence[str]) -> int:
     parser = _parser()
     args = parse(parser, argv, (*_BOOLEANS, *NETWORK_BOOLEANS))
     translate_zoo_flags(args, parser)
-    # Silence OpenCV's messages on damaged files; this package reports the reason.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence_opencv()
     how = _how(args)
     results = _results(args, how)
     network = _network(args)

@@ -208,6 +208,35 @@ def test_a_picture_without_people_still_has_its_files(
     assert (drawn == 90).all()
 
 
+@pytest.mark.parametrize("options", ["", "--refine 600"], ids=["smaller", "larger"])
+def test_tables_of_a_video_are_written_without_opencv(tmp_path: Path, options: str) -> None:
+    """Regions are made smaller, or larger."""
+    video = tmp_path / "hopper.mp4"
+    small = Image.open(HOPPER).resize((96, 112))
+    with av.open(video, "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = 256, 256, "yuv420p"
+        for x in range(0, 70, 10):
+            picture = Image.new("RGB", (256, 256), "grey")
+            picture.paste(small, (31 + x, 31))
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    code = (
+        "import sys\n"
+        "from openpose_ext.infer import main\n"
+        "status = main(sys.argv[1:])\n"
+        "print(status, 'cv2' in sys.modules)"
+    )
+    words = f"{video} --height 256 --detect_every 3 --write_json {tmp_path / 'out'} {options}"
+    argv = [sys.executable, "-c", code, *words.split()]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 False"
+    people = [read_openpose(file) for file in sorted((tmp_path / "out").rglob("*_keypoints.json"))]
+    assert [len(frame) for frame in people] == [1] * 7
+    noses = [frame.keypoints[0, 0, 0] for frame in people]
+    np.testing.assert_allclose(np.diff(noses), 10, atol=5)
+
+
 def test_hands_are_written_and_drawn(odd: Path, tmp_path: Path) -> None:
     """With the embedded networks: a person from the waist up, both arms seen."""
     picture = tmp_path / "a.png"

@@ -20,6 +20,7 @@ from openpose_ext.batch.places import Place, open_address, read
 from openpose_ext.errors import BackendError, ModelError, OutputError, SourceError
 from openpose_ext.io.container import is_address
 from openpose_ext.io.cpus import use_a_core_for_each_frame
+from openpose_ext.io.opencv import silence_opencv
 from openpose_ext.outputs.openpose_json import openpose_bytes
 from openpose_ext.outputs.parquet import table
 from openpose_ext.outputs.tables import rows
@@ -99,7 +100,7 @@ class Shards:
 
     def __init__(self, job: BatchRequest, threads: int = 1) -> None:
         use_a_core_for_each_frame()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        silence_opencv()
         self._job = job
         self._threads = threads
         self._output = Place(job.output)

@@ -13,7 +13,6 @@ size of the network's input. OpenPose's `--heatmaps_scale` sets the range of the
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from openpose_ext.types.arrays import Floats
@@ -67,6 +66,8 @@ def heatmaps(
 
 def _enlarged(maps: Floats, stride: int) -> Floats:
     """(C, h, w) maps with `stride` numbers for each, cubic."""
+    import cv2
+
     if stride == 1:
         return maps
     size = maps.shape[2] * stride, maps.shape[1] * stride

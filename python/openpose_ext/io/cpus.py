@@ -13,6 +13,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from openpose_ext.io.opencv import use_one_thread
+
 __all__ = ["cpu_flags", "limited", "own_cores", "use_a_core_for_each_frame"]
 
 _ARENA_MAX = -8  # glibc's number for this option of `mallopt`
@@ -38,9 +40,7 @@ def use_a_core_for_each_frame() -> None:
     gives up to eight per core, and each grows to the largest need of its threads: 14 MB of 265 with
     two cores.
     """
-    import cv2
-
-    cv2.setNumThreads(1)
+    use_one_thread()
     with suppress(AttributeError, OSError, TypeError):  # the system has another C library
         ctypes.CDLL(None).mallopt(_ARENA_MAX, own_cores())
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -125,6 +124,8 @@ def _hands(poses: Poses, person: int) -> Iterator[Points]:
 
 def _write_id(canvas: Picture, points: Points, number: int, threshold: float) -> None:
     """A person's id above the highest part seen, white with a dark edge."""
+    import cv2
+
     seen = points[points[:, 2] > threshold, :2]
     if not len(seen):
         return
@@ -149,6 +150,8 @@ def _draw_skeleton(
     line_to_disc: float = _LINE_TO_DISC,
 ) -> None:
     """Lines, then discs, of one body, hand or face; points (K, 3) x, y, score, drawn in place."""
+    import cv2
+
     seen = points[:, 2] > threshold
     if not seen.any():
         return
@@ -180,6 +183,8 @@ def _controlnet(
     hand_threshold: float,
     face_threshold: float,
 ) -> Picture:
+    import cv2
+
     canvas = np.zeros((*size, 3), np.uint8)
     people = poses.as_topology(COCO_18)
     for person, points in enumerate(people.keypoints):
@@ -198,6 +203,8 @@ def _controlnet(
 
 def _seed(canvas: Picture, poses: Poses, threshold: float, hand_threshold: float) -> Picture:
     """Draw in style "seed": every limb is blended over the previous ones, which fade."""
+    import cv2
+
     people = poses.as_topology(COCO_18)
     # Ordered by part and limb, not by person.
     discs = [disc for points in people.keypoints for disc in _seen(points, threshold)]
@@ -223,6 +230,8 @@ def _seen(points: Points, threshold: float) -> Iterator[tuple[int, tuple[int, in
 
 def _ellipses(points: Points, threshold: float) -> Iterator[tuple[int, npt.NDArray[np.int32]]]:
     """The outlines of limbs whose parts are seen, except redundant limbs."""
+    import cv2
+
     at = points.tolist()
     seen = (points[:, 2] > threshold).tolist()
     for limb, (a, b) in enumerate(COCO_18.limbs):
@@ -241,6 +250,8 @@ def _draw_fingers(
     canvas: Picture, points: Points, threshold: float, hues: list[Colour], disc: Colour
 ) -> None:
     """A hand's edges, then its points, in place."""
+    import cv2
+
     at = dict(_seen(points, threshold))
     for edge, (a, b) in enumerate(HAND_21.limbs):
         if a in at and b in at:

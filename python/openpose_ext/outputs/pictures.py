@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -14,9 +13,15 @@ from openpose_ext.io.whole import write_whole
 
 __all__ = ["can_write", "write_picture"]
 
+_ALWAYS = ("png", "jpg")  # every OpenCV writes these
+
 
 def can_write(suffix: str) -> bool:
     """Whether pictures can be written in the format of a suffix such as `png`."""
+    if suffix in _ALWAYS:
+        return True
+    import cv2
+
     return bool(suffix) and cv2.haveImageWriter(f"picture.{suffix}")
 
 
@@ -26,6 +31,8 @@ def write_picture(path: str | os.PathLike[str], picture: npt.NDArray[np.uint8]) 
     Raises OutputError if the picture is too large for the format (sides up to 65535 pixels in JPEG,
     16383 in WebP) or the file cannot be written.
     """
+    import cv2
+
     path = Path(path)
     height, width = picture.shape[:2]
     try:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 import av
-import cv2
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
@@ -422,6 +421,8 @@ def _encoder() -> str:
 
 def _even(picture: Picture) -> Picture:
     """The picture with sides of an even number of pixels; the last ones are repeated."""
+    import cv2
+
     height, width = picture.shape[:2]
     if width % 2 or height % 2:
         edges = 0, height % 2, 0, width % 2

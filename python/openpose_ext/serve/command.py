@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
-import cv2
-
 from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.network_flags import (
     DEFAULT_BODY,
@@ -30,6 +28,7 @@ from openpose_ext.cli.parser import command_parser, parse
 from openpose_ext.cli.values import above_zero, at_least_zero, positive
 from openpose_ext.errors import UsageError
 from openpose_ext.io.cpus import use_a_core_for_each_frame
+from openpose_ext.io.opencv import silence_opencv
 from openpose_ext.stages.preprocess import HEIGHT
 from openpose_ext.types.arrays import Picture
 
@@ -84,8 +83,7 @@ def _serve(argv: Sequence[str]) -> int:
     from openpose_ext.serve.listen import address_of, listening, web_server
     from openpose_ext.serve.networks import Opening
 
-    # Silence OpenCV's messages on damaged files; this package reports the reason.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence_opencv()
     token = _token(args)
     with ExitStack() as opened:
         listener = opened.enter_context(listening(args.host, args.port))

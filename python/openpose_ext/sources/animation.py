@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -100,6 +99,8 @@ class Animation(Source):
 
     def _decoded(self, start: int, count: int) -> tuple[list[npt.NDArray[Any]], list[int], bool]:
         """Some frames, their durations in milliseconds, and whether all could be decoded."""
+        import cv2
+
         try:
             whole, animation = cv2.imdecodeanimation(self._data, start=start, count=count)
         except cv2.error as error:

@@ -19,7 +19,6 @@ from typing import Protocol
 
 import av
 import av.error
-import cv2
 import numpy as np
 from av.codec.context import Flags
 from av.video.frame import VideoFrame
@@ -331,6 +330,8 @@ class _WebcamFeed:
     """A camera of this machine, through OpenCV, which knows those of every system."""
 
     def __init__(self, number: int | str, resolution: tuple[int, int], view: View) -> None:
+        import cv2
+
         self._view = view
         self._camera = cv2.VideoCapture(number)
         if not self._camera.isOpened():

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import ColorTrc
@@ -114,6 +113,8 @@ def tone_mapped(picture: npt.NDArray[np.uint16], curve: int) -> Picture:
     curve    one of `HDR_CURVES`
     Returns  (H, W, 3) uint8 BGR of BT.709
     """
+    import cv2
+
     tables = _Tables.of(curve)
     mapped = np.empty(picture.shape, np.uint8)
     for top in range(0, len(picture), _ROWS):

@@ -20,13 +20,12 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from warnings import warn
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -52,14 +51,15 @@ PictureLike: TypeAlias = "npt.NDArray[Any] | str | PathLike[str] | Image | None"
 
 _STRIP = 1 << 16  # pixels that are converted at a time
 
-_TURNS: dict[int, Callable[[Any], Any]] = {
-    2: lambda picture: cv2.flip(picture, 1),
-    3: lambda picture: cv2.rotate(picture, cv2.ROTATE_180),
-    4: lambda picture: cv2.flip(picture, 0),
-    5: cv2.transpose,
-    6: lambda picture: cv2.rotate(picture, cv2.ROTATE_90_CLOCKWISE),
-    7: lambda picture: cv2.rotate(cv2.transpose(picture), cv2.ROTATE_180),
-    8: lambda picture: cv2.rotate(picture, cv2.ROTATE_90_COUNTERCLOCKWISE),
+# By EXIF orientation: whether the stored picture is transposed, and then the code of cv2.flip.
+_TURNS: dict[int, tuple[bool, int | None]] = {
+    2: (False, 1),
+    3: (False, -1),
+    4: (False, 0),
+    5: (True, None),
+    6: (True, 1),
+    7: (True, -1),
+    8: (True, 0),
 }
 
 
@@ -120,8 +120,19 @@ def _decoded(data: bytes, name: str) -> Picture:
     else:
         premultiplied = kind == "TIFF"
     turn = avif_orientation(data) if kind == "AVIF" else exif_orientation(exif)
-    upright = _TURNS.get(turn, lambda picture: picture)
-    return np.ascontiguousarray(upright(_bgr(image, premultiplied=premultiplied)))
+    return _upright(_bgr(image, premultiplied=premultiplied), turn)
+
+
+def _upright(picture: Picture, turn: int) -> Picture:
+    """The picture turned as its EXIF orientation says."""
+    import cv2
+
+    transposed, flip = _TURNS.get(turn, (False, None))
+    if transposed:
+        picture = np.asarray(cv2.transpose(picture), np.uint8)
+    if flip is not None:
+        picture = np.asarray(cv2.flip(picture, flip), np.uint8)
+    return np.ascontiguousarray(picture)
 
 
 def _odd(name: str, what: str) -> None:
@@ -130,6 +141,8 @@ def _odd(name: str, what: str) -> None:
 
 def _opened(data: bytes, kind: str | None) -> tuple[npt.NDArray[Any] | None, bytes]:
     """The stored pixels (None if they cannot be decoded) and the EXIF block."""
+    import cv2
+
     if kind == "PNG" and whole_chunks(data)[-8:-4] != b"IEND":
         return None, b""  # OpenCV would say so on stderr, too
     try:
@@ -176,6 +189,8 @@ def _bgr(image: npt.NDArray[Any], *, premultiplied: bool) -> Picture:
 
     premultiplied  whether colours are multiplied by alpha already, as libtiff returns 8-bit ones
     """
+    import cv2
+
     if image.dtype != np.uint8:
         raise ValueError(f"pixels are {image.dtype}; pictures of 8 or 16 bits can be read")
     if image.ndim == 2:

@@ -13,7 +13,6 @@ from fractions import Fraction
 from typing import Any, cast
 
 import av.error
-import cv2
 import numpy as np
 import numpy.typing as npt
 from av.buffer import Buffer
@@ -108,7 +107,12 @@ class VideoPixels:
             right, bottom = x + columns, y + rows
             cut = self._cut(left, top, right + right % 2 - left, bottom + bottom % 2 - top)
             part = self._bgr(cut)[y - top :, x - left :][:rows, :columns]
-        return resized(part, (width, height))
+            if (width, height) == (columns, rows):
+                return np.ascontiguousarray(part)
+            cut = VideoFrame.from_ndarray(np.ascontiguousarray(part), "bgr24")
+            how = Interpolation.BICUBIC
+            larger = _reformatted(cut, width=width, height=height, interpolation=how)
+            return np.asarray(_packed(larger, np.uint8), np.uint8)
 
     def glance(self) -> npt.NDArray[np.uint8]:
         """Some samples of the first plane, not turned."""
@@ -157,6 +161,10 @@ class VideoPixels:
         return tone_mapped(_packed(_reformatted(frame, format="rgb48le"), np.uint16), self._curve)
 
     def _turned(self, picture: Picture) -> Picture:
+        if not self._transposed and self._flip is None:
+            return self._view.turned(picture)
+        import cv2
+
         if self._transposed:
             picture = np.asarray(cv2.transpose(picture), np.uint8)
         if self._flip is not None:

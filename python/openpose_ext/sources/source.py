@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal, Self
 
-import cv2
 import numpy as np
 
 from openpose_ext.errors import SourceError
@@ -82,18 +81,22 @@ class View:
 
     def turned(self, picture: Picture) -> Picture:
         """The picture mirrored and rotated; the picture itself if there is nothing to do."""
+        if not self.flip and self.rotate == 0:
+            return picture
+        import cv2
+
         if self.flip:
             picture = np.asarray(cv2.flip(picture, 1), np.uint8)
         if self.rotate == 0:
             return picture
-        return np.asarray(cv2.rotate(picture, _ROTATIONS[self.rotate]), np.uint8)
+        rotations = {
+            90: cv2.ROTATE_90_COUNTERCLOCKWISE,
+            180: cv2.ROTATE_180,
+            270: cv2.ROTATE_90_CLOCKWISE,
+        }
+        return np.asarray(cv2.rotate(picture, rotations[self.rotate]), np.uint8)
 
 
-_ROTATIONS = {
-    90: cv2.ROTATE_90_COUNTERCLOCKWISE,
-    180: cv2.ROTATE_180,
-    270: cv2.ROTATE_90_CLOCKWISE,
-}
 AS_IT_IS = View()
 
 

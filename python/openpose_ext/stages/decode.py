@@ -12,7 +12,6 @@ from functools import cached_property, lru_cache
 from numbers import Integral, Real
 from typing import Any, Literal, Self
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -377,6 +376,8 @@ def full_size(maps: Floats, geometry: Geometry) -> npt.NDArray[np.float32]:
 
     Source: pytorch-openpose's two cubic resizes, first by a factor and then to a size.
     """
+    import cv2
+
     if geometry.offset != (0, 0):
         raise ValueError(
             'mode="reference" needs maps that start at the picture\'s corner, not at '

@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -117,6 +116,8 @@ def _places(heat: Floats, hand: float) -> Iterator[tuple[float, float, float]]:
 
     hand  side of a hand in map cells
     """
+    import cv2
+
     side = 2 * round(hand / 2) + 1
     window = np.ones((side, side), np.uint8)
     highest = np.zeros(heat.shape[1:], np.float32)

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -65,6 +64,8 @@ class View:
         A larger square is halved by area averaging until it is at most 1.41 times as large as the
         input, because the filter of the warp covers no more.
         """
+        import cv2
+
         ends = np.array([[x, y] for x in (0, self.size) for y in (0, self.size)]) - 0.5
         corners = self.to_picture(ends)
         halvings = max(0, round(math.log2(self.side / self.size)))
@@ -106,6 +107,8 @@ def _shrunk(region: Picture, halvings: int, before: npt.NDArray[np.intp]) -> Pic
 
     OpenCV has a fast filter for means of 2 x 2 pixels only.
     """
+    import cv2
+
     factor = 2**halvings
     left, top = before.tolist()
     right, bottom = -(region.shape[1] + left) % factor, -(region.shape[0] + top) % factor
