@@ -98,21 +98,17 @@ class VideoPixels:
         if turned or self._frame.format.name not in _PLANAR:
             return resized(self.picture()[y : y + rows, x : x + columns], (width, height))
         with self._lock:
-            if self._curve is None and width * height < columns * rows:
+            shrinks = width * height < columns * rows
+            if self._curve is None and (shrinks or not (x % 2 or y % 2)):
                 cut = self._cut(*box)
-                how = Interpolation.AREA
+                how = Interpolation.AREA if shrinks else Interpolation.BICUBIC
                 return self._bgr(_reformatted(cut, width=width, height=height, interpolation=how))
             # Enlarged, a colour that is a pixel off would show.
             left, top = x - x % 2, y - y % 2
             right, bottom = x + columns, y + rows
             cut = self._cut(left, top, right + right % 2 - left, bottom + bottom % 2 - top)
             part = self._bgr(cut)[y - top :, x - left :][:rows, :columns]
-            if (width, height) == (columns, rows):
-                return np.ascontiguousarray(part)
-            cut = VideoFrame.from_ndarray(np.ascontiguousarray(part), "bgr24")
-            how = Interpolation.BICUBIC
-            larger = _reformatted(cut, width=width, height=height, interpolation=how)
-            return np.asarray(_packed(larger, np.uint8), np.uint8)
+        return resized(part, (width, height))
 
     def glance(self) -> npt.NDArray[np.uint8]:
         """Some samples of the first plane, not turned."""

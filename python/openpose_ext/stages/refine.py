@@ -21,7 +21,7 @@ from typing import TypeAlias
 import numpy as np
 
 from openpose_ext import _core
-from openpose_ext.io.resize import part_at_size
+from openpose_ext.io.resize import part_at_size, where_colours_begin
 from openpose_ext.models.network import BodyNetwork
 from openpose_ext.stages.decode import DecodeOptions, decode_bodies
 from openpose_ext.stages.look import NetworkInput, passes
@@ -207,6 +207,7 @@ class Refiner:
     ) -> list[NetworkInput]:
         """The network's inputs of a region: for each scale straight, then perhaps mirrored."""
         inputs = []
+        box = where_colours_begin(frame, box)
         for scale in self.scales:
             width, height = (max(1, round(side * scale)) for side in content)
             image = part_at_size(frame, box, (width, height))
