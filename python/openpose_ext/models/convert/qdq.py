@@ -13,7 +13,7 @@ clips negative values of concatenated tensors on processors without AMX, which c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,22 @@ import numpy.typing as npt
 
 from openpose_ext.models.convert.formats import opset
 
-__all__ = ["OPSET", "Batch", "FloatNetwork", "FloatRun", "Floats", "Maps", "Ranges", "outputs_of"]
+__all__ = [
+    "MOST_WEIGHT",
+    "OPSET",
+    "Activation",
+    "Activations",
+    "Batch",
+    "FloatNetwork",
+    "FloatRun",
+    "Floats",
+    "Maps",
+    "Ranges",
+    "Rounded",
+    "group_count",
+    "outputs_of",
+    "together",
+]
 
 Batch = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -38,7 +53,7 @@ _SHRINKS = np.linspace(0.3, 1.0, 29)  # the parts of the full range that are tri
 
 # The largest integer of a weight. Processors without VNNI add two products of a weight and an
 # activation up to 255 in 16 bits, which must hold them.
-_WEIGHT = 64
+MOST_WEIGHT = 64
 
 # Tensors that are never negative stay joined if their ranges are within this factor.
 _ALIKE = 4
@@ -48,17 +63,78 @@ _SAME_VALUES = ("MaxPool",)
 
 
 @dataclass(frozen=True)
+class Rounded:
+    """The weights of a convolution: integers in the weights' shape, and a scale per channel."""
+
+    integers: npt.NDArray[np.int8]
+    scale: Floats
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What a tensor held in some pictures.
+
+    low, high  (C,): the least and the largest value of each channel, and 0: padding is
+    samples    (C, n): some values of each
+    """
+
+    low: Floats
+    high: Floats
+    samples: Floats
+
+    @classmethod
+    def of(cls, tensor: Floats) -> Self:
+        """Of a tensor (1, C, ...)."""
+        values = tensor.reshape(tensor.shape[1], -1)
+        some = values[:, :: max(1, values.size // _SAMPLE)].copy()
+        return cls(np.minimum(values.min(1), 0), np.maximum(values.max(1), 0), some)
+
+    def divided(self, factors: Floats) -> Activation:
+        """By a positive factor for each channel."""
+        samples = self.samples / factors[:, None]
+        return Activation(self.low / factors, self.high / factors, samples)
+
+    def range(self) -> tuple[float, float]:
+        """The part of the full range in which integers approximate the values best."""
+        return _least_error(self.samples.ravel(), float(self.low.min()), float(self.high.max()))
+
+
+Activations = Mapping[str, Activation]
+
+
+@dataclass(frozen=True)
 class FloatRun:
     """The float network's results for a picture.
 
-    maps      its outputs, by name
-    extremes  (n, 2): the minimum and maximum of each measured tensor
-    samples   n arrays with some values of each measured tensor
+    maps         its outputs, by name
+    activations  the tensors that convolutions read, alone or joined with others
     """
 
     maps: Maps
-    extremes: Floats
-    samples: Sequence[Floats]
+    activations: Activations
+
+
+def together(runs: Sequence[FloatRun]) -> dict[str, Activation]:
+    """The activations of several pictures."""
+    made = {}
+    for name in runs[0].activations:
+        each = [run.activations[name] for run in runs]
+        made[name] = Activation(
+            np.min([one.low for one in each], axis=0),
+            np.max([one.high for one in each], axis=0),
+            np.concatenate([one.samples for one in each], axis=1),
+        )
+    return made
+
+
+def joined(activations: Sequence[Activation]) -> Activation:
+    """Of several tensors that are concatenated, by channels."""
+    count = min(one.samples.shape[1] for one in activations)
+    return Activation(
+        np.concatenate([one.low for one in activations]),
+        np.concatenate([one.high for one in activations]),
+        np.concatenate([one.samples[:, :count] for one in activations]),
+    )
 
 
 @dataclass(frozen=True)
@@ -84,17 +160,17 @@ class FloatNetwork:
         convolutions = [
             node
             for node in self.model.graph.node
-            if node.op_type == "Conv" and node.input[1] in self._constants
+            if node.op_type == "Conv" and node.input[1] in self.constants
         ]
         object.__setattr__(self, "convolutions", convolutions)
 
     @property
     def weights(self) -> int:
         """The number of weights of the convolutions."""
-        return sum(self._constants[node.input[1]].size for node in self.convolutions)
+        return sum(self.constants[node.input[1]].size for node in self.convolutions)
 
     @cached_property
-    def _constants(self) -> dict[str, npt.NDArray[Any]]:
+    def constants(self) -> dict[str, npt.NDArray[Any]]:
         from onnx import numpy_helper
 
         graph = self.model.graph
@@ -120,38 +196,26 @@ class FloatNetwork:
         read = [node.input[0] for node in self.convolutions]
         return list(dict.fromkeys([*read, *(p for parts in self._joined.values() for p in parts)]))
 
-    def looks(self, inputs: Sequence[Floats]) -> Iterator[FloatRun]:
-        """Run the network on each input."""
+    def tensors(self, inputs: Sequence[Floats], names: Sequence[str]) -> Iterator[Maps]:
+        """These tensors and the outputs for each input, by name."""
         import onnx
 
         outputs = [output.name for output in self.model.graph.output]
         asked = onnx.ModelProto()
         asked.CopyFrom(self.model)
         asked.graph.output.extend(
-            onnx.ValueInfoProto(name=name) for name in self._measured if name not in outputs
+            onnx.ValueInfoProto(name=name) for name in names if name not in outputs
         )
-        names = [output.name for output in asked.graph.output]
-        for tensors in outputs_of(asked, inputs):
-            by_name = dict(zip(names, tensors, strict=True))
-            measured = [by_name[name].ravel() for name in self._measured]
-            yield FloatRun(
-                {name: by_name[name] for name in outputs},
-                np.array([(values.min(), values.max()) for values in measured], np.float32),
-                [values[:: max(1, values.size // _SAMPLE)].copy() for values in measured],
-            )
+        all_names = [output.name for output in asked.graph.output]
+        for found in outputs_of(asked, inputs):
+            yield dict(zip(all_names, found, strict=True))
 
-    def ranges(self, looks: Iterable[FloatRun]) -> Ranges:
-        """The range of each tensor that a convolution reads, alone or joined with others."""
-        looks = list(looks)
-        extremes = np.stack([look.extremes for look in looks])
-        low = np.minimum(extremes[..., 0].min(axis=0), 0)  # 0 must be a value: padding is
-        high = np.maximum(extremes[..., 1].max(axis=0), 0)
-        return {
-            name: _least_error(
-                np.concatenate([look.samples[k] for look in looks]), float(low[k]), float(high[k])
-            )
-            for k, name in enumerate(self._measured)
-        }
+    def looks(self, inputs: Sequence[Floats]) -> Iterator[FloatRun]:
+        """Run the network on each input."""
+        outputs = [output.name for output in self.model.graph.output]
+        for tensors in self.tensors(inputs, self._measured):
+            read = {name: Activation.of(tensors[name]) for name in self._measured}
+            yield FloatRun({name: tensors[name] for name in outputs}, read)
 
     @cached_property
     def _joined(self) -> dict[str, list[str]]:
@@ -167,11 +231,13 @@ class FloatNetwork:
             for part in maker.input:
                 yield from self._parts(part)
 
-    def parted(self, ranges: Ranges) -> tuple[FloatNetwork, Ranges]:
-        """The network with convolutions of concatenated tensors split into sums, and all ranges."""
+    def parted(self, activations: Activations) -> tuple[FloatNetwork, Activations]:
+        """The network with convolutions of concatenated tensors split into sums, and what they
+        read."""
         import onnx
 
-        made, ranges = onnx.ModelProto(), dict(ranges)
+        activations = dict(activations)
+        made = onnx.ModelProto()
         made.CopyFrom(self.model)
         channels = _channels(self.model)
         names = {node.name for node in self.convolutions}
@@ -179,15 +245,13 @@ class FloatNetwork:
         for node in made.graph.node:
             parts = self._joined.get(node.input[0], []) if node.name in names else []
             known = len(set(parts)) == len(parts) and all(part in channels for part in parts)
-            whole = all(a.name != "group" or a.i == 1 for a in node.attribute)
-            groups = _groups(parts, ranges) if known and whole else []
+            groups = _groups(parts, activations) if known and group_count(node) == 1 else []
             if len(groups) < 2:
                 nodes.append(node)
                 continue
             sources = [g[0] if len(g) == 1 else f"{node.name}/{'+'.join(g)}" for g in groups]
             for source, group in zip(sources, groups, strict=True):
-                low, high = zip(*(ranges[part] for part in group), strict=True)
-                ranges[source] = min(low), max(high)
+                activations[source] = joined([activations[part] for part in group])
             held, added = self._sum(node, dict(zip(sources, groups, strict=True)), parts, channels)
             made.graph.initializer.extend(held)
             nodes += added
@@ -195,7 +259,7 @@ class FloatNetwork:
         read |= {output.name for output in made.graph.output}
         del made.graph.node[:]
         made.graph.node.extend(node for node in nodes if read.intersection(node.output))
-        return FloatNetwork(made), ranges
+        return FloatNetwork(made), activations
 
     def _sum(
         self,
@@ -212,7 +276,7 @@ class FloatNetwork:
             part: np.arange(end - channels[part], end)
             for part, end in zip(parts, ends, strict=True)
         }
-        weight = self._constants[node.input[1]]
+        weight = self.constants[node.input[1]]
         held, nodes, total = [], [], ""
         for k, (source, group) in enumerate(groups.items()):
             name = f"{node.name}.{k}"
@@ -232,8 +296,14 @@ class FloatNetwork:
         nodes[-1].output[0] = node.output[0]
         return held, nodes
 
-    def quantised(self, ranges: Ranges, wanted: Collection[str]) -> Any:
-        """The model with the convolutions of these names in INT8."""
+    def quantised(
+        self, ranges: Ranges, weights: Mapping[str, Rounded], wanted: Collection[str]
+    ) -> Any:
+        """The model with the convolutions of these names in INT8.
+
+        ranges   of the tensors that convolutions read
+        weights  of the convolutions, by their names
+        """
         import onnx
         from onnx import helper, numpy_helper
 
@@ -261,15 +331,12 @@ class FloatNetwork:
                 helper.make_node("DequantizeLinear", [f"{tensor}/q", *how], [f"{tensor}/dq"]),
             ]
 
-        def parameters(name: str, values: npt.NDArray[Any], scale: Floats, most: int) -> Any:
-            """Integer weights with a scale per channel, and the node that dequantises them."""
-            kind = np.int8 if most <= np.iinfo(np.int8).max else np.int32
-            per_channel = scale.reshape(-1, *[1] * (values.ndim - 1)).astype(np.float64)
-            integers = np.rint(values / per_channel).clip(-most, most).astype(kind)
+        def parameters(name: str, integers: npt.NDArray[Any], scale: Floats) -> Any:
+            """Integers with a scale per channel, and the node that dequantises them."""
             names = [
                 constant(f"{name}/q", integers),
                 constant(f"{name}/scale", scale),
-                constant(f"{name}/zero", np.zeros(len(scale), kind)),
+                constant(f"{name}/zero", np.zeros(len(scale), integers.dtype)),
             ]
             return helper.make_node("DequantizeLinear", names, [name], axis=0)
 
@@ -280,16 +347,18 @@ class FloatNetwork:
         ]
         for node in made.graph.node:
             if node.name in wanted:
-                weight = self._constants[node.input[1]]
-                largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
-                scale = (np.maximum(largest, 1e-12) / _WEIGHT).astype(np.float32)
-                nodes.append(parameters(f"{node.name}/weight", weight, scale, _WEIGHT))
-                node.input[1] = f"{node.name}/weight"
-                if len(node.input) > 2 and node.input[2] in self._constants:
-                    bias = self._constants[node.input[2]]
-                    scale = scale * scales[node.input[0]]
-                    nodes.append(parameters(f"{node.name}/bias", bias, scale, 2**31 - 1))
-                    node.input[2] = f"{node.name}/bias"
+                weight = weights[node.name]
+                name = f"{node.name}/weight"
+                nodes.append(parameters(name, weight.integers, weight.scale))
+                node.input[1] = name
+                if len(node.input) > 2 and node.input[2] in self.constants:
+                    steps = weight.scale * scales[node.input[0]]
+                    bias = self.constants[node.input[2]] / steps.astype(np.float64)
+                    most = np.iinfo(np.int32).max
+                    integers = np.rint(bias).clip(-most, most).astype(np.int32)
+                    name = f"{node.name}/bias"
+                    nodes.append(parameters(name, integers, steps))
+                    node.input[2] = name
             for k, tensor in enumerate(node.input):
                 if tensor in scales:
                     node.input[k] = f"{tensor}/dq"
@@ -302,6 +371,11 @@ class FloatNetwork:
         )
         made.graph.CopyFrom(graph)
         return made
+
+
+def group_count(convolution: Any) -> int:
+    """The groups of a convolution's channels."""
+    return next((int(a.i) for a in convolution.attribute if a.name == "group"), 1)
 
 
 def _channels(model: Any) -> dict[str, int]:
@@ -317,15 +391,15 @@ def _channels(model: Any) -> dict[str, int]:
     }
 
 
-def _groups(tensors: Sequence[str], ranges: Ranges) -> list[list[str]]:
+def _groups(tensors: Sequence[str], activations: Activations) -> list[list[str]]:
     """Groups of tensors that may stay concatenated: never negative, with similar ranges."""
+    lows = {name: float(activations[name].low.min()) for name in tensors}
+    highs = {name: max(float(activations[name].high.max()), 1e-12) for name in tensors}
     groups: list[list[str]] = []
     for tensor in tensors:
-        low, high = ranges[tensor]
         for group in groups:
-            first_low, first_high = ranges[group[0]]
-            together = low >= 0 and first_low >= 0
-            if together and 1 / _ALIKE < max(high, 1e-12) / max(first_high, 1e-12) < _ALIKE:
+            positive = lows[tensor] >= 0 and lows[group[0]] >= 0
+            if positive and 1 / _ALIKE < highs[tensor] / highs[group[0]] < _ALIKE:
                 group.append(tensor)
                 break
         else:
@@ -336,7 +410,8 @@ def _groups(tensors: Sequence[str], ranges: Ranges) -> list[list[str]]:
 def _scale(low: float, high: float) -> tuple[np.float32, np.uint8 | np.int8]:
     """The scale for a range that contains 0, and a zero of the integer type."""
     zero = np.int8(0) if low < 0 else np.uint8(0)
-    return np.float32(max(-low, high, 1e-12) / np.iinfo(zero.dtype).max), zero
+    kind = np.iinfo(zero.dtype)
+    return np.float32(max(low / kind.min if low < 0 else 0.0, high / kind.max, 1e-12)), zero
 
 
 def _least_error(values: Floats, low: float, high: float) -> tuple[float, float]:

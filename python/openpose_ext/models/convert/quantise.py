@@ -1,6 +1,7 @@
 """INT8 quantisation of a float ONNX network to QDQ ONNX, which OpenVINO and onnxruntime both run.
 
-This module decides which convolutions become INT8 and with which ranges; `qdq.py` writes them.
+This module decides which convolutions become INT8 and with which ranges; `equalise.py` prepares the
+network, `rounding.py` rounds its weights, `qdq.py` writes the file.
 
 The range of an activation is its maximum over the calibration pictures, reduced to minimise the
 squared error of rounding and clipping. The convolutions that stay in float are found by
@@ -18,7 +19,7 @@ rounds the network's outputs and the inputs of its ELUs, which no convolution re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,7 @@ import numpy as np
 from openpose_ext.backends.protocol import InputFormat
 from openpose_ext.errors import BackendError, ModelError
 from openpose_ext.io.resize import resized
+from openpose_ext.models.convert.equalise import equalised
 from openpose_ext.models.convert.formats import network_input
 from openpose_ext.models.convert.qdq import (
     Batch,
@@ -36,8 +38,11 @@ from openpose_ext.models.convert.qdq import (
     Floats,
     Maps,
     Ranges,
+    Rounded,
     outputs_of,
+    together,
 )
+from openpose_ext.models.convert.rounding import rounded_weights
 
 __all__ = ["Progress", "Quantised", "quantise", "worst_first"]
 
@@ -47,6 +52,7 @@ Progress = Callable[[str, int, int], None]
 # Number of pictures that measure the error; the others set the ranges. The network must find
 # something in twice as many.
 _HELD_OUT = 8
+_ROUNDED_ON = 16  # of the others tell how the weights are rounded
 _CHOSEN_ON = 4  # so many of them decide how many layers stay in float
 _ALONE = 2  # so many of them are used for trying each group of layers alone
 _GROUP = 4  # convolutions that are tried together first
@@ -114,11 +120,15 @@ def quantise(
         looks.append(look)
         progress("float network", len(looks), len(inputs))
     held_out = _held_out([sees is None or sees(look.maps) for look in looks])
-    ranges = network.ranges([look for k, look in enumerate(looks) if k not in held_out])
-    network, ranges = network.parted(ranges)
+    calibrated = [k for k in range(len(looks)) if k not in held_out]
+    network, activations = network.parted(together([looks[k] for k in calibrated]))
     trial = _Trial([inputs[k] for k in held_out], [[*looks[k].maps.values()] for k in held_out])
     del looks
 
+    network, activations = equalised(network, activations)
+    ranges = {name: activation.range() for name, activation in activations.items()}
+    rounded_on = calibrated[:: -(-len(calibrated) // _ROUNDED_ON)]
+    weights = rounded_weights(network, [inputs[k] for k in rounded_on])
     names = [node.name for node in network.convolutions]
     kept: list[str] = []
     counts = [count for count in float_layers if count < len(names)]
@@ -128,11 +138,11 @@ def quantise(
             chosen_on = [_smaller(picture) for picture in chosen_on]
         small = [network_input(picture, input_format) for picture in chosen_on]
         quick = _Trial(small, list(outputs_of(network.model, small)))
-        kept = _kept_in_float(network, ranges, quick, counts, progress)
+        kept = _kept_in_float(network, ranges, weights, quick, counts, progress)
 
     import onnx
 
-    made = network.quantised(ranges, {*names}.difference(kept))
+    made = network.quantised(ranges, weights, {*names}.difference(kept))
     error = trial.error(made)
     onnx.checker.check_model(made)
     onnx.save(made, target)
@@ -143,6 +153,7 @@ def quantise(
 def _kept_in_float(
     network: FloatNetwork,
     ranges: Ranges,
+    weights: Mapping[str, Rounded],
     trial: _Trial,
     counts: Sequence[int],
     progress: Progress,
@@ -154,13 +165,13 @@ def _kept_in_float(
     names = [node.name for node in network.convolutions]
 
     def error_without(kept: Sequence[str]) -> float:
-        return trial.error(network.quantised(ranges, {*names}.difference(kept)))
+        return trial.error(network.quantised(ranges, weights, {*names}.difference(kept)))
 
     few = _Trial(trial.inputs[:_ALONE], trial.expected[:_ALONE])
     order = worst_first(
         names,
         max(counts),
-        lambda some: few.error(network.quantised(ranges, {*some})),
+        lambda some: few.error(network.quantised(ranges, weights, {*some})),
         progress,
     )
     chosen, error = 0, error_without([])
