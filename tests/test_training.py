@@ -395,8 +395,10 @@ def test_the_mean_of_a_network_with_itself_is_itself_and_lower_maps_are_lower(
     heat, paf = maps(onnx.load(half))
     same = mean.mean([half, half])
     np.testing.assert_allclose(maps(same)[0], heat, atol=1e-4)
-    mean.lower(same, 0.5)
-    lower_heat, lower_paf = maps(same)
-    np.testing.assert_allclose(lower_paf, 0.5 * paf, atol=1e-4)
-    np.testing.assert_allclose(lower_heat[:, :18], 0.5 * heat[:, :18], atol=1e-4)
-    np.testing.assert_allclose(lower_heat[:, 18], 0.5 * heat[:, 18] + 0.5, atol=1e-4)
+    for of_heat, of_paf in ((0.5, 0.7), (0.4, 1.2)):  # the second instead of the first
+        mean.lower(same, of_heat, of_paf)
+        lower_heat, lower_paf = maps(same)
+        np.testing.assert_allclose(lower_paf, of_paf * paf, atol=1e-4)
+        np.testing.assert_allclose(lower_heat[:, :18], of_heat * heat[:, :18], atol=1e-4)
+        background = of_heat * heat[:, 18] + 1 - of_heat
+        np.testing.assert_allclose(lower_heat[:, 18], background, atol=1e-4)

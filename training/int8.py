@@ -28,7 +28,7 @@ from openpose_ext.stages.view import View
 
 Batch = npt.NDArray[np.uint8]
 
-PICTURES = {"body": 72, "hand": 144, "face": 288, "foot": 288}
+PICTURES = {"body": 144, "hand": 144, "face": 288, "foot": 288}
 IN_FLOAT = {"face": 3}  # convolutions
 HEIGHT = 368  # of pictures of people
 HAND_SQUARES = (1.1, 1.8)  # sides in those of a picture of a hand

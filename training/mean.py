@@ -1,6 +1,6 @@
 """The mean of exported networks of one shape: often better than each. And maps made lower.
 
-    python training/mean.py OUT.onnx A.onnx [B.onnx ...] [--maps 0.5]
+    python training/mean.py OUT.onnx A.onnx [B.onnx ...] [--maps 0.45 0.7]
 
 The files are those of `export.py`, of one training at different times, or of one that went on from
 the other. Their batch norms are folded into the convolutions, so that the weights of one mean the
@@ -48,26 +48,33 @@ def mean(files: Sequence[Path]) -> Any:
     return models[0]
 
 
-def lower(model: Any, factor: float) -> None:
-    """Multiply what is there in a body network's maps, in place."""
+def lower(model: Any, heat: float, fields: float) -> None:
+    """Multiply what is there in a body network's heat maps and fields, in place.
+
+    Files of which this was done before keep no trace of it.
+    """
     from onnx import helper, numpy_helper
 
+    graph = model.graph
+    for node in [*graph.node]:
+        if any(".lower" in name or name.startswith("lower.") for name in (*node.input, *node.output)):
+            graph.node.remove(node)
+    for tensor in [*graph.initializer]:
+        if tensor.name.startswith("lower."):
+            graph.initializer.remove(tensor)
     background = np.zeros((1, PARTS + 1, 1, 1), np.float32)
-    background[:, BACKGROUND] = 1 - factor
-    constants = {"lower.factor": np.float32(factor), "lower.background": background}
-    model.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
-    for output in model.graph.output:
-        heat = output.name == "heatmaps"
-        for node in model.graph.node:
-            node.output[:] = [f"{n}.full" if n == output.name else n for n in node.output]
-        scaled = f"{output.name}.lower" if heat else output.name
-        model.graph.node.append(
-            helper.make_node("Mul", [f"{output.name}.full", "lower.factor"], [scaled])
-        )
-        if heat:
-            model.graph.node.append(
-                helper.make_node("Add", [scaled, "lower.background"], [output.name])
-            )
+    background[:, BACKGROUND] = 1 - heat
+    factors = {"heatmaps": np.float32(heat), "pafs": np.float32(fields)}
+    constants = {f"lower.{name}": factor for name, factor in factors.items()}
+    constants["lower.background"] = background
+    graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
+    for name in factors:
+        full = f"{name}.full"
+        for node in graph.node:
+            node.output[:] = [full if made == name else made for made in node.output]
+        scaled = f"{name}.lower" if name == "heatmaps" else name
+        graph.node.append(helper.make_node("Mul", [full, f"lower.{name}"], [scaled]))
+    graph.node.append(helper.make_node("Add", ["heatmaps.lower", "lower.background"], ["heatmaps"]))
 
 
 def main() -> None:
@@ -79,11 +86,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", type=Path)
     parser.add_argument("files", type=Path, nargs="+")
-    parser.add_argument("--maps", type=float, help="factor of a body network's maps")
+    parser.add_argument(
+        "--maps",
+        type=float,
+        nargs=2,
+        metavar=("HEAT", "PAF"),
+        help="factors of a body network's heat maps and fields, instead of those in the files",
+    )
     arguments = parser.parse_args()
     model, target = mean(arguments.files), arguments.target
     if arguments.maps is not None:
-        lower(model, arguments.maps)
+        lower(model, *arguments.maps)
     onnx.save(model, target)
     half = target.with_stem(f"{target.stem}_fp16")
     halve(target, half)
