@@ -1239,7 +1239,7 @@ def test_a_signal_lets_what_is_begun_be_finished(
 
 
 def test_ctrl_c_while_the_command_is_loaded_is_quiet(tmp_path: Path) -> None:
-    (tmp_path / "cv2.py").write_text(
+    (tmp_path / "av.py").write_text(
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
     )
     run = command("a.png", env={**os.environ, "PYTHONPATH": os.fspath(tmp_path)})
