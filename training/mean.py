@@ -57,7 +57,7 @@ def lower(model: Any, heat: float, fields: float) -> None:
 
     graph = model.graph
     for node in [*graph.node]:
-        if any(".lower" in name or name.startswith("lower.") for name in (*node.input, *node.output)):
+        if any("lower" in name for name in (*node.input, *node.output)):
             graph.node.remove(node)
     for tensor in [*graph.initializer]:
         if tensor.name.startswith("lower."):
