@@ -222,12 +222,15 @@ def test_somebody_is_followed_through_a_film(
         near = [people for _, people in estimator.stream(film, detect_every=6)]
     nose = COCO_18.parts.index("Nose")
     assert len(whole) == len(near) == 12
+    apart = []
     for one, other in zip(whole, near, strict=True):
         assert len(one) >= 1
         assert len(other) >= 1
         assert ("hands" in options) == (other.hands is not None) or "hand" in options
-        apart = one.keypoints[0, nose, :2] - other.keypoints[0, nose, :2]
-        assert np.abs(apart).max() < 6
+        apart.append(one.keypoints[0, nose, :2] - other.keypoints[0, nose, :2])
+    # She is 250 pixels high, and her nose trembles by 3 in whole frames, too.
+    assert np.abs(apart).max() < 8
+    assert np.abs(np.mean(apart, axis=0)).max() < 2
 
 
 def test_only_the_fast_decoder_knows_regions() -> None:
