@@ -120,6 +120,37 @@ def test_channels_that_others_read_as_they_are_stay_as_they_are(tmp_path: Path) 
     assert unevenness(made, inputs, "d") < 0.5 * unevenness(net, inputs, "d")
 
 
+def test_convolutions_in_groups_of_several_channels_stay_as_they_are(tmp_path: Path) -> None:
+    """As many groups as outputs, but two channels in each: no depthwise convolution."""
+    rng = np.random.default_rng(0)
+    shapes = {"a.w": (8, 3, 3, 3), "b.w": (4, 2, 1, 1), "c.w": (2, 4, 1, 1)}
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["data", "a.w"], ["a"]),
+            helper.make_node("Conv", ["a", "b.w"], ["b"], group=4),
+            helper.make_node("Conv", ["b", "c.w"], ["maps"]),
+        ],
+        "net",
+        [value("data", TensorProto.FLOAT, ["n", 3, "h", "w"])],
+        [value("maps", TensorProto.FLOAT, None)],
+        [
+            numpy_helper.from_array(rng.normal(0, 1, shape).astype(np.float32), name)
+            for name, shape in shapes.items()
+        ],
+    )
+    file = tmp_path / "net.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), file
+    )
+    net = FloatNetwork.read(file)
+    inputs = pictures(2)
+    made, _ = equalised(net, together([*net.looks(inputs)]))
+    for name in shapes:
+        np.testing.assert_array_equal(made.constants[name], net.constants[name])
+    assert rounded_weights(made, inputs)[net.convolutions[1].name].integers.shape == (4, 2, 1, 1)
+
+
 def columns(tensor: Floats, weight: Floats, **how: Any) -> Floats:
     """What a convolution gives, by onnxruntime."""
     value = helper.make_tensor_value_info

@@ -66,10 +66,10 @@ def heatmaps(
 
 def _enlarged(maps: Floats, stride: int) -> Floats:
     """(C, h, w) maps with `stride` numbers for each, cubic."""
-    import cv2
-
     if stride == 1:
         return maps
+    import cv2
+
     size = maps.shape[2] * stride, maps.shape[1] * stride
     return np.stack([cv2.resize(one, size, interpolation=cv2.INTER_CUBIC) for one in maps])
 

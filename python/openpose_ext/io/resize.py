@@ -32,8 +32,9 @@ def at_size(frame: Frame, size: Size) -> Picture:
 
 
 def where_colours_begin(frame: Frame, box: Box) -> Box:
-    """The box, of a video's frame perhaps a pixel larger on each side: it begins and ends at even
-    pixels, because four of them share a colour. Such parts are resized ten times as fast."""
+    """The box (x, y, width, height) in pixels of the picture; of a video's frame perhaps a pixel
+    larger on each side: it begins and ends at even pixels, because four of them share a colour.
+    Such parts are resized ten times as fast."""
     if isinstance(frame.pixels, np.ndarray):
         return box
     x, y, width, height = box

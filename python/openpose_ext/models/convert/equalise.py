@@ -115,8 +115,7 @@ def _groups(network: FloatNetwork) -> Iterator[_Group]:
         node.name
         for node in network.convolutions
         if all(name in own and readers.count(name) == 1 for name in node.input[1:])
-        and network.constants[node.input[1]].ndim == 4
-        and group_count(node) in (1, len(network.constants[node.input[1]]))
+        and _dense_or_depthwise(node, network.constants[node.input[1]].shape)
     }
     groups: dict[str, _Group] = {}
     fixed = {value.name for value in (*graph.input, *graph.output)}
@@ -145,6 +144,12 @@ def _groups(network: FloatNetwork) -> Iterator[_Group]:
     for group in distinct.values():
         if group.makers and group.readers and not fixed.intersection(group.tensors):
             yield group
+
+
+def _dense_or_depthwise(node: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a convolution's channels can have factors; shape is its weights'."""
+    groups = group_count(node)
+    return len(shape) == 4 and (groups == 1 or (groups == shape[0] and shape[1] == 1))
 
 
 def _passes_factors(node: Any, network: FloatNetwork) -> bool:
