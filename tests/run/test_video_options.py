@@ -70,6 +70,17 @@ def test_only_the_people_asked_for_are_kept() -> None:
         raise SystemExit(infer.main(["clip.mp4", "--keep_id", "a"]))
 
 
+def test_ids_that_nobody_has_are_told_with_those_that_are_there(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    words = ["clip.mp4", "--write_csv", "t.csv", "--keep_id"]
+    assert infer.main([*words, "9,7"]) == 0
+    told = "--keep_id 7, 9: nobody in clip.mp4 has it; the ids there are 0, 1\n"
+    assert told in capfd.readouterr().err
+    assert infer.main([*words, "1,7"]) == 0
+    assert "keep_id" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "ids"),
     [

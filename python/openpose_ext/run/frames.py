@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Set
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -284,7 +284,7 @@ def _through(
             max_gap=how.max_gap,
             min_track=usual if how.min_track is None else how.min_track,
         )
-        finished = overlap(_kept(following, how), steps.finish, how.workers)
+        finished = overlap(_kept(following, how, source), steps.finish, how.workers)
     else:
         finished = overlap(numbered, lambda one: steps.finish(_best(steps.look(one), how)), lookers)
     return overlap(finished, partial(steps.add, book), 1) if book else finished
@@ -341,16 +341,27 @@ def _best(found: Looked, how: How) -> Looked:
 
 
 def _kept(
-    following: Generator[tuple[Frame, Poses, Aside], None, None], how: How
+    following: Generator[tuple[Frame, Poses, Aside], None, None], how: How, source: Source
 ) -> Iterator[tuple[Frame, Poses, Aside]]:
     """The same frames with only the people of the wanted ids, and at most so many; who is kept once
-    stays kept while they are in sight."""
+    stays kept while they are in sight. Says so if nobody has a wanted id."""
     kept = None if how.people is None else Kept(how.people)
+    seen: set[int] = set()
     with closing(following):
         for frame, poses, aside in following:
             if how.ids is not None and poses.ids is not None:
+                seen.update(poses.ids.tolist())
                 poses = poses[np.isin(poses.ids, list(how.ids))]
             yield frame, (poses if kept is None else kept(poses)).by_id(), aside
+    if how.ids is not None and seen.isdisjoint(how.ids):
+        _tell_of_nobody(source.name, how.ids, seen)
+
+
+def _tell_of_nobody(name: str, wanted: Set[int], seen: Set[int]) -> None:
+    """Say that an input has nobody with the wanted ids, and which ids it has."""
+    asked, had = (", ".join(map(str, sorted(k for k in ids if k >= 0))) for ids in (wanted, seen))
+    ids = f"the ids there are {had}" if had else "there are no ids in it"
+    tqdm.write(f"openpose-ext: --keep_id {asked}: nobody in {name} has it; {ids}", file=sys.stderr)
 
 
 def _timed(source: Iterable[Frame], tally: Tally) -> Iterator[Frame]:
