@@ -51,8 +51,9 @@ REFINE_PIXELS = 2.5
 # more pixels.
 _MARGIN = 0.25
 
-# Weight of the first look's maps; the second one's is 1. 0.25 to 0.6 are equally good.
-_FIRST = 0.6
+# Weight of the first look's maps; the second one's is 1. With 0.6 instead of 0.4 the mean AP of lite
+# and mobilenet, on coco_val and on 73 other pictures, at heights 368 and 256, is 0.003 lower.
+_FIRST = 0.4
 
 # The sides of inputs are multiples of so many cells. Fewer sizes mean less time, because the engine
 # prepares for each size once: with 8 instead of 4 there are half as many, for 6 % more pixels.
