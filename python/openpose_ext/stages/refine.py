@@ -51,8 +51,8 @@ REFINE_PIXELS = 2.5
 # more pixels.
 _MARGIN = 0.25
 
-# Weight of the first look's maps; the second one's is 1. With 0.6 instead of 0.4 the mean AP of lite
-# and mobilenet, on coco_val and on 73 other pictures, at heights 368 and 256, is 0.003 lower.
+# Weight of the first look's maps; the second one's is 1. The mean AP of lite and mobilenet, on
+# coco_val and on 73 other pictures, at heights 368 and 256, is .412; with 0.6 it is .410.
 _FIRST = 0.4
 
 # The sides of inputs are multiples of so many cells. Fewer sizes mean less time, because the engine
