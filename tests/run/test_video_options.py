@@ -75,7 +75,7 @@ def test_ids_that_nobody_has_are_told_with_those_that_are_there(
 ) -> None:
     words = ["clip.mp4", "--write_csv", "t.csv", "--keep_id"]
     assert infer.main([*words, "9,7"]) == 0
-    told = "--keep_id 7, 9: nobody in clip.mp4 has it; the ids there are 0, 1\n"
+    told = "--keep_id 7, 9: nobody in clip.mp4 has such an id; the ids there are 0, 1\n"
     assert told in capfd.readouterr().err
     assert infer.main([*words, "1,7"]) == 0
     assert "keep_id" not in capfd.readouterr().err

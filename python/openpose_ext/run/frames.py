@@ -359,9 +359,11 @@ def _kept(
 
 def _tell_of_nobody(name: str, wanted: Set[int], seen: Set[int]) -> None:
     """Say that an input has nobody with the wanted ids, and which ids it has."""
-    asked, had = (", ".join(map(str, sorted(k for k in ids if k >= 0))) for ids in (wanted, seen))
-    ids = f"the ids there are {had}" if had else "there are no ids in it"
-    tqdm.write(f"openpose-ext: --keep_id {asked}: nobody in {name} has it; {ids}", file=sys.stderr)
+    asked = ", ".join(map(str, sorted(wanted)))
+    had = ", ".join(str(k) for k in sorted(seen) if k >= 0)  # -1 is seen too briefly for an id
+    there = f"the ids there are {had}" if had else "there are no ids in it"
+    told = f"openpose-ext: --keep_id {asked}: nobody in {name} has such an id; {there}"
+    tqdm.write(told, file=sys.stderr)
 
 
 def _timed(source: Iterable[Frame], tally: Tally) -> Iterator[Frame]:
