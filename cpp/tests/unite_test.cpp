@@ -42,6 +42,25 @@ TEST(Unite, PartsThatTheCloserLookLacksStay) {
     EXPECT_EQ(found.filled, (std::vector<std::uint8_t>{0, 0, 0, 1}));
 }
 
+TEST(Unite, APartSeenBeforeAndGuessedAtTheSamePlaceStaysSeen) {
+    const People first = people_of({standing(100, 100, 50, 0.6f)}, {0.4f});
+    Points guess = standing(102, 101, 51, 0.8f);
+    guess[11] = 0.01f;
+    const auto last_part = [&](const Points& points) {
+        People closer = people_of({points}, {0.7f});
+        closer.filled[3] = 1;
+        const People found = united(first, {{closer, {0}}});
+        EXPECT_EQ(found.count, 1);
+        EXPECT_EQ(found[0][3].x, points[9]);
+        EXPECT_EQ(found[0][3].y, points[10]);
+        EXPECT_EQ(found.filled, (std::vector<std::uint8_t>{0, 0, 0, found[0][3].score < 0.1f}));
+        return found[0][3].score;
+    };
+    EXPECT_EQ(last_part(guess), 0.6f);
+    guess[9] += 60;
+    EXPECT_EQ(last_part(guess), 0.01f) << "somewhere else";
+}
+
 TEST(Unite, SomebodyWhomTheCloserLookDoesNotFindStays) {
     const People first = people_of({standing(100, 100, 50)}, {0.4f});
     EXPECT_EQ(united(first, {{people_of({}, {}), {0}}}).keypoints, first.keypoints);
