@@ -35,6 +35,9 @@ from openpose_ext import infer
 from openpose_ext.cli.infer_flags import infer_parser
 from openpose_ext.cli.openpose_flags import OPENPOSE_FLAGS, Treatment
 from openpose_ext.errors import BackendError, ModelError, SourceWarning
+from openpose_ext.outputs.json_lines import JsonLinesWriter
+from openpose_ext.outputs.video import VideoWriter
+from openpose_ext.outputs.writer import FrameWriter
 from openpose_ext.sources.openpose_json import read_openpose
 from openpose_ext.sources.txt import read_txt
 from openpose_ext.types.frame import Frame
@@ -1236,6 +1239,28 @@ def test_a_signal_lets_what_is_begun_be_finished(
     with av.open(str(place / "out" / "v_rendered.unfinished.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == len(frames)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("writer", [VideoWriter, JsonLinesWriter])
+def test_a_signal_lets_files_that_are_being_closed_be_finished(
+    place: Path, monkeypatch: pytest.MonkeyPatch, writer: type[FrameWriter], number: int
+) -> None:
+    write_clip(place / "in" / "v.mp4", 5)
+    write_clip(place / "in" / "w.mp4", 5)
+    finish = writer._finish
+
+    def ending(self: FrameWriter) -> None:
+        os.kill(os.getpid(), number)
+        finish(self)
+
+    monkeypatch.setattr(infer, "PoseEstimator", Standin)
+    monkeypatch.setattr(writer, "_finish", ending)
+    words = ["in/v.mp4", "in/w.mp4", "-o", "out", "--write_jsonl", "--write_video"]
+    assert infer.main(words) == 128 + number
+    assert sorted(os.listdir("out")) == ["v.jsonl", "v_rendered.mp4"]
+    with av.open("out/v_rendered.mp4") as container:
+        assert sum(1 for _ in container.decode(video=0)) == 5
 
 
 def test_ctrl_c_while_the_command_is_loaded_is_quiet(tmp_path: Path) -> None:

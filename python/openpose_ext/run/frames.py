@@ -110,7 +110,8 @@ def process(
                 _process(planned, estimator, how, books, tally, preview)
             except SourceError as error:
                 report(error)
-            books.end(planned.files, report)
+            with _finishing():  # or a signal would discard the file that is being closed
+                books.end(planned.files, report)
 
 
 def _process(
@@ -291,7 +292,7 @@ def _through(
 
 
 @contextmanager
-def _finishing(stop: Callable[[], None]) -> Iterator[None]:
+def _finishing(stop: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Let a block finish what it has begun when a signal asks the process to end.
 
     The first signal calls `stop`; its usual effect comes when the block has ended. A second signal
