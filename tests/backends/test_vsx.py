@@ -394,19 +394,19 @@ def test_what_fails_midway_reaches_every_caller(
 def test_an_answer_that_does_not_come_is_not_waited_for(
     vaststreamx: ModuleType, prefix: Path, monkeypatch: pytest.MonkeyPatch, submits: bool
 ) -> None:
-    monkeypatch.setattr(importlib.import_module("openpose_ext.backends.vsx"), "TIMEOUT", 0.2)
+    monkeypatch.setattr(importlib.import_module("openpose_ext.backends.vsx"), "TIMEOUT", 2.0)
     vaststreamx.faults.stuck_at = 2
     with opened(prefix) as backend:
         if submits:
             futures = [backend.submit(noise(1), len) for _ in range(6)]
             assert futures[0].result() == 2
             for future in futures[1:]:
-                with pytest.raises(BackendError, match=r"no answer on die 0 within 0\.2 s"):
+                with pytest.raises(BackendError, match=r"no answer on die 0 within 2 s"):
                     future.result()
         else:
             backend.run(noise(1))
             for _ in range(2):
-                with pytest.raises(BackendError, match=r"no answer on die 0 within 0\.2 s"):
+                with pytest.raises(BackendError, match=r"no answer on die 0 within 2 s"):
                     backend.run(noise(1))
 
 
