@@ -64,10 +64,11 @@ void add_person(const Row& row, const Topology& topology, People& united) {
         const bool still = !lacks && point[2] <= kFilledScore && old[2] > kFilledScore &&
                            closeness(point, old, part, tall, topology) > kStill;
         const float* place = lacks ? old : point;
-        const float* score = lacks || still ? old : point;
-        united.keypoints.insert(united.keypoints.end(), {place[0], place[1], score[2]});
-        united.filled.push_back(lacks || still ? row.first->filled[row.before * parts + part]
-                                               : row.people->filled[row.who * parts + part]);
+        const bool as_before = lacks || still;
+        united.keypoints.insert(united.keypoints.end(),
+                                {place[0], place[1], as_before ? old[2] : point[2]});
+        united.filled.push_back(as_before ? row.first->filled[row.before * parts + part]
+                                          : row.people->filled[row.who * parts + part]);
     }
     united.scores.push_back(row.score());
     ++united.count;

@@ -21,12 +21,12 @@ struct Closer {
 /// Each person of the first look, best first, takes from the closer look that was made for them the
 /// one who is most like them (OKS above 0.3 over two parts or more) and whom nobody has taken; who
 /// is left takes from any other look. They get that one's parts and score, and keep those parts of
-/// their own that the closer look lacks; a part that it filled in where they had seen it stays
-/// seen, at its place and with their score. Who finds nobody stays as they were, unless half of
-/// their parts are where people of the closer looks have the same parts: then they were put
-/// together of those. People whom only a closer look has come after them, best first, without those
-/// who lie in the box of somebody more than twice as sure. Whoever is the same person as somebody
-/// before them is dropped.
+/// their own that the closer look lacks. A part that they had seen, and that the closer look fills
+/// in close by, stays seen: the place is the closer look's, the score theirs. Who finds nobody
+/// stays as they were, unless half of their parts are where people of the closer looks have the
+/// same parts: then they were put together of those. People whom only a closer look has come after
+/// them, best first, without those who lie in the box of somebody more than twice as sure. Whoever
+/// is the same person as somebody before them is dropped.
 ///
 /// most  best people kept; 0 keeps all
 /// Throws std::invalid_argument if tables do not fit the topology or a number is nobody's.
