@@ -105,7 +105,7 @@ def _arrays(path: str | os.PathLike[str], prefix: str) -> list[npt.NDArray[Any]]
             return arrays
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from error
-    # zipfile raises NotImplementedError for unknown methods, RuntimeError for encrypted entries.
+    # RuntimeError is what zipfile raises for unknown methods and for encrypted entries.
     except (
         *(ValueError, TypeError, KeyError, EOFError, MemoryError),
         *(RuntimeError, BadZipFile, zlib.error, struct.error, SyntaxError, tokenize.TokenError),
