@@ -42,12 +42,12 @@ CHANNELS = {"paf": 38, "heat": 19}
 
 
 class Clock:
-    """Time that passes only by sleeping."""
+    """Time that passes only by waiting."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
         monkeypatch.setattr(measure, "perf_counter", lambda: self.now)
-        monkeypatch.setattr(measure, "sleep", self.pass_)
+        self.never = Never(self)
 
     def pass_(self, seconds: float) -> None:
         self.now += seconds
@@ -61,6 +61,19 @@ class Clock:
             return Answer(taken, self.now, None)
 
         return work
+
+
+class Never(threading.Event):
+    """The end of a load that does not come however long one waits, by the clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.clock.pass_(timeout)
+        return self.is_set()
 
 
 @pytest.fixture
@@ -91,7 +104,8 @@ def test_a_stall_makes_everyone_behind_it_late_and_nobody_is_left_out(clock: Clo
     """100 requests a second, 1 ms each; one takes a second: the queue behind it is counted."""
     seconds = [0.001] * 300
     seconds[50] = 1.0
-    e2e, model = latencies(drive([clock.server(seconds.__getitem__)], Load(count=300, rate=100)))
+    load = Load(count=300, rate=100)
+    e2e, model = latencies(drive([clock.server(seconds.__getitem__)], load, ended=clock.never))
 
     free, expected = 0.0, []
     for number, needed in enumerate(seconds):
@@ -107,7 +121,8 @@ def test_a_duration_issues_what_is_due_within_it(clock: Clock) -> None:
     closed = drive([clock.server(lambda _: 0.03)], Load(seconds=0.1))
     assert len(closed) == 4, "at 0, 30, 60 and 90 ms"
     start = clock.now
-    paced = drive([clock.server(lambda _: 0.03)], Load(seconds=0.1, rate=50, offset=0.01))
+    load = Load(seconds=0.1, rate=50, offset=0.01)
+    paced = drive([clock.server(lambda _: 0.03)], load, ended=clock.never)
     assert (paced[:, 0] - start).tolist() == pytest.approx([0.01, 0.03, 0.05, 0.07, 0.09])
 
 
@@ -133,6 +148,17 @@ def test_an_instance_that_fails_ends_the_load_of_all() -> None:
 
     with pytest.raises(RuntimeError, match="the card is gone"):
         drive([good, bad], Load(seconds=3600))
+
+
+def test_a_load_that_is_ended_waits_for_no_further_request() -> None:
+    ended = threading.Event()
+
+    def work(number: int) -> Answer:
+        ended.set()
+        return Answer(0.0, 0.0, None)
+
+    hour = Load(count=2, rate=1 / 3600)
+    assert len(drive([work], hour, ended=ended)) == 1, "the second is due in an hour"
 
 
 def test_percentiles_lie_between_neighbours_in_whole_microseconds() -> None:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import itemgetter
-from threading import Lock
-from time import perf_counter, sleep
+from threading import Event, Lock
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -78,25 +78,33 @@ def ask(backend: Backend, batch: Picture, *, synchronous: bool, wanted: bool) ->
 
 
 def drive(
-    instances: Sequence[Work], load: Load, keep: Keep | None = None, *, ahead: int = 1
+    instances: Sequence[Work],
+    load: Load,
+    keep: Keep | None = None,
+    *,
+    ahead: int = 1,
+    ended: Event | None = None,
 ) -> Times:
     """Put a load on instances; each takes the next request as soon as it is free.
 
     ahead  requests that an instance takes at a time and serves one after the other; the engine's
            own time for one starts when the previous one is answered
+    ended  set by others to end the load early, when the requests in flight are answered; set here
+           if the load fails
 
     Returns (n, 4) seconds of `perf_counter`, one row per request: due, started by the engine,
     answered by it, and done. An exception of an instance or of `keep` ends the load and is raised.
     """
+    ended = Event() if ended is None else ended
     schedule = _Schedule(load, len(instances) * ahead, perf_counter())
     rows: list[list[tuple[float, float, float, float]]] = [[] for _ in instances]
 
     def serve(instance: int) -> None:
-        while (request := schedule.next()) is not None:
+        while not ended.is_set() and (request := schedule.next()) is not None:
             number, due = request
             early = due - perf_counter()
-            if early > 0:
-                sleep(early)
+            if early > 0 and ended.wait(early):
+                return
             try:
                 answer = instances[instance](number)
                 done = perf_counter()
@@ -105,7 +113,7 @@ def drive(
                 if keep is not None and answer.outputs is not None:
                     keep(number, answer.outputs)
             except BaseException:
-                schedule.stop()
+                ended.set()
                 raise
 
     with ThreadPoolExecutor(len(instances) * ahead, "openpose_ext-load") as threads:
@@ -116,7 +124,7 @@ def drive(
             for served in serving:
                 served.result()
         except BaseException:  # an interruption, too
-            schedule.stop()
+            ended.set()
             raise
     times = [np.array(sorted(of_one, key=itemgetter(2))).reshape(-1, 4) for of_one in rows]
     if ahead > 1:
@@ -134,7 +142,6 @@ class _Schedule:
         self._start = start
         self._given = 0
         self._done: list[float] = []
-        self._stopped = False
         self._lock = Lock()
 
     def next(self) -> tuple[int, float] | None:
@@ -143,7 +150,7 @@ class _Schedule:
         load = self._load
         with self._lock:
             number = self._given
-            if self._stopped or (load.count is not None and number >= load.count):
+            if load.count is not None and number >= load.count:
                 return None
             if load.rate is not None:
                 due = self._start + load.offset + number / load.rate
@@ -159,10 +166,6 @@ class _Schedule:
     def answered(self, when: float) -> None:
         with self._lock:
             self._done.append(when)
-
-    def stop(self) -> None:
-        with self._lock:
-            self._stopped = True
 
 
 def summary(seconds: Times, percentiles: Sequence[float]) -> dict[str, int]:

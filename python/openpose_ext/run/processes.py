@@ -1,7 +1,9 @@
 """Runs instances of a network in separate processes that start together, for `perf`.
 
 A process opens its instances, warms them up and reports; when all have reported, they start.
-Whatever happens to a process or to the command, no process is left behind.
+Whatever happens to a process or to the command, no process is left behind: a process ends when its
+connection to the command is closed, which the death of the command does, too. No signal ends it,
+because one that comes just when a thread begins to wait is noticed only after the wait.
 """
 
 from __future__ import annotations
@@ -9,14 +11,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from time import sleep
 from typing import Any
 
@@ -35,8 +36,8 @@ from openpose_ext.types.arrays import Picture, Size
 __all__ = ["Files", "Opened", "Result", "Task", "measure"]
 
 
-# Seconds that a process may take to end before it is killed.
-_PATIENCE = 5.0
+# Seconds that a process may take to end before it is killed: more than a card's stream may take.
+_PATIENCE = 12.0
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,9 @@ def measure(
             worker.begin()
         begun(opened)
         times = _answers(workers)
-    except BaseException:
-        for worker in workers:
-            worker.process.terminate()
-        raise
     finally:
+        for worker in workers:
+            worker.connection.close()
         for worker in workers:
             worker.end()
     return [
@@ -167,10 +166,10 @@ class _Worker:
             self.connection.send("begin")
 
     def end(self) -> None:
+        """Wait until it has ended; its connection is closed."""
         self.process.join(_PATIENCE)
         self.process.kill()
         self.process.join()
-        self.connection.close()
 
     @property
     def last_words(self) -> str:
@@ -204,19 +203,25 @@ def _answers(workers: Sequence[_Worker]) -> list[Any]:
 
 
 def _work(task: Task, connection: Connection) -> None:
-    Thread(target=_die_with_parent, daemon=True).start()
-    # When it is told to end it closes everything, because a card may not survive less.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    # A SIGTERM to all processes reaches the command, too, which lets this one close everything.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begun, ended = Event(), Event()
+    Thread(target=_listen, args=(connection, begun, ended), daemon=True).start()
+
+    def say(message: object) -> None:
+        with suppress(OSError):  # nobody listens any more
+            connection.send(message)
+
     try:
         first = task.engines[0]
         manifest = read_manifest(task.model, backend=first["backend"], device=first["device"])
         with ExitStack() as opened:
-            backends = [
-                opened.enter_context(
-                    open_network(task.model, input_format=manifest.input, **engine)
-                )
-                for engine in task.engines
-            ]
+            backends: list[Backend] = []
+            for engine in task.engines:
+                if ended.is_set():
+                    return
+                backend = open_network(task.model, input_format=manifest.input, **engine)
+                backends.append(opened.enter_context(backend))
             info = backends[0].info
             size = _input_size(task, manifest, info)
             inputs = None if task.files is None else _Inputs(task.files, task.batch, size)
@@ -235,22 +240,28 @@ def _work(task: Task, connection: Connection) -> None:
             shapes = _shapes(
                 ask(backends[0], batch_of(0), synchronous=task.synchronous, wanted=True)
             )
-            drive(instances, Load(count=task.warm_up * len(instances)), ahead=task.ahead)
-            connection.send(Opened(os.getpid(), info, size, shapes))
-            connection.recv()
-            times = drive(instances, task.load, keep, ahead=task.ahead)
+            warm_up = Load(count=task.warm_up * len(instances))
+            drive(instances, warm_up, ahead=task.ahead, ended=ended)
+            say(Opened(os.getpid(), info, size, shapes))
+            begun.wait()
+            times = drive(instances, task.load, keep, ahead=task.ahead, ended=ended)
+            if ended.is_set():
+                return
             if inputs is not None:
                 inputs.finish()
-            connection.send(times)
+            say(times)
     except (OpenPoseExtError, ValueError) as error:
-        connection.send(error)
+        say(error)
 
 
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
+def _listen(connection: Connection, begun: Event, ended: Event) -> None:
+    """Hear the command, which says once to begin and then closes the connection."""
+    with suppress(EOFError, OSError):
+        connection.recv()
+        begun.set()
+        connection.recv()
+    ended.set()
+    begun.set()
     sleep(_PATIENCE)
     os._exit(1)
 
