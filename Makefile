@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest -n $(TESTERS) --dist worksteal
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cpp -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-arm64 test-threads test-python-threads test-compilers test-slow coverage test-torch test-ray test-clients test-versions wheels check format docs bench fuzz clean
+.PHONY: help demo test test-cpp test-arm64 test-threads test-python-threads test-compilers test-slow coverage test-torch test-ray test-clients test-versions wheels check format docs live test-live bench fuzz clean
 
 help:
 	@echo "make demo       skeletons of two pictures, into $(DEMO)"
@@ -32,6 +32,8 @@ help:
 	@echo "make test-compilers warnings with every GCC and clang that is installed"
 	@echo "make check      formatting, lint and types"
 	@echo "make docs       the documentation, into build/docs"
+	@echo "make live       the documentation with the demo that runs in the browser"
+	@echo "make test-live  that demo, in a headless Chromium"
 	@echo "make bench      speed and accuracy tables"
 	@echo "make fuzz       the core on made-up input, FUZZ_SECONDS long (clang)"
 
@@ -166,6 +168,18 @@ docs: $(VENV)/installed-demo
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
 	@echo "Open build/docs/index.html"
+
+# The same with the demo that runs in the browser (docs/live.md). Debian: emscripten, npm; its emscripten
+# looks for acorn where another Node.js does not.
+live: $(VENV)/installed-demo
+	NODE_PATH=/usr/share/nodejs emcmake cmake -S . -B build/web -DOPENPOSE_EXT_WARNINGS_AS_ERRORS=ON
+	NODE_PATH=/usr/share/nodejs cmake --build build/web --parallel 2 --target openpose_web
+	npm install --prefix build/web --no-save --no-audit --no-fund --ignore-scripts onnxruntime-web@1.30.0
+	$(MAKE) --no-print-directory docs
+	@echo "For the demo: $(BIN)/python -m http.server --bind 127.0.0.1 -d build/docs"
+
+test-live: $(VENV)/installed-dev live
+	$(BIN)/python -m pytest -m slow tests/test_live.py
 
 # The microbenchmarks need Google Benchmark (Debian: libbenchmark-dev).
 bench: $(VENV)/installed-dev

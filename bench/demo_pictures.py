@@ -13,9 +13,8 @@ import skimage.data
 import skimage.io
 
 
-def main() -> None:
-    """Write both into the folder named on the command line."""
-    folder = Path(sys.argv[1])
+def write(folder: Path) -> None:
+    """Write both into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     skimage.io.imsave(folder / "astronaut.png", skimage.data.astronaut(), check_contrast=False)
     with matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=True) as picture:
@@ -23,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    write(Path(sys.argv[1]))

@@ -19,8 +19,9 @@ extensions = [
     "docstrings",
     "figures",
     "flags",
+    "live",
 ]
-exclude_patterns = ["_ext"]
+exclude_patterns = ["_ext", "live"]
 html_theme = "furo"
 html_title = f"openpose_ext {version}"
 html_static_path = ["_static"]

@@ -1,10 +1,15 @@
 // The page: files, the sample or the webcam go in, cards with results come out.
 
-import { about as asked, sample, uploads } from "./api.js";
+import { about as asked, look, sample, uploads } from "./api.js";
 import { Card } from "./card.js";
+import { peopleIn } from "./clip.js";
 import { Controls } from "./controls.js";
 import { Queue } from "./queue.js";
+import { lookOf } from "./result.js";
 import { Webcam } from "./webcam.js";
+
+const QUALITY = 0.85; // of the webcam's JPEGs
+const OVERTAKEN = 409; // another frame of this visitor came later
 
 const find = (id) => document.getElementById(id);
 const [drop, choose, cards, notice] = ["drop", "choose", "cards", "notice"].map(find);
@@ -25,7 +30,8 @@ document.body.dataset.ready = "";
 
 function begin() {
   controls = new Controls(find("options"), find("chosen"), about);
-  new Webcam(find("webcam"), find("camera"), () => controls.chosen, about.topologies);
+  const lookNow = () => lookOf(controls.chosen, about.topologies);
+  new Webcam(find("webcam"), find("camera"), lookNow, see);
   const { upload, pixels, keep } = about.limits;
   find("limits").textContent =
     `Up to ${Math.round(upload / 1e6)} MB and ${Math.round(pixels / 1e6)} megapixels. Files stay on `
@@ -96,6 +102,18 @@ function put(upload) {
   find("results").hidden = false;
   cards.prepend(card.item);
   return card;
+}
+
+/** Who is in the webcam's picture; null where a newer one has overtaken it. */
+async function see(canvas, signal) {
+  const jpeg = await new Promise((done) => canvas.toBlob(done, "image/jpeg", QUALITY));
+  try {
+    const { frame } = await look(jpeg, controls.chosen, signal);
+    return { people: peopleIn(frame), size: frame.size };
+  } catch (error) {
+    if (error.status === OVERTAKEN) return null;
+    throw error;
+  }
 }
 
 /** Say what went wrong, and offer what to do. */

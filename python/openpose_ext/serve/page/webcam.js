@@ -1,17 +1,13 @@
-// The people in front of the webcam: one picture at a time is sent, always the newest.
+// The people in front of the webcam: one picture at a time is looked at, always the newest.
 
-import { Problem, look, pause } from "./api.js";
-import { peopleIn } from "./clip.js";
+import { pause } from "./api.js";
 import { element } from "./elements.js";
-import { lookOf } from "./result.js";
 import { Stage } from "./stage.js";
 import { View } from "./view.js";
 import { people } from "./words.js";
 
 const WISH = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" };
-const QUALITY = 0.85; // of the JPEGs that are sent
 const WINDOW = 3000; // milliseconds over which the rate is measured
-const OVERTAKEN = 409; // another frame of this visitor came later
 
 const REASONS = {
   NotAllowedError: "The browser does not let this page use the camera. Allow it, beside the "
@@ -23,9 +19,13 @@ const NOT_HERE = "Browsers give the camera only to pages from this machine or ov
   + "Open the page on the machine of the server, at http://127.0.0.1 and its port.";
 
 export class Webcam {
-  /** `optionsOf()`: what is to be looked for, asked before each frame. */
-  constructor(panel, button, optionsOf, skeletons) {
-    Object.assign(this, { panel, button, optionsOf, skeletons });
+  /**
+   * `lookNow()`: how people are to be drawn, asked at each start. `find(canvas, signal)` resolves to
+   * {people, size}, or to null where there is nothing to show; where it rejects with an error that
+   * has `after`, it is called again after so many seconds.
+   */
+  constructor(panel, button, lookNow, find) {
+    Object.assign(this, { panel, button, lookNow, find });
     this.stop = null;
     this.state = element("p", { class: "state", role: "status" });
     this.rate = element("p", { class: "quiet rate" });
@@ -53,11 +53,11 @@ export class Webcam {
   }
 
   async camera() {
-    if (!navigator.mediaDevices) throw new Problem(NOT_HERE);
+    if (!navigator.mediaDevices) throw new Error(NOT_HERE);
     try {
       return await navigator.mediaDevices.getUserMedia({ video: WISH });
     } catch (error) {
-      throw new Problem(REASONS[error.name] ?? `The camera cannot be used: ${error.message}.`);
+      throw new Error(REASONS[error.name] ?? `The camera cannot be used: ${error.message}.`);
     }
   }
 
@@ -85,7 +85,7 @@ export class Webcam {
     const video = element("video", { srcObject: stream, muted: true, playsInline: true });
     await video.play();
     const newest = element("canvas");
-    const stage = new Stage(lookOf(this.optionsOf(), this.skeletons));
+    const stage = new Stage(this.lookNow());
     stage.set(element("canvas"));
     const view = new View(stage.look, stage, () => {});
     this.panel.replaceChildren(this.state, stage.element, this.rate, view.element);
@@ -94,13 +94,12 @@ export class Webcam {
       const begun = performance.now();
       take(video, newest);
       const found = await this.found(newest, signal);
-      if (!found) continue;
+      if (!found || signal.aborted) continue;
       // What is shown is the picture that was looked at, so that people and picture are in step.
       take(newest, stage.medium);
-      const shown = peopleIn(found.frame);
-      stage.show(shown, found.frame.size);
-      stage.canvas.setAttribute("aria-label", `Webcam: ${people(shown.length)}`);
-      this.say(people(shown.length));
+      stage.show(found.people, found.size);
+      stage.canvas.setAttribute("aria-label", `Webcam: ${people(found.people.length)}`);
+      this.say(people(found.people.length));
       const now = performance.now();
       times.push(now);
       while (times[0] < now - WINDOW) times.shift();
@@ -109,12 +108,10 @@ export class Webcam {
   }
 
   async found(picture, signal) {
-    const blob = await new Promise((done) => picture.toBlob(done, "image/jpeg", QUALITY));
     try {
-      return await look(blob, this.optionsOf(), signal);
+      return await this.find(picture, signal);
     } catch (error) {
-      if (error.status === OVERTAKEN) return null;
-      if (signal.aborted || !(error instanceof Problem) || error.after === null) throw error;
+      if (signal.aborted || !error.after) throw error;
       this.say(error.message);
       await pause(error.after, signal);
       return null;
