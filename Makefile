@@ -189,6 +189,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python bench/bench_compat.py
 	$(BIN)/python bench/bench_vsx.py
 	$(BIN)/python bench/bench_perf.py
+	$(BIN)/python bench/bench_turned.py
 	$(BIN)/python bench/bench_pipeline.py
 	$(BIN)/python bench/bench_track.py
 	$(BIN)/python bench/bench_batch.py

@@ -27,6 +27,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "face": ("", "--face"),
     "foot": ("", "--foot"),
     "refine": ("", "--refine"),
+    "turned": ("", "--turned"),
     "mode": ("", "--mode reference"),
     "detect_every": ("", "--detect_every 3"),
     "track_every": ("", "--track_every 2"),
@@ -144,6 +145,11 @@ RULES = (
         ("mode", "refine"),
         lambda row: not (row["mode"] and row["refine"]),
         "has no second look",
+    ),
+    Rule(
+        ("mode", "turned"),
+        lambda row: not (row["mode"] and row["turned"]),
+        "does not turn pictures",
     ),
     Rule(
         ("inputs", "turn"),

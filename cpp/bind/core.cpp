@@ -411,6 +411,21 @@ py::tuple unite_looks(const PeopleArguments& first,
     return to_python(united);
 }
 
+// Each of them as (look, person).
+std::vector<std::pair<int, int>> best_of_turned_looks(const std::vector<PeopleArguments>& arguments,
+                                                      const Topology& topology) {
+    std::vector<People> looks;
+    for (const PeopleArguments& people : arguments) looks.push_back(as_people(people));
+    std::vector<std::pair<int, int>> best;
+    {
+        const py::gil_scoped_release release;
+        for (const auto& [look, person] : best_of_turns(looks, topology)) {
+            best.emplace_back(look, person);
+        }
+    }
+    return best;
+}
+
 using PassArguments = std::tuple<py::array, Affine, std::vector<int>, std::vector<float>>;
 
 py::array_t<float> merge_passes(const std::vector<PassArguments>& arguments, const Size& size,
@@ -474,6 +489,8 @@ PYBIND11_MODULE(_core, module) {
                py::arg("margin"), py::arg("step"), py::arg("fixed_size") = py::none());
     module.def("unite", &unite_looks, py::arg("first"), py::arg("closer"), py::arg("topology"),
                py::arg("max_people") = py::none());
+    module.def("best_of_turns", &best_of_turned_looks, py::arg("looks"), py::arg("topology"));
+    module.attr("TURNED") = kTurned;
     module.def("decode_hand", &decode_hand_of, py::arg("heat"), py::arg("affine"), py::arg("size"));
     module.def("decode_points", &decode_points_of, py::arg("heat"), py::arg("points"),
                py::arg("affine"), py::arg("size"));

@@ -1,11 +1,11 @@
 #include "openpose_ext/unite.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "boxes.hpp"
 #include "checks.hpp"
 #include "openpose_ext/doubles.hpp"
 #include "rows.hpp"
@@ -92,38 +92,12 @@ bool is_made_of(const float* keypoints, float stature, const std::vector<Row>& o
     return parts > 0 && static_cast<float>(taken) >= kTaken * static_cast<float>(parts);
 }
 
-struct Box {
-    float left = 0;
-    float top = 0;
-    float right = 0;
-    float bottom = 0;
-};
-
-// Of the parts that are there, a pixel larger than they are.
-Box box_of(const Row& row) {
-    const float* keypoints = keypoints_of(*row.people, row.who);
-    constexpr float kInfinity = std::numeric_limits<float>::infinity();
-    Box box{kInfinity, kInfinity, -kInfinity, -kInfinity};
-    for (int part = 0; part < row.people->parts; ++part) {
-        const float* point = keypoints + 3 * part;
-        if (!(point[2] > 0)) continue;
-        box.left = std::min(box.left, point[0]);
-        box.top = std::min(box.top, point[1]);
-        box.right = std::max(box.right, point[0] + 1);
-        box.bottom = std::max(box.bottom, point[1] + 1);
-    }
-    return box;
-}
-
 // Whether somebody lies in somebody who is much surer.
 bool is_pattern_of(const Row& row, const Row& other) {
     if (!(kSurer * row.score() < other.score())) return false;
-    const Box one = box_of(row);
-    const Box around = box_of(other);
-    const float width = std::min(one.right, around.right) - std::max(one.left, around.left);
-    const float height = std::min(one.bottom, around.bottom) - std::max(one.top, around.top);
-    const float area = (one.right - one.left) * (one.bottom - one.top);
-    return width > 0 && height > 0 && width * height >= kInside * area;
+    const Box one = box_of(keypoints_of(*row.people, row.who), row.people->parts);
+    const Box around = box_of(keypoints_of(*other.people, other.who), other.people->parts);
+    return common_area(one, around) >= kInside * one.area();
 }
 
 void sort_by_score(std::vector<Row>& rows) {

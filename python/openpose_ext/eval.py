@@ -180,6 +180,8 @@ def _setting(args: argparse.Namespace, estimator: PoseEstimator) -> str:
         size += f", scales {', '.join(f'{scale:g}' for scale in args.scales)}"
     if args.mirror:
         size += ", mirrored too"
+    if args.turned:
+        size += ", turned by quarters too"
     if args.refine:
         size += ", refined" if args.refine is True else f", refined at {args.refine}"
     return (

@@ -23,5 +23,6 @@
 #include "openpose_ext/people.hpp"
 #include "openpose_ext/regions.hpp"
 #include "openpose_ext/topology.hpp"
+#include "openpose_ext/turns.hpp"
 #include "openpose_ext/unite.hpp"
 #include "openpose_ext/version.hpp"

@@ -40,10 +40,10 @@ _CLOSER = ("hand", "face", "foot")
 # Flags that `PoseEstimator` takes unchanged. Body and height are missing: they have aliases.
 _NETWORK_FLAGS = (
     "backend", "device", "precision", "threads", "normalise", "fit", "scales", "mirror", "refine",
-    "mode", "raw_scores",
+    "turned", "mode", "raw_scores",
 )  # fmt: skip
 # The flags without a value.
-NETWORK_BOOLEANS = ("mirror", "raw_scores", "whole")
+NETWORK_BOOLEANS = ("mirror", "raw_scores", "turned", "whole")
 
 
 def add_network_flags(group: argparse._ArgumentGroup) -> None:
@@ -95,6 +95,11 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
         False,
         nargs="?",
         const=True,
+    )
+    flags.switch(
+        "--turned",
+        "Also look at the picture turned by 90, 180 and 270 degrees: finds people who lie or are "
+        "upside down and takes four times as long",
     )
     flags.choice(
         "--mode",

@@ -1,7 +1,8 @@
 """Frame -> people: one picture's way through the body network and the decoder.
 
 At each scale the picture becomes a network input, straight and perhaps mirrored; the network's maps
-are averaged and decoded; a second look (`refine.py`) may follow; the scores are calibrated.
+are averaged and decoded. All this may be done in the picture turned by quarters, too (`turned.py`);
+a second look (`refine.py`) may follow; the scores are calibrated.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from openpose_ext.stages.look import NetworkInput, passes
 from openpose_ext.stages.merge import Pass, merge
 from openpose_ext.stages.preprocess import HEIGHT, LONGEST, Fit, Preprocessing
 from openpose_ext.stages.refine import STATURE, Refiner, stature_at
+from openpose_ext.stages.turned import TURNS, best, direction, turned, turned_frame, united
 from openpose_ext.types.arrays import Picture, Size
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
@@ -87,6 +89,7 @@ class BodyFinder:
         mirror: bool,
         refine: bool | float,
         refine_pixels: float,
+        turned: bool,
     ) -> None:
         if options is not None and not isinstance(options, DecodeOptions):
             raise TypeError(f"options must be DecodeOptions or None, not {type(options).__name__}")
@@ -103,6 +106,9 @@ class BodyFinder:
         self._stature = stature_at(height)
         tall = self._stature if refine is True else refine
         self.refiner = _refiner(tall, refine_pixels, scales, mirror, mode, options)
+        if turned and mode != "fast":
+            raise ValueError(f'mode "{mode}" does not turn pictures: turned needs mode="fast"')
+        self._turns = TURNS if turned else TURNS[:1]
         self._told_of_panorama = max_pixels is not None  # who gives a bound knows of it
         self._decode(*_NO_MAPS)  # raises for a mode and options that do not go together
 
@@ -139,25 +145,41 @@ class BodyFinder:
         Raises SourceError if the network's input would not fit into memory, BackendError if the
         engine fails.
         """
+        timings = {"preprocess": 0.0, "network": 0.0, "decode": 0.0}
+        frames = [turned_frame(frame, turn) for turn in self._turns]
+        looks = [self._look(one, turn, network, timings) for turn, one in enumerate(frames)]
+        found = [look.people for look in looks]
+        if len(found) > 1:
+            found = best(found)
+        if self.refiner is not None:
+            start = perf_counter()
+            pixels = self._pixels(frame)
+            for turn, (one, look) in enumerate(zip(frames, looks, strict=True)):
+                first = Pass(look.heat, look.paf, look.geometry)
+                found[turn] = self.refiner(one, found[turn], first, pixels, network)
+            timings["refine"] = perf_counter() - start
+        people = self._calibrated(self._united(found), network)
+        return looks[0]._replace(people=replace(people, timings=timings))
+
+    def _look(
+        self, frame: Frame, turn: int, network: BodyNetwork, timings: dict[str, float]
+    ) -> Look:
+        """Look at a frame that was turned by so many quarters; the time it takes is added."""
         start = perf_counter()
-        inputs = self._inputs(frame)
+        inputs = self._inputs(frame, turn)
         seen = perf_counter()
         answers = passes(inputs, network)
         answered = perf_counter()
         heat, paf, geometry = merge(answers, network.topology)
         people = self._decode(heat, paf, topology=network.topology, geometry=geometry)
-        decoded = perf_counter()
-        timings = {
-            "preprocess": seen - start,
-            "network": answered - seen,
-            "decode": decoded - answered,
-        }
-        if self.refiner is not None:
-            pixels = sum(math.prod(one.geometry.network) for one in inputs)
-            people = self.refiner(frame, people, Pass(heat, paf, geometry), pixels, network)
-            timings["refine"] = perf_counter() - decoded
-        people = replace(self._calibrated(people, network), timings=timings)
+        timings["preprocess"] += seen - start
+        timings["network"] += answered - seen
+        timings["decode"] += perf_counter() - answered
         return Look(inputs[0].image, geometry, heat, paf, people)
+
+    def _united(self, found: Sequence[Poses]) -> Poses:
+        """The people of all directions, each in its own frame, in the frame of the first."""
+        return united(found, self._options.max_people) if len(found) > 1 else found[0]
 
     def near(self, frame: Frame, expected: Poses, network: BodyNetwork) -> Poses | None:
         """Find people only where some are expected, which takes fewer network pixels.
@@ -167,34 +189,53 @@ class BodyFinder:
         Returns None if looking at the whole frame is as cheap.
         """
         start = perf_counter()
-        whole = sum(math.prod(one.input_size(frame.size)) for one in self._preprocessings)
-        whole *= 2 if self._mirror else 1
-        if self.refiner is not None:
-            bound = self.refiner.pixels * whole
-            people = self.refiner.alone(frame, expected, bound, self.refiner.stature, network)
-        else:
-            tall = self._stature
-            refiner = Refiner(tall, 1.0, self._scales, self._mirror, self._options)
-            # Enlarge people if that is cheap; else show them as large as the whole frame does.
-            people = refiner.alone(frame, expected, _CHEAP * whole, tall, network)
-            if people is None:
-                scale = max(self._preprocessings, key=lambda one: one.height)
-                factor = scale.input_size(frame.size)[1] / frame.size[1]
-                shown = float(np.median(np.ptp(expected.keypoints[..., 1], axis=1)))
-                tall = max(factor * shown, 8)
-                people = refiner.alone(frame, expected, _WORTH * whole, tall, network)
-        if people is None:
-            return None
-        people = self._calibrated(people, network)
+        directions = direction(expected) if len(self._turns) > 1 else np.zeros(len(expected))
+        found = []
+        for turn in self._turns:
+            some = turned(expected[directions == turn], turn)
+            look: Poses | None = Poses.empty(some.size, some.topology)
+            if len(some):
+                look = self._near(turned_frame(frame, turn), some, network)
+            if look is None:
+                return None
+            found.append(look)
+        people = self._calibrated(self._united(found), network)
         timings = {"preprocess": 0.0, "network": perf_counter() - start, "decode": 0.0}
         return replace(people, timings=timings)
 
-    def _inputs(self, frame: Frame) -> list[NetworkInput]:
-        """The network's inputs of a frame: for each scale straight, then perhaps mirrored."""
-        if not self._told_of_panorama:
+    def _near(self, frame: Frame, expected: Poses, network: BodyNetwork) -> Poses | None:
+        whole = self._pixels(frame)
+        if self.refiner is not None:
+            bound = self.refiner.pixels * whole
+            return self.refiner.alone(frame, expected, bound, self.refiner.stature, network)
+        tall = self._stature
+        refiner = Refiner(tall, 1.0, self._scales, self._mirror, self._options)
+        # Enlarge people if that is cheap; else show them as large as the whole frame does.
+        people = refiner.alone(frame, expected, _CHEAP * whole, tall, network)
+        if people is not None:
+            return people
+        scale = max(self._preprocessings, key=lambda one: one.height)
+        factor = scale.input_size(frame.size)[1] / frame.size[1]
+        shown = float(np.median(np.ptp(expected.keypoints[..., 1], axis=1)))
+        return refiner.alone(frame, expected, _WORTH * whole, max(factor * shown, 8), network)
+
+    def _pixels(self, frame: Frame) -> int:
+        """The pixels of all inputs of a look at the frame."""
+        views = 2 if self._mirror else 1
+        return views * sum(math.prod(one.input_size(frame.size)) for one in self._preprocessings)
+
+    def _inputs(self, frame: Frame, turn: int) -> list[NetworkInput]:
+        """The network's inputs of a frame: for each scale straight, then perhaps mirrored.
+
+        People are as large in a frame that was turned by a quarter as in the frame before that.
+        """
+        if not self._told_of_panorama and not turn:
             self._tell_of_panorama(frame)
         inputs = []
         for preprocess in self._preprocessings:
+            if turn % 2:
+                sideways = preprocess.content_size(frame.size[::-1])[0]
+                preprocess = replace(preprocess, height=sideways)
             too_large = _too_large(preprocess.input_size(frame.size))
             if too_large:
                 raise SourceError(f"{frame.source or 'the picture'}: {too_large}")

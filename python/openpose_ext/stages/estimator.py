@@ -109,6 +109,9 @@ class PoseEstimator:
     refine      look a second time, closer, where people are: more accurate, above all for small
                 people. True, or how many network pixels tall people are shown then. `scales` and
                 `mirror` apply to the second look, too
+    turned      also look at the picture turned by one, two and three quarters, for people who lie
+                or are upside down: four times the time. They have lower scores than people who
+                stand
     refine_pixels  most network pixels of the second look, as a multiple of those of the first. In a
                 crowd people are shown smaller, and the smallest and weakest are left out
     hand_scales  run the hand network on each hand at each of these sizes, as multiples of the
@@ -152,6 +155,7 @@ class PoseEstimator:
         mirror: bool = False,
         refine: bool | float = False,
         refine_pixels: float = REFINE_PIXELS,
+        turned: bool = False,
         hand_scales: Sequence[float] = (1.0,),
         max_batch: int | None = None,
         streams: int | None = None,
@@ -180,6 +184,7 @@ class PoseEstimator:
             mirror=mirror,
             refine=refine,
             refine_pixels=refine_pixels,
+            turned=turned,
         )
         self._wanted = NetworkSet(
             files=chosen_networks(
