@@ -179,7 +179,7 @@ live: $(VENV)/installed-demo
 	@echo "For the demo: $(BIN)/python -m http.server --bind 127.0.0.1 -d build/docs"
 
 test-live: $(VENV)/installed-dev live
-	$(BIN)/python -m pytest -m slow tests/test_live.py
+	$(BIN)/python -m pytest -m slow tests/test_live_demo.py
 
 # The microbenchmarks need Google Benchmark (Debian: libbenchmark-dev).
 bench: $(VENV)/installed-dev

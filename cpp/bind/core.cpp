@@ -411,16 +411,16 @@ py::tuple unite_looks(const PeopleArguments& first,
     return to_python(united);
 }
 
-// Each of them as (look, person).
-std::vector<std::pair<int, int>> best_of_turned_looks(const std::vector<PeopleArguments>& arguments,
-                                                      const Topology& topology) {
+// Each of them as (look, person, score).
+std::vector<std::tuple<int, int, float>> best_of_turned_looks(
+    const std::vector<PeopleArguments>& arguments, const Topology& topology) {
     std::vector<People> looks;
     for (const PeopleArguments& people : arguments) looks.push_back(as_people(people));
-    std::vector<std::pair<int, int>> best;
+    std::vector<std::tuple<int, int, float>> best;
     {
         const py::gil_scoped_release release;
-        for (const auto& [look, person] : best_of_turns(looks, topology)) {
-            best.emplace_back(look, person);
+        for (const auto& [look, person, score] : best_of_turns(looks, topology)) {
+            best.emplace_back(look, person, score);
         }
     }
     return best;
@@ -490,7 +490,6 @@ PYBIND11_MODULE(_core, module) {
     module.def("unite", &unite_looks, py::arg("first"), py::arg("closer"), py::arg("topology"),
                py::arg("max_people") = py::none());
     module.def("best_of_turns", &best_of_turned_looks, py::arg("looks"), py::arg("topology"));
-    module.attr("TURNED") = kTurned;
     module.def("decode_hand", &decode_hand_of, py::arg("heat"), py::arg("affine"), py::arg("size"));
     module.def("decode_points", &decode_points_of, py::arg("heat"), py::arg("points"),
                py::arg("affine"), py::arg("size"));

@@ -91,10 +91,7 @@ def unite(
     topology: Topology,
     max_people: int | None = None,
 ) -> People: ...
-def best_of_turns(looks: Sequence[People], topology: Topology) -> list[tuple[int, int]]: ...
-
-TURNED: float
-
+def best_of_turns(looks: Sequence[People], topology: Topology) -> list[tuple[int, int, float]]: ...
 def decode_reference(
     heat: _Floats,
     paf: _Floats,

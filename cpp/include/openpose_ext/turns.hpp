@@ -10,22 +10,19 @@
 
 namespace openpose_ext {
 
-/// A look at a picture, and one of its people.
+/// One of the people of a look, and their score in comparison with those of all looks.
 struct Seen {
     int look = 0;
     int person = 0;
+    float score = 0;
 };
-
-/// Scores of people of turned looks count so much, because most people stand. With 0.5, 0.6, 0.7
-/// lite finds .58, .58, .60 of people who lie or are upside down, mobilenet .67, .71, .71.
-inline constexpr float kTurned = 0.6f;
 
 /// Who is there, by the looks at a picture in all directions, best first.
 ///
 /// A network that learned from people who stand finds those who lie in a picture that is turned,
-/// and in it puts together somebody out of those who stand. So people of turned looks count by
-/// kTurned of their score, and only if half of their parts are seen, feet left out; and whoever is
-/// the same person as somebody better of another look, or shares half of the smaller one's box with
+/// and in it puts together somebody out of those who stand. So people of turned looks keep 0.6 of
+/// their score, and count only if half of their parts are seen, feet left out; and whoever is the
+/// same person as somebody better of another look, or shares half of the smaller one's box with
 /// them, is left out.
 ///
 /// looks  people in the picture's frame; the first look is the one that was not turned

@@ -57,7 +57,7 @@ def best(looks: Sequence[Poses]) -> list[Poses]:
     """
     chosen = _chosen(looks)
     return [
-        people[[person for look, person in chosen if look == turn]]
+        people[[person for look, person, _ in chosen if look == turn]]
         for turn, people in enumerate(looks)
     ]
 
@@ -65,19 +65,18 @@ def best(looks: Sequence[Poses]) -> list[Poses]:
 def united(looks: Sequence[Poses], most: int | None) -> Poses:
     """The people of all looks in the frame of the first, best first.
 
-    Who was found in a turned picture has a lower score there; see `TURNED` in `turns.hpp`.
+    Who was found in a turned picture gets a lower score.
     """
     chosen = _chosen(looks)[:most]
     back = [turned(people, -turn) for turn, people in enumerate(looks)]
 
     if not chosen:
         return looks[0][[]]
-    scores = [back[look].scores[who] * (_core.TURNED if look else 1) for look, who in chosen]
     return replace(
         looks[0],
-        keypoints=owned(np.stack([back[look].keypoints[who] for look, who in chosen])),
-        scores=owned(np.array(scores, np.float32)),
-        filled=owned(np.stack([back[look].filled[who] for look, who in chosen])),
+        keypoints=owned(np.stack([back[look].keypoints[who] for look, who, _ in chosen])),
+        scores=owned(np.array([score for *_, score in chosen], np.float32)),
+        filled=owned(np.stack([back[look].filled[who] for look, who, _ in chosen])),
     )
 
 
@@ -93,7 +92,7 @@ def direction(people: Poses) -> npt.NDArray[np.intp]:
     return np.where(np.isfinite(quarters), quarters, 0).astype(np.intp) % 4
 
 
-def _chosen(looks: Sequence[Poses]) -> list[tuple[int, int]]:
+def _chosen(looks: Sequence[Poses]) -> list[tuple[int, int, float]]:
     back = [turned(people, -turn) for turn, people in enumerate(looks)]
     topology: Topology = looks[0].topology
     return _core.best_of_turns(
