@@ -11,13 +11,14 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from sphinx.application import Sphinx
+from typing import TYPE_CHECKING, Any
 
 import openpose_ext as op
 from openpose_ext.models.manifest import read_manifest
 from openpose_ext.stages.preprocess import LONGEST, PADDING
+
+if TYPE_CHECKING:  # the demo's test needs no Sphinx
+    from sphinx.application import Sphinx
 
 PACKAGE = Path(op.__file__).parent
 NETWORK = PACKAGE / "models/embedded/lite_body.onnx"
