@@ -17,7 +17,7 @@ import numpy as np
 from openpose_ext import PoseEstimator
 from openpose_ext.run.coco_eval import Annotations, Evaluation, coco_results
 from openpose_ext.sources.pictures import read_picture
-from openpose_ext.stages.turned import turned
+from openpose_ext.stages.turned import turn_people
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 COCO = SHARED / "data" / "coco_val"
@@ -48,7 +48,9 @@ def main() -> None:
                         result
                         for image_id, picture in pictures.items()
                         for result in coco_results(
-                            turned(estimator(np.ascontiguousarray(np.rot90(picture, turn))), -turn),
+                            turn_people(
+                                estimator(np.ascontiguousarray(np.rot90(picture, turn))), -turn
+                            ),
                             image_id,
                             annotations.category,
                         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -35,7 +34,6 @@ def module(path: Path) -> Any:
     assert spec is not None
     assert spec.loader is not None
     found = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = found
     spec.loader.exec_module(found)
     return found
 
@@ -58,7 +56,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadingHTTPServ
         pytest.skip("the demo is not built: make test-live builds it")
     folder = tmp_path_factory.mktemp("site") / "live"
     live.write(folder)
-    sys.modules.pop("live")
     module(ROOT / "bench/demo_pictures.py").write(folder)
     (folder / "notes.txt").write_text("no picture")
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))

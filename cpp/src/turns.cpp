@@ -24,7 +24,7 @@ constexpr float kSeen = 0.5f;
 constexpr float kCommon = 0.5f;
 
 struct Candidate {
-    Seen seen;
+    Sighting sighting;
     const float* keypoints = nullptr;
     float stature = 0;
     Box box;
@@ -42,7 +42,7 @@ bool is_seen_enough(const float* keypoints, const Topology& topology) {
 }
 
 bool excludes(const Candidate& better, const Candidate& other, const Topology& topology) {
-    if (better.seen.look == other.seen.look) return false;
+    if (better.sighting.look == other.sighting.look) return false;
     const float smaller = std::min(better.box.area(), other.box.area());
     if (common_area(better.box, other.box) > kCommon * smaller) return true;
     const float tall = std::min(better.stature, other.stature);
@@ -51,7 +51,7 @@ bool excludes(const Candidate& better, const Candidate& other, const Topology& t
 
 }  // namespace
 
-std::vector<Seen> best_of_turns(std::span<const People> looks, const Topology& topology) {
+std::vector<Sighting> best_of_turns(std::span<const People> looks, const Topology& topology) {
     topology.check();
     std::vector<Candidate> candidates;
     for (int look = 0; look < static_cast<int>(looks.size()); ++look) {
@@ -69,7 +69,7 @@ std::vector<Seen> best_of_turns(std::span<const People> looks, const Topology& t
     }
     std::stable_sort(
         candidates.begin(), candidates.end(),
-        [](const Candidate& a, const Candidate& b) { return a.seen.score > b.seen.score; });
+        [](const Candidate& a, const Candidate& b) { return a.sighting.score > b.sighting.score; });
     std::vector<Candidate> kept;
     for (const Candidate& candidate : candidates) {
         const auto excludes_it = [&](const Candidate& better) {
@@ -77,9 +77,9 @@ std::vector<Seen> best_of_turns(std::span<const People> looks, const Topology& t
         };
         if (std::none_of(kept.begin(), kept.end(), excludes_it)) kept.push_back(candidate);
     }
-    std::vector<Seen> seen;
-    for (const Candidate& candidate : kept) seen.push_back(candidate.seen);
-    return seen;
+    std::vector<Sighting> sightings;
+    for (const Candidate& candidate : kept) sightings.push_back(candidate.sighting);
+    return sightings;
 }
 
 }  // namespace openpose_ext

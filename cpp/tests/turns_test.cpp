@@ -21,7 +21,7 @@ using Pairs = std::vector<std::pair<int, int>>;
 
 Pairs best(const std::vector<People>& looks, const Topology& topology = stick()) {
     Pairs pairs;
-    for (const Seen& one : best_of_turns(looks, topology)) {
+    for (const Sighting& one : best_of_turns(looks, topology)) {
         pairs.emplace_back(one.look, one.person);
     }
     return pairs;
@@ -42,7 +42,7 @@ TEST(Turns, PeopleOfTurnedLooksAreAddedForLessOfTheirScore) {
     EXPECT_EQ(best({upright, people_of({lying(300, 100, 50)}, {0.8f})}), (Pairs{{0, 0}, {1, 0}}));
     const People better = people_of({lying(300, 100, 50)}, {0.9f});
     EXPECT_EQ(best({upright, better}), (Pairs{{1, 0}, {0, 0}}));
-    const std::vector<Seen> seen = best_of_turns(std::vector{upright, better}, stick());
+    const std::vector<Sighting> seen = best_of_turns(std::vector{upright, better}, stick());
     EXPECT_FLOAT_EQ(seen[0].score, 0.54f);
     EXPECT_EQ(seen[1].score, 0.5f);
 }

@@ -1,4 +1,4 @@
-// std::bit_cast for the standard library of emscripten before 3.1.9, such as Debian 12's.
+// std::bit_cast where the standard library has none, as in emscripten 3.1.6 (Debian 12).
 #pragma once
 
 #include <version>

@@ -13,7 +13,7 @@ import skimage.io
 from openpose_ext import COCO_18, PoseEstimator, Poses
 from openpose_ext.cli.exit_codes import Exit
 from openpose_ext.infer import main
-from openpose_ext.stages.turned import direction, turned
+from openpose_ext.stages.turned import direction, turn_people
 from openpose_ext.types.frame import Frame
 
 # As wide as high, so that people are as large in it when it is turned.
@@ -49,20 +49,20 @@ def test_points_turn_with_their_picture(turn: int) -> None:
     for part, (x, y) in enumerate(places):
         picture[y, x] = part + 1
         keypoints[0, part] = x, y, 0.7
-    moved = turned(people(keypoints, (8, 5)), turn)
+    moved = turn_people(people(keypoints, (8, 5)), turn)
     after = np.rot90(picture, turn)
     assert moved.size == after.shape[::-1]
     for part in range(len(places)):
         ((y, x),) = np.argwhere(after == part + 1)
         assert moved.keypoints[0, part].tolist() == [x, y, np.float32(0.7)]
     assert not moved.keypoints[0, len(places) :].any(), "missing parts stay at 0, 0"
-    assert turned(moved, -turn).allclose(people(keypoints, (8, 5)))
+    assert turn_people(moved, -turn).allclose(people(keypoints, (8, 5)))
 
 
 def test_the_direction_is_that_in_which_people_stand() -> None:
     upright = people(np.stack([standing(50, 20), standing(90, 30)]), (200, 100))
     for turn in range(4):
-        assert direction(turned(upright, -turn)).tolist() == [turn, turn]
+        assert direction(turn_people(upright, -turn)).tolist() == [turn, turn]
     head = standing(50, 20)
     head[2:] = 0
     assert direction(people(head[None], (200, 100))).tolist() == [0], "no legs tell it"
@@ -87,7 +87,7 @@ def test_somebody_turned_is_found_as_if_they_stood(turn: int, options: dict[str,
     # Regions and the halves of pixels of a mirror image lie a little differently.
     near = 3 if options else 1e-3
     np.testing.assert_allclose(
-        turned(found, -turn).keypoints[..., :2], upright.keypoints[..., :2], atol=near
+        turn_people(found, -turn).keypoints[..., :2], upright.keypoints[..., :2], atol=near
     )
 
 

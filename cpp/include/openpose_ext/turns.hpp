@@ -11,7 +11,7 @@
 namespace openpose_ext {
 
 /// One of the people of a look, and their score in comparison with those of all looks.
-struct Seen {
+struct Sighting {
     int look = 0;
     int person = 0;
     float score = 0;
@@ -28,7 +28,7 @@ struct Seen {
 /// looks  people in the picture's frame; the first look is the one that was not turned
 ///
 /// Throws std::invalid_argument if tables do not fit the topology.
-OPENPOSE_EXT_API std::vector<Seen> best_of_turns(std::span<const People> looks,
-                                                 const Topology& topology);
+OPENPOSE_EXT_API std::vector<Sighting> best_of_turns(std::span<const People> looks,
+                                                     const Topology& topology);
 
 }  // namespace openpose_ext

@@ -26,7 +26,7 @@ from openpose_ext.stages.look import NetworkInput, passes
 from openpose_ext.stages.merge import Pass, merge
 from openpose_ext.stages.preprocess import HEIGHT, LONGEST, Fit, Preprocessing
 from openpose_ext.stages.refine import STATURE, Refiner, stature_at
-from openpose_ext.stages.turned import TURNS, best, direction, turned, turned_frame, united
+from openpose_ext.stages.turned import TURNS, best, direction, turn_frame, turn_people, united
 from openpose_ext.types.arrays import Picture, Size
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.geometry import Geometry
@@ -146,7 +146,7 @@ class BodyFinder:
         engine fails.
         """
         timings = {"preprocess": 0.0, "network": 0.0, "decode": 0.0}
-        frames = [turned_frame(frame, turn) for turn in self._turns]
+        frames = [turn_frame(frame, turn) for turn in self._turns]
         looks = [self._look(one, turn, network, timings) for turn, one in enumerate(frames)]
         found = [look.people for look in looks]
         if len(found) > 1:
@@ -192,10 +192,10 @@ class BodyFinder:
         directions = direction(expected) if len(self._turns) > 1 else np.zeros(len(expected))
         found = []
         for turn in self._turns:
-            some = turned(expected[directions == turn], turn)
+            some = turn_people(expected[directions == turn], turn)
             look: Poses | None = Poses.empty(some.size, some.topology)
             if len(some):
-                look = self._near(turned_frame(frame, turn), some, network)
+                look = self._near(turn_frame(frame, turn), some, network)
             if look is None:
                 return None
             found.append(look)

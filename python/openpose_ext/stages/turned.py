@@ -16,9 +16,8 @@ import numpy.typing as npt
 from openpose_ext import _core
 from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses, owned
-from openpose_ext.types.topology import Topology
 
-__all__ = ["TURNS", "best", "direction", "turned", "turned_frame", "united"]
+__all__ = ["TURNS", "best", "direction", "turn_frame", "turn_people", "united"]
 
 TURNS = range(4)  # quarter turns, counter-clockwise
 
@@ -26,17 +25,18 @@ _UPPER = ("Nose", "Neck", "RShoulder", "LShoulder", "REye", "LEye", "REar", "LEa
 _LOWER = ("RHip", "LHip", "RKnee", "LKnee", "RAnkle", "LAnkle")
 
 
-def turned_frame(frame: Frame, turn: int) -> Frame:
-    """The frame turned by so many quarters."""
+def turn_frame(frame: Frame, turn: int) -> Frame:
+    """The frame turned by so many quarters, counter-clockwise."""
     if not turn:
         return frame
     return replace(frame, pixels=np.ascontiguousarray(np.rot90(frame.image, turn)))
 
 
-def turned(people: Poses, turn: int) -> Poses:
-    """The people of a picture, in the frame of the picture turned by so many quarters.
+def turn_people(people: Poses, turn: int) -> Poses:
+    """The people of a picture, in pixels of the picture turned by so many quarters.
 
-    A negative number leads back.
+    Counter-clockwise, as `numpy.rot90` turns pictures; a negative number leads back. Body parts
+    alone move: people of a look have no hands or faces yet.
     """
     turn %= 4
     if not turn:
@@ -55,7 +55,7 @@ def best(looks: Sequence[Poses]) -> list[Poses]:
 
     looks  the people of the picture turned by 0, 1, 2 and 3 quarters, each in its own frame
     """
-    chosen = _chosen(looks)
+    chosen = _chosen(_upright(looks))
     return [
         people[[person for look, person, _ in chosen if look == turn]]
         for turn, people in enumerate(looks)
@@ -67,8 +67,8 @@ def united(looks: Sequence[Poses], most: int | None) -> Poses:
 
     Who was found in a turned picture gets a lower score.
     """
-    chosen = _chosen(looks)[:most]
-    back = [turned(people, -turn) for turn, people in enumerate(looks)]
+    back = _upright(looks)
+    chosen = _chosen(back)[:most]
 
     if not chosen:
         return looks[0][[]]
@@ -92,11 +92,16 @@ def direction(people: Poses) -> npt.NDArray[np.intp]:
     return np.where(np.isfinite(quarters), quarters, 0).astype(np.intp) % 4
 
 
+def _upright(looks: Sequence[Poses]) -> list[Poses]:
+    """The people of all looks in the frame of the first."""
+    return [turn_people(people, -turn) for turn, people in enumerate(looks)]
+
+
 def _chosen(looks: Sequence[Poses]) -> list[tuple[int, int, float]]:
-    back = [turned(people, -turn) for turn, people in enumerate(looks)]
-    topology: Topology = looks[0].topology
+    """(look, person, score) of those who are there; all looks in the frame of the first."""
     return _core.best_of_turns(
-        [(people.keypoints, people.scores, people.filled) for people in back], topology.core
+        [(people.keypoints, people.scores, people.filled) for people in looks],
+        looks[0].topology.core,
     )
 
 
