@@ -328,6 +328,24 @@ def test_the_mouse_on_a_joint_is_told_its_name_and_score(browser: Browser) -> No
     browser.until("document.querySelector('#cards .tip').hidden")
 
 
+def test_a_paused_video_shows_the_people_of_its_frame(browser: Browser, tmp_path: Path) -> None:
+    """Even where the browser does not tell which frames it shows."""
+    browser.value("HTMLVideoElement.prototype.requestVideoFrameCallback = () => {}; 0")
+    browser.choose("#choose", write_video(tmp_path / "walk.mp4"))
+    browser.until(DONE.format(1))
+    named(browser)
+    loaded(browser, "walk")
+    video = "document.querySelector('#walk video')"
+    browser.until(f"{video}.readyState >= 2")
+    browser.click("#walk .icon.play")
+    browser.until(f"{video}.currentTime > 0.5")
+    browser.click("#walk .icon.play")
+    scrubber = "document.querySelector('#walk .player input')"
+    browser.until(f"{scrubber}.value >= 5 && String({SHOWN}) === {scrubber}.value")
+    browser.click("#walk .icon.play")
+    browser.until(f"{video}.ended && {scrubber}.value === '{FRAMES - 1}'")
+
+
 @pytest.mark.slow
 def test_a_whole_visit(browser: Browser, address: str, tmp_path: Path) -> None:
     (tmp_path / "shots").mkdir()
@@ -383,7 +401,9 @@ def test_a_whole_visit(browser: Browser, address: str, tmp_path: Path) -> None:
         column = f"{DRAWN}(document.querySelector('#walk canvas[role]'), {WIDTH})[1]"
         browser.until(f"Math.abs({column} - {begin + STEP * number}) < {STEP / 2}")
     look("walk")
-    browser.click("#walk .icon.play")  # from the beginning, for it was at its end
+    browser.press("Home", 36)
+    browser.until(f"{SHOWN} === 0 && {scrubber}.value === '0'")
+    browser.click("#walk .icon.play")
     browser.until(f"{scrubber}.value > 3")
     browser.click("#walk .icon.play")
     browser.until(f"String({SHOWN}) === {scrubber}.value")

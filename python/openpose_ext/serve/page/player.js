@@ -28,6 +28,7 @@ export class Player {
     );
     this.scrub.addEventListener("input", () => this.go(Number(this.scrub.value)));
     for (const event of ["play", "pause"]) video.addEventListener(event, () => this.label());
+    video.addEventListener("pause", () => this.settle());
     video.addEventListener("seeked", () => this.tell(video.currentTime));
     this.watch();
     this.report();
@@ -46,6 +47,14 @@ export class Player {
     this.report();
     if (this.video.readyState === 0) this.seen(this.place); // nothing is seen; draw by itself
     else this.video.currentTime = this.clip.within(this.place);
+  }
+
+  /** Browsers may show a frame before its time, and leave out to tell of the last before a pause. */
+  settle() {
+    if (this.video.seeking) return; // "seeked" comes
+    const time = this.video.currentTime;
+    if (this.video.ended) this.tell(time);
+    else this.go(Math.max(this.place, this.clip.at(time)));
   }
 
   watch() {
