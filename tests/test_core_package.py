@@ -95,8 +95,10 @@ def test_a_program_that_finds_the_package_decodes_alike(example: Path, tmp_path:
 
 
 def test_a_program_that_builds_the_core_along_decodes_alike(tmp_path: Path) -> None:
+    """Without optimisation, too, which takes less time to build."""
     build = tmp_path / "build"
-    run("cmake", "-S", ROOT / "cpp" / "examples" / "subdirectory", "-B", build)
+    source = ROOT / "cpp" / "examples" / "subdirectory"
+    run("cmake", "-S", source, "-B", build, "-DCMAKE_BUILD_TYPE=Debug")
     run("cmake", "--build", build, "--parallel", "2")
     check_people(build / "decode_maps", tmp_path)
 
