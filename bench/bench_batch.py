@@ -112,11 +112,11 @@ def rates(frames_a_second: float) -> None:
     with av.open(str(VIDEO)) as container:
         number = sum(1 for _ in container.decode(video=0))
     video = number / (time.perf_counter() - begun)
-    with tempfile.NamedTemporaryFile() as file:
+    with tempfile.NamedTemporaryFile() as written:
         begun = time.perf_counter()
-        file.write(bytes(64 << 20))
-        file.flush()
-        os.fsync(file.fileno())
+        written.write(bytes(64 << 20))
+        written.flush()
+        os.fsync(written.fileno())
         write = 64 / (time.perf_counter() - begun)
     row = 18 * 3 * 12  # bytes of a frame's people in Parquet, about
     print(f"\nmeasured: JPEG {decode:.0f} pictures a core-second, {size / 1e3:.0f} kB each; ")

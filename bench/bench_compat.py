@@ -97,7 +97,8 @@ def cases() -> Iterator[tuple[str, Body | Hand, Picture, Callable[..., tuple[Any
     with Hand("lite", threads=1) as look:
         for size in CROPS:
             crop = cv2.resize(hand.picture[y : y + side, x : x + side], (size, size))
-            yield f"`Hand`, {size} x {size}", look, crop, hand_by_the_oracle
+            shown = np.asarray(crop, np.uint8)
+            yield f"`Hand`, {size} x {size}", look, shown, hand_by_the_oracle
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -96,18 +97,15 @@ def bench_workloads(maps: ModuleType, options: op.DecodeOptions, oracle: ModuleT
     print("| --- | --- | --- | --- | --- | --- | --- | --- |" + (" --- |" if oracle else ""))
     for name in (*CROWDS, *HOSTILE):
         heat, paf, truth = make_maps(maps, name)
-        resizes = seconds(lambda h=heat, p=paf: resize_all(h, p))
-        times = seconds(lambda h=heat, p=paf: op.decode_body(h, p, options=options))
-        cold = seconds_after(
-            lambda h=heat, p=paf: resize_all(h, p),
-            lambda h=heat, p=paf: op.decode_body(h, p, options=options),
-        )
+        resize = partial(resize_all, heat, paf)
+        decode = partial(op.decode_body, heat, paf, options=options)
+        resizes, times, cold = seconds(resize), seconds(decode), seconds_after(resize, decode)
         poses = op.decode_body(heat, paf, options=options)
         assert np.isfinite(poses.keypoints).all()
         assert np.isfinite(poses.scores).all()
         ratio = statistics.median(times) / statistics.median(resizes)
         ratio_cold = statistics.median(cold) / statistics.median(resizes)
-        checked = ("-", "-", "-")
+        checked: tuple[str, ...] = ("-", "-", "-")
         if len(truth):
             found = maps.evaluate(poses.keypoints, truth)
             checked = tuple(f"{found[key]:.3f}" for key in ("recall", "precision", "error"))
@@ -138,8 +136,8 @@ def bench_threads(maps: ModuleType, pictures: int = 64, threads: int = 2) -> Non
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(lambda one: resize_all(*one), many))
 
-    decode = [min(seconds(lambda n=n: op.decode_bodies(many, threads=n))) for n in (1, threads)]
-    resize = [min(seconds(lambda n=n: resize_in(n), 2.0)) for n in (1, threads)]
+    decode = [min(seconds(partial(op.decode_bodies, many, threads=n))) for n in (1, threads)]
+    resize = [min(seconds(partial(resize_in, n), 2.0)) for n in (1, threads)]
     together = op.decode_bodies(many, threads=threads)
     same = all(
         np.array_equal(op.decode_body(*one).keypoints, poses.keypoints)

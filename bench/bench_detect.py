@@ -126,6 +126,7 @@ def judged(people: Mapping[int, Poses], truth: Truth, rate: float) -> tuple[floa
     results, switches = [], 0
     for index in sorted(people):
         known = tracker(people[index], index / rate)
+        assert known.ids is not None
         ids |= {*known.ids.tolist()}
         if index not in truth.people:
             continue
@@ -133,6 +134,7 @@ def judged(people: Mapping[int, Poses], truth: Truth, rate: float) -> tuple[floa
         for person in truth.people[index]:
             now = id_of(person, known)
             if now is not None:
+                assert person.ids is not None
                 switches += before.get(int(person.ids[0]), now) != now
                 before[int(person.ids[0])] = now
     return Evaluation(results, truth.annotations).scores().ap, len(ids), switches
@@ -140,6 +142,7 @@ def judged(people: Mapping[int, Poses], truth: Truth, rate: float) -> tuple[floa
 
 def id_of(person: Poses, others: Poses) -> int | None:
     """The id of the nearest of the others, by the median distance of common parts."""
+    assert others.ids is not None
     one = person.keypoints[0]
     best, least = None, NEAR * float(np.ptp(one[one[:, 2] > 0, 1]))
     for other, name in zip(others.keypoints, others.ids, strict=True):

@@ -171,7 +171,7 @@ def main() -> None:
     if not FACES.exists():
         print(f"Accuracy is not measured: {os.path.relpath(FACES)} is not here.")
         return
-    chosen = {name: name for name in sys.argv[1:]} or dict(NETWORKS)
+    chosen: dict[str, str | Path] = {name: name for name in sys.argv[1:]} or dict(NETWORKS)
     faces = read_faces()
     sources = list(dict.fromkeys(face.source for face in faces))
     counts = [sum(face.source == source for face in faces) for source in sources]

@@ -32,7 +32,7 @@ from openpose_ext.types.arrays import Picture
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 HANDS = SHARED / "data" / "hand_val"
-NETWORKS = {
+NETWORKS: Mapping[str, str | Path] = {
     "landmark": SHARED / "weights" / "hand_landmark_full.tflite",
     "landmark, small": SHARED / "weights" / "hand_landmark_lite.tflite",
     "lite": "lite",

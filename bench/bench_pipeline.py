@@ -127,7 +127,7 @@ def plain_loop(network: BodyNetwork, video: Path, frames: int) -> None:
         columns = round(width * HEIGHT / height)
         small = cv2.resize(picture, (columns, HEIGHT), interpolation=cv2.INTER_CUBIC)
         padded = np.pad(small, ((0, 0), (0, -columns % 8), (0, 0)), constant_values=128)
-        maps = network.run(padded[None])
+        maps = network.run(np.asarray(padded[None], np.uint8))
         content = columns, HEIGHT
         heat, paf = (oracle.full_size(one[0], content, (width, height)) for one in maps)
         oracle.decode(heat, paf)
@@ -135,12 +135,12 @@ def plain_loop(network: BodyNetwork, video: Path, frames: int) -> None:
 
 
 def bench(video: Path, frames: int, rounds: int, loop: int) -> None:
-    options = {"height": HEIGHT, "threads": CORES, "streams": CORES}
+    estimator = partial(PoseEstimator, NETWORK, height=HEIGHT, threads=CORES, streams=CORES)
     times: dict[str, list[float]] = {}
     cores: dict[str, list[float]] = {}
     with (
-        PoseEstimator(NETWORK, **options) as body,
-        PoseEstimator(NETWORK, hand="lite", **options) as hands,
+        estimator() as body,
+        estimator(hand="lite") as hands,
         BodyNetwork.open(NETWORK, threads=CORES, streams=CORES) as network,
         BodyNetwork.open(NETWORK, threads=CORES) as single,
         tempfile.TemporaryDirectory() as place,
@@ -168,9 +168,9 @@ def bench(video: Path, frames: int, rounds: int, loop: int) -> None:
         for _ in range(rounds):
             for name in (*work, "JSON", "network"):  # those that are compared twice
                 count, call = work[name]
-                taken, used = seconds(partial(call, count))
+                taken, spent = seconds(partial(call, count))
                 times.setdefault(name, []).append(taken / count)
-                cores.setdefault(name, []).append(used / count)
+                cores.setdefault(name, []).append(spent / count)
     median = {name: statistics.median(values) for name, values in times.items()}
     used = {name: 1e3 * statistics.median(values) for name, values in cores.items()}
     net, resized = median["network"], median["video, resized"]
@@ -198,27 +198,27 @@ def accuracy(heights: tuple[int, ...] = (HEIGHT, 368)) -> None:
     Each picture of coco_val becomes a frame of 4:2:0, as a video's are, and goes both ways.
     """
     annotations = Annotations.read(SHARED / "data/coco_val/person_keypoints.json")
-    pairs: list[tuple[int, Frame, Frame]] = []
+    pairs: list[tuple[int, tuple[Frame, Frame]]] = []
     for entry in annotations.pictures:
         picture = read_picture(SHARED / "data/coco_val/images" / entry["file_name"])
         picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
         yuv = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "bgr24")
         pixels = VideoPixels(yuv.reformat(format="yuv420p"), AS_IT_IS)
-        pairs.append((entry["id"], Frame(pixels), Frame(pixels.picture())))
+        pairs.append((entry["id"], (Frame(pixels), Frame(pixels.picture()))))
     print("| height | AP, full picture | AP, straight | difference (95 %) | pixels apart, mean |")
     print("| ---: | ---: | ---: | ---: | ---: |")
     for height in heights:
         apart = [
             np.abs(np.subtract(*(Preprocessing(height=height)(f)[0] for f in two), dtype=float))
-            for _, *two in pairs
+            for _, two in pairs
         ]
         with PoseEstimator(NETWORK, height=height, precision="f32") as estimator:
             ways = []
-            for way in (1, 2):
-                found: list[Poses] = [estimator(pair[way]) for pair in pairs]
+            for way in (0, 1):
+                found: list[Poses] = [estimator(two[way]) for _, two in pairs]
                 results = [
                     result
-                    for (image_id, *_), poses in zip(pairs, found, strict=True)
+                    for (image_id, _), poses in zip(pairs, found, strict=True)
                     for result in coco_results(poses, image_id, annotations.category)
                 ]
                 ways.append(Evaluation(results, annotations))

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -85,7 +85,7 @@ def look(settings: Sequence[Setting], pictures: Iterable[Picture]) -> None:
             options = {"precision": PRECISION, "threads": 1, **setting.options}
             estimator = opened.enter_context(PoseEstimator(setting.body, **options))
             counting = CountingNetwork(estimator._networks.need_body())
-            estimator._networks = estimator._networks._replace(body=counting)
+            estimator._networks = estimator._networks._replace(body=cast(BodyNetwork, counting))
             estimators.append((setting, estimator, counting))
         for picture in pictures:
             for setting, estimator, counting in estimators:
@@ -144,27 +144,18 @@ def promised() -> None:
     pictures = read(annotations, COCO / "images")
     others = other_annotations()
     other_pictures = read(others, OTHERS / "people")
-    rows = (
-        (
-            "mobilenet",
-            MOBILENET,
-            368,
-            annotations,
-            pictures,
-            ({}, {"refine": 240}, {"refine": 300}),
-        ),
-        ("mobilenet", MOBILENET, 256, annotations, pictures, ({}, {"refine": 240})),
-        ("lite", "lite", 368, annotations, pictures, ({},)),
-        ("mobilenet_thin", THIN, 368, annotations, pictures, ({},)),
-        ("mobilenet, others", MOBILENET, 368, others, other_pictures, ({},)),
-    )
+    rows: list[tuple[str, Path | str, int, Annotations, dict[int, Picture], tuple[int, ...]]] = [
+        ("mobilenet", MOBILENET, 368, annotations, pictures, (240, 300)),
+        ("mobilenet", MOBILENET, 256, annotations, pictures, (240,)),
+        ("lite", "lite", 368, annotations, pictures, ()),
+        ("mobilenet_thin", THIN, 368, annotations, pictures, ()),
+        ("mobilenet, others", MOBILENET, 368, others, other_pictures, ()),
+    ]
     print("| network | height | refine | AP | halves | pixels | time | time over pixels |")
     print("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |")
     for name, body, height, truth, seen, more in rows:
-        settings = [
-            Setting(body, {"height": height, **options})
-            for options in ({}, {"refine": True}, *(one for one in more if one))
-        ]
+        looks: list[dict[str, Any]] = [{}, {"refine": True}, *({"refine": tall} for tall in more)]
+        settings = [Setting(body, {"height": height, **options}) for options in looks]
         look(settings, seen.values())
         for setting in settings:
             ap, halves = scored(setting, seen, truth)

@@ -120,6 +120,7 @@ def print_video(name: str, sheets: Path | None) -> None:
             smoother.push(poses, frame.time)
             moments.append(time.perf_counter())
             spent += np.diff(moments)
+            assert poses.ids is not None
             people += poses.ids.tolist()
             if frame.index % EVERY == 0 and sheets is not None:
                 pictures.append(labelled(picture, poses, f"frame {frame.index}"))
@@ -139,13 +140,15 @@ def print_video(name: str, sheets: Path | None) -> None:
 
 def labelled(picture: Picture, poses: Poses, title: str) -> Picture:
     """The people drawn, each with the id over the head."""
+    assert poses.ids is not None
     drawn = draw(picture, poses)
     write(drawn, title, (10, 50))
     for keypoints, name in zip(poses.keypoints, poses.ids, strict=True):
         x, y, _ = keypoints[keypoints[:, 2] > 0].min(axis=0)
         write(drawn, str(name), (int(x), int(y) - 5))
     scale = WIDTH / drawn.shape[1]
-    return cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    smaller = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(smaller, np.uint8)
 
 
 def write(picture: Picture, text: str, at: tuple[int, int]) -> None:

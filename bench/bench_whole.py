@@ -26,7 +26,7 @@ from openpose_ext.sources.pictures import read_picture
 LABELS = SHARED / "data" / "wholebody_val" / "coco_wholebody_val_5pictures.json"
 PICTURES = SHARED / "data" / "coco_val" / "images"
 WEIGHTS = SHARED / "weights"
-NETWORKS = {
+NETWORKS: Mapping[str, Mapping[str, str | Path]] = {
     "lite hands, landmark faces and feet": {
         "hand": "lite",
         "face": WEIGHTS / "face_landmark.tflite",
@@ -104,7 +104,14 @@ def main() -> None:
     print("| networks | " + " | ".join(GROUPS) + " |\n| --- " + "| ---: " * len(GROUPS) + "|")
     for name, networks in NETWORKS.items():
         with PoseEstimator(
-            MOBILENET, refine=True, precision="f32", threads=1, streams=1, **networks
+            MOBILENET,
+            hand=networks["hand"],
+            face=networks["face"],
+            foot=networks["foot"],
+            refine=True,
+            precision="f32",
+            threads=1,
+            streams=1,
         ) as estimator:
             found = {key: estimator(read_picture(Path(file))) for key, file in pictures.items()}
         cells = []

@@ -34,12 +34,13 @@ from pathlib import Path
 
 import numpy as np
 
-from openpose_ext.models.network import BodyNetwork, CropMaps, HandNetwork
+from openpose_ext.models.network import BodyNetwork, CropMaps, CropNetwork
 from openpose_ext.sources.listing import find_inputs
 from openpose_ext.sources.pictures import read_picture
 from openpose_ext.stages.decode import DecodeOptions, decode_body
 from openpose_ext.stages.hands import HandFinder
 from openpose_ext.stages.zoo import ZooHands, zoo_preprocessing
+from openpose_ext.types.geometry import Geometry
 from openpose_ext.types.poses import Poses
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,21 +53,19 @@ import zoo_script  # noqa: E402
 SEEN = 0.05
 
 
-class Maps:
+class Maps(zoo_script.Network):
     """A network as `zoo_script` asks it."""
 
-    def __init__(self, network: BodyNetwork | HandNetwork, side: int) -> None:
+    def __init__(self, network: BodyNetwork | CropNetwork, side: int) -> None:
         self.network, self.width, self.height = network, side, side
 
     def maps(self, picture: np.ndarray) -> list[np.ndarray]:
         image, _ = zoo_preprocessing((self.width, self.height), 8)(picture)
+        if isinstance(self.network, BodyNetwork):
+            return [maps[0] for maps in self.network.run(image[None])]
         answer = self.network.run(image[None])
-        if isinstance(self.network, HandNetwork):
-            assert isinstance(answer, CropMaps)
-            return [answer.heat[0]]
-        return [maps[0] for maps in answer]
-
-    full_size = zoo_script.Network.full_size
+        assert isinstance(answer, CropMaps)
+        return [answer.heat[0]]
 
 
 def paired(ours: np.ndarray, theirs: np.ndarray, cell: np.ndarray) -> dict[int, int]:
@@ -119,15 +118,15 @@ def same(ours: Poses, people: np.ndarray, hands: np.ndarray) -> bool:
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED / "data" / "media"
     weights = SHARED / "weights" / "human-pose-estimation-0001-fp32.onnx"
-    engine = {"backend": "onnxruntime", "threads": 1}
-    zoo_hands, our_hands = ZooHands.open("lite", **engine), HandFinder.open("lite", **engine)
-    lenient = HandFinder.open("lite", **engine)
+    zoo_hands = ZooHands.open("lite", backend="onnxruntime", threads=1)
+    our_hands = HandFinder.open("lite", backend="onnxruntime", threads=1)
+    lenient = HandFinder.open("lite", backend="onnxruntime", threads=1)
     lenient._min_score = 0.0
     header = "people: script | zoo | fast | hands: script | zoo | fast | why fast differs"
     print(f"| picture | {header} |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
     totals = np.zeros(6, int)
-    with BodyNetwork.open(weights, **engine) as network:
+    with BodyNetwork.open(weights, backend="onnxruntime", threads=1) as network:
         body, hand = Maps(network, 184), Maps(zoo_hands._network, zoo_hands._network.crop)
         for file in find_inputs([folder], videos=False).files:
             picture = read_picture(file.path)
@@ -148,6 +147,8 @@ def main() -> None:
             for index in {*range(len(fast))} - {*pairs.values()}:
                 why.append(f"+1 person: {won(heat, paf, geometry, fast.keypoints[index], cell)}")
             why += of_hands(people, hands, fast, picture, lenient, pairs)
+            assert zoo.hands is not None
+            assert fast.hands is not None
             counts = [
                 len(people), len(zoo), len(fast),
                 *(int(some[..., 2].any(axis=2).sum()) for some in (hands, zoo.hands, fast.hands)),
@@ -207,21 +208,16 @@ def lost(
 
 
 def won(
-    heat: np.ndarray, paf: np.ndarray, geometry: object, person: np.ndarray, cell: np.ndarray
+    heat: np.ndarray, paf: np.ndarray, geometry: Geometry, person: np.ndarray, cell: np.ndarray
 ) -> str:
     """Why one of our people is not among the script's."""
+    strict = DecodeOptions.reference()
     for name, options in {
-        "parts": {"min_parts": 3},
-        "samples": {"min_paf_share": 0.6},
-        "parts and samples": {"min_parts": 3, "min_paf_share": 0.6},
+        "parts": replace(strict, min_parts=3),
+        "samples": replace(strict, min_paf_share=0.6),
+        "parts and samples": replace(strict, min_parts=3, min_paf_share=0.6),
     }.items():
-        found = decode_body(
-            heat,
-            paf,
-            geometry=geometry,  # type: ignore[arg-type]
-            mode="reference",
-            options=replace(DecodeOptions.reference(), **options),  # type: ignore[arg-type]
-        )
+        found = decode_body(heat, paf, geometry=geometry, mode="reference", options=options)
         if is_in(person, found.keypoints, cell):
             return name
     return "?"
@@ -261,8 +257,8 @@ def of_hands(
                 whole = people[person, arm, 2].all()
                 reasons.append("+1 hand: " + ("edge square" if whole else "arm"))
     for other in {*range(len(fast))} - {*pairs.values()}:
-        found = fast.hands[other, :, :, 2].any(axis=1)
-        reasons += ["+1 hand: person"] * int(found.sum())
+        seen = fast.hands[other, :, :, 2].any(axis=1)
+        reasons += ["+1 hand: person"] * int(seen.sum())
     return reasons
 
 

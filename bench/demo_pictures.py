@@ -17,8 +17,8 @@ def write(folder: Path) -> None:
     """Write both into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     skimage.io.imsave(folder / "astronaut.png", skimage.data.astronaut(), check_contrast=False)
-    with matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=True) as picture:
-        (folder / "grace_hopper.jpg").write_bytes(picture.read())
+    hopper = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    (folder / "grace_hopper.jpg").write_bytes(Path(hopper).read_bytes())
 
 
 if __name__ == "__main__":

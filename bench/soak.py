@@ -57,6 +57,7 @@ class Ended:
 def made_up(folder: Path, size: tuple[int, int] = (160, 192)) -> Path:
     """Pictures and videos of a woman past whom the camera moves."""
     found = cv2.imread(str(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"))
+    assert found is not None
     wide = cv2.resize(found, (size[0], size[1]), interpolation=cv2.INTER_AREA)
     wide = cv2.copyMakeBorder(wide, 0, 0, FRAMES, FRAMES, cv2.BORDER_REPLICATE)
     folder.mkdir()
@@ -67,7 +68,7 @@ def made_up(folder: Path, size: tuple[int, int] = (160, 192)) -> Path:
             stream = container.add_stream("libx264", rate=30)
             stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
             for number in range(FRAMES):
-                picture = np.ascontiguousarray(wide[:, number : number + size[0]])
+                picture = np.ascontiguousarray(wide[:, number : number + size[0]], np.uint8)
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
             container.mux(stream.encode())
     return folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -258,7 +258,7 @@ class PoseEstimator:
 
     def stream(
         self, source: Given, *, on_error: OnError | None = None, detect_every: int = 1
-    ) -> Iterator[Streamed]:
+    ) -> Generator[Streamed, None, None]:
         """Find the people of each frame of a source, in order.
 
         source    a path, an address, a webcam's number, a `Source`, or an iterable of paths,
@@ -271,12 +271,12 @@ class PoseEstimator:
         detect_every  look at the whole frame every so many frames of a video or camera, and in
                   between only where people were; see `stages.watch`
 
-        Returns an iterator of (Frame, Poses). Nothing is left out silently, so of pictures
+        Returns a generator of (Frame, Poses). Nothing is left out silently, so of pictures
         `zip(paths, estimator.stream(paths))` gives pairs that belong together.
 
         As many threads as the engine was given read, resize and decode frames at the same time,
         with networks of their own (see `stages.pipeline`); only a few frames are in memory at a
-        time. To end early, close the iterator or drop it; a `Source` that was given is closed with
+        time. To end early, close the generator or drop it; a `Source` that was given is closed with
         it. A `Source` that has a `report` function reports its errors there.
 
         Raises TypeError at once if `source` is none of these; SourceError in the place of the frame

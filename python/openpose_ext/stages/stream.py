@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 from os import PathLike
@@ -32,7 +32,7 @@ def streamed(
     missed: Callable[[int], None],
     workers: int,
     on_error: OnError | None,
-) -> Iterator[Streamed]:
+) -> Generator[Streamed, None, None]:
     """The frames of the inputs with their people, in order.
 
     find      finds the people of a frame; also gets the frame's number in the stream
