@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 KEYS = ["source", "frame", "person", "kind", "part"]
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 def rows(files: list[Any]) -> pd.DataFrame:

@@ -801,11 +801,11 @@ def test_a_folder_is_a_place_and_files_in_it_are_whole(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_driver_s_memory_does_not_grow_with_the_inputs(tmp_path: Path) -> None:
-    """100,000 pictures take of the driver what 1,000 do, but for what Ray notes of its blocks."""
+    """40,000 pictures take of the driver what 1,000 do, but for what Ray notes of its blocks."""
     small = tmp_path / "small.png"
     cv2.imwrite(str(small), np.full((8, 8, 3), 128, np.uint8))
     peaks = []
-    for count in (1_000, 100_000):
+    for count in (1_000, 40_000):
         folder = tmp_path / str(count)
         for number in range(count):
             below = folder / str(number // 1000)
@@ -825,4 +825,4 @@ def test_the_driver_s_memory_does_not_grow_with_the_inputs(tmp_path: Path) -> No
         assert f"{count} inputs, {count} frames" in done.stdout
         peaks.append(int(done.stdout.split()[-1]) / 1024)
     print(f"driver: {peaks[0]:.0f} and {peaks[1]:.0f} MB")
-    assert peaks[1] - peaks[0] < 30
+    assert peaks[1] - peaks[0] < 12
