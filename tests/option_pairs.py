@@ -23,6 +23,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "place": ("folders", "files"),
     "frames": ("", "--frame_first 1", "--frame_last 2 --frame_step 2"),
     "turn": ("", "--frame_flip", "--frame_rotate 90"),
+    "body": ("", "--body none --hand_detector"),
     "hand": ("", "--hand"),
     "face": ("", "--face"),
     "foot": ("", "--foot"),
@@ -150,6 +151,21 @@ RULES = (
         ("mode", "turned"),
         lambda row: not (row["mode"] and row["turned"]),
         "does not turn pictures",
+    ),
+    Rule(
+        ("body", *_STAGES),
+        lambda row: not (row["body"] and _looks_inside(row)),
+        "are those of the body network; omit --body none",
+    ),
+    Rule(
+        ("body", "foot"),
+        lambda row: not (row["body"] and row["foot"]),
+        "foot needs a body network, too",
+    ),
+    Rule(
+        ("body", "track_every"),
+        lambda row: not (row["body"] and row["track_every"]),
+        "--track_every follows bodies; omit it or --body none",
     ),
     Rule(
         ("inputs", "turn"),

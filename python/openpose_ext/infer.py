@@ -87,16 +87,10 @@ def _infer(argv: Sequence[str]) -> int:
     how = _how(args)
     results = _results(args, how)
     network = _network(args)
-    if results.needs_stages and args.detect_every > 1:
-        raise UsageError("heat maps and candidates need whole frames; omit --detect_every")
-    if results.needs_stages and how.every > 1:
-        raise UsageError(
-            "heat maps, candidates and scale 1 need the network on every frame; omit --track_every"
-        )
-    if results.needs_stages and args.mode != "fast":
-        raise UsageError(
-            f"--mode {args.mode} has no heat maps, candidates and scale 1; use --mode fast"
-        )
+    if args.body == "none" and how.every > 1:
+        raise UsageError("--track_every follows bodies; omit it or --body none")
+    if results.needs_stages:
+        _check_stages(args, how)
     plan = _plan(args, results, how)
     if results.needs_stages and any(planned.known for planned in plan.inputs):
         raise UsageError(
@@ -123,6 +117,19 @@ def _infer(argv: Sequence[str]) -> int:
         opened.callback(_report, tally, results)
         process(plan, estimator, how, tally, preview)
     return Exit.SOME_FAILED if tally.failed else Exit.DONE
+
+
+def _check_stages(args: argparse.Namespace, how: How) -> None:
+    """Raises UsageError if the body network does not see each whole frame as `fast` does."""
+    if args.detect_every > 1:
+        raise UsageError("heat maps and candidates need whole frames; omit --detect_every")
+    what = "heat maps, candidates and scale 1"
+    if how.every > 1:
+        raise UsageError(f"{what} need the network on every frame; omit --track_every")
+    if args.mode != "fast":
+        raise UsageError(f"--mode {args.mode} has no {what}; use --mode fast")
+    if args.body == "none":
+        raise UsageError(f"{what} are those of the body network; omit --body none")
 
 
 def _plan(args: argparse.Namespace, results: Results, how: How) -> Plan:

@@ -442,7 +442,7 @@ def test_an_interrupted_download_goes_on_where_it_ended(place: Place) -> None:
     with place.start("fetch", "net") as process:
         place.wait_for_part(HALF)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     ended.set()
     assert process.returncode == 130
     assert "interrupted" in errors
@@ -547,7 +547,7 @@ def test_two_processes_at_once_fetch_once(place: Place) -> None:
             assert any("another process is fetching net.pth; waiting" in line for line in lines)
             waited.set()
             for process in (first, second):
-                out, _ = process.communicate(timeout=20)
+                out, _ = process.communicate(timeout=60)
                 assert process.returncode == 0
                 assert out == f"{place.file}\n"
     assert [asked for _, asked in place.requests] == [None, f"bytes={HALF}-"]
@@ -579,7 +579,7 @@ def test_a_second_process_tries_itself_when_the_first_fails(
             time.sleep(0.005)
         waited.set()
         second.join(20)
-        first.communicate(timeout=20)
+        first.communicate(timeout=60)
     assert (first.returncode, codes) == (3, [0])
     assert place.file.read_bytes() == CONTENT
 

@@ -249,7 +249,7 @@ def test_a_camera_ended_from_outside(
             growing = time.monotonic() if any(out.glob("*.csv")) else 0.0
         time.sleep(4)
         process.send_signal(how)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=60)
     finally:
         process.kill()
     names = {path.name for path in out.iterdir()}

@@ -259,7 +259,9 @@ def check_people(row: Row, frames: list[Seen]) -> None:
             assert {*frame.ids} <= {0}
         if row["number_people_max"]:
             assert len(frame.ids) <= 1
-        if not (follows(row) or row["turn"]):
+        if row["body"] and not known:
+            assert not frame.ids  # no hand is seen
+        elif not (follows(row) or row["turn"]):
             assert len(frame.ids) == (1 if row["number_people_max"] else 2)
         if frame.ids and not known:
             closer = (42 + 70) * bool(row["hand"] or row["face"])

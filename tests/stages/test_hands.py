@@ -23,6 +23,7 @@ from openpose_ext.stages.estimator import PoseEstimator
 from openpose_ext.stages.hand_detector import HandDetector
 from openpose_ext.stages.hands import HandFinder
 from openpose_ext.stages.view import View
+from openpose_ext.types.frame import Frame
 from openpose_ext.types.poses import Poses
 from openpose_ext.types.topology import BODY_25, COCO_18, HAND_21, Topology
 
@@ -807,6 +808,19 @@ def test_a_picture_of_a_hand_alone_gives_a_person_without_a_body(
     assert poses.to_coco(1) == []
     (person, *_) = poses.to_openpose()["people"]
     assert not any(person["pose_keypoints_2d"])
+
+
+def test_hands_alone_are_looked_for_in_every_frame_of_a_video(shared: Path, bench: Any) -> None:
+    """They have no regions, so `detect_every` changes nothing."""
+    picture = bench.read_hands()[7].picture
+    shown = [picture, picture, np.zeros_like(picture), picture]
+    frames = [Frame(one, "hand.mp4", k, k / 30) for k, one in enumerate(shown)]
+    options: dict[str, Any] = {"hand": "lite", "hand_detector": True, "threads": 1}
+    with PoseEstimator(None, **options) as estimator:
+        watch = estimator.watch(3)
+        found = [len(watch(k, frame)) for k, frame in enumerate(frames)]
+        assert found == [1, 1, 0, 1]
+        assert [len(one) for _, one in estimator.stream(frames, detect_every=3)] == found
 
 
 @pytest.mark.parametrize(

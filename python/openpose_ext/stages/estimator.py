@@ -290,14 +290,6 @@ class PoseEstimator:
         watch = self._watch(detect_every, networks)
         inputs = Inputs(source, apart=self._streams > 1)
         workers = workers_for(self._streams, waiting=watch.waits)
-        if networks.body is None:  # then there are no regions of people
-            return streamed(
-                inputs,
-                lambda _, frame: self._people(frame, networks),
-                watch.missed,
-                workers,
-                on_error,
-            )
         return streamed(inputs, watch, watch.missed, workers, on_error)
 
     def watch(self, every: int) -> Watch:
@@ -315,7 +307,7 @@ class PoseEstimator:
         from openpose_ext.stages.watch import Watch
 
         return Watch(
-            every,
+            min(every, 1) if networks.body is None else every,  # hands alone have no regions
             lambda frame: self._bodies(frame, networks),
             lambda frame, expected: self._body.near(frame, expected, networks.need_body()),
             lambda frame, people: self._cascade(frame, people, networks),
@@ -377,8 +369,8 @@ class PoseEstimator:
     def stages(self, picture: PictureLike | Frame) -> Stages:
         """Find the people of one picture, and return what each stage gave on the way.
 
-        Raises ValueError in modes "reference" and "zoo", which have other stages; otherwise the
-        errors of a call.
+        Raises ValueError in modes "reference" and "zoo", which have other stages, and without a
+        body network; otherwise the errors of a call.
         """
         if self._mode != "fast":
             raise ValueError(
