@@ -21,14 +21,13 @@ from typing import Any
 from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.infer_flags import infer_parser as _parser
 from openpose_ext.cli.network_flags import (
-    DEFAULT_BODY,
     NETWORK_BOOLEANS,
+    body_network,
     closer_flags,
     detect_every,
     network_flags,
 )
 from openpose_ext.cli.parser import parse
-from openpose_ext.cli.values import FALSE
 from openpose_ext.cli.zoo_flags import card_options, translate_zoo_flags
 from openpose_ext.errors import UsageError
 from openpose_ext.io.container import is_address
@@ -87,10 +86,11 @@ def _infer(argv: Sequence[str]) -> int:
     how = _how(args)
     results = _results(args, how)
     network = _network(args)
-    if args.body == "none" and how.every > 1:
+    bodies = network["body"] != "none"
+    if how.every > 1 and not bodies:
         raise UsageError("--track_every follows bodies; omit it or --body none")
     if results.needs_stages:
-        _check_stages(args, how)
+        _check_stages(args, how, bodies=bodies)
     plan = _plan(args, results, how)
     if results.needs_stages and any(planned.known for planned in plan.inputs):
         raise UsageError(
@@ -119,7 +119,7 @@ def _infer(argv: Sequence[str]) -> int:
     return Exit.SOME_FAILED if tally.failed else Exit.DONE
 
 
-def _check_stages(args: argparse.Namespace, how: How) -> None:
+def _check_stages(args: argparse.Namespace, how: How, *, bodies: bool) -> None:
     """Raises UsageError if the body network does not see each whole frame as `fast` does."""
     if args.detect_every > 1:
         raise UsageError("heat maps and candidates need whole frames; omit --detect_every")
@@ -128,7 +128,7 @@ def _check_stages(args: argparse.Namespace, how: How) -> None:
         raise UsageError(f"{what} need the network on every frame; omit --track_every")
     if args.mode != "fast":
         raise UsageError(f"--mode {args.mode} has no {what}; use --mode fast")
-    if args.body == "none":
+    if not bodies:
         raise UsageError(f"{what} are those of the body network; omit --body none")
 
 
@@ -349,14 +349,9 @@ def _body(args: argparse.Namespace) -> str:
         if args.model_pose.upper() not in _MODEL_POSE:
             raise UsageError(f"--model_pose {args.model_pose}: choose BODY_25 or COCO")
         return _MODEL_POSE[args.model_pose.upper()]
-    body = args.body or DEFAULT_BODY
-    if body.lower() in ("none", "false", "0"):
-        if args.hand_detector.lower() in FALSE:
-            raise UsageError(f"--body {body}: a body network is needed without --hand_detector")
-        return "none"
-    if body == "2":
+    if args.body == "2":
         raise UsageError("--body 2 (own heat maps) is not supported; give a network")
-    return DEFAULT_BODY if body.lower() in ("true", "1") else str(body)
+    return body_network(args.body, args)
 
 
 def _scales(args: argparse.Namespace) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,23 @@ def test_networks_that_are_offered_can_be_asked_for_by_name_or_as_flags() -> Non
     assert offer.chosen([("hand", "0")]).hand == "none"
     assert offer.chosen([("body", "mobilenet")]).of_networks.body == "mobilenet"
     assert offer.allowed("body") == ("lite", "mobilenet")
+
+
+@pytest.mark.parametrize(
+    ("offer", "name", "value", "sentence"),
+    [
+        (Offer(Options(body="none", hand="lite")), "foot", "lite", "choose a body network, too"),
+        (Offer(Options(body="none", hand="lite")), "hand", "none", "only hands are found here"),
+        (Offer(mode="reference"), "refine", "1", "has no second look"),
+        (Offer(mode="zoo"), "detect_every", "3", "needs whole frames"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    offer: Offer, name: str, value: str, sentence: str
+) -> None:
+    networks = dict.fromkeys(("hand", "foot"), ("none", "lite"))
+    with pytest.raises(ValueError, match=sentence):
+        replace(offer, networks=networks).chosen([(name, value)])
 
 
 def test_people_are_drawn_as_asked(real: Server) -> None:

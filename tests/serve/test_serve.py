@@ -862,6 +862,8 @@ def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str]) -> No
         (["--megabyte", "3"], "did you mean --megabytes?"),
         (["photo.jpg"], "neither a flag"),
         (["--detect_every", "5", "--mode", "reference"], "needs whole frames"),
+        (["--body", "none", "--hand"], "a body network is needed"),
+        (["--allow_body", "none"], "a body network is needed"),
         (["--token", "short"], "8 to 128 letters"),
         (["--token", "not=allowed"], "8 to 128 letters"),
         (["--token", "long-enough", "--no_token"], "contradict each other"),

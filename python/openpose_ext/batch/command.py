@@ -26,11 +26,11 @@ from openpose_ext.batch.worker import Outcome, Shards
 from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.flags import Flags
 from openpose_ext.cli.network_flags import (
-    DEFAULT_BODY,
     NETWORK_BOOLEANS,
     add_closer_flags,
     add_detect_every,
     add_network_flags,
+    body_network,
     closer_flags,
     detect_every,
     network_flags,
@@ -197,15 +197,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _job(args: argparse.Namespace) -> BatchRequest:
-    body = args.body or DEFAULT_BODY
+    body = body_network(args.body, args)
     try:
         network = network_flags(args) | closer_flags(args)
     except ValueError as error:
         raise UsageError(error) from error
-    if body.lower() in ("none", "false", "0"):
-        if not network.get("hand_detector"):
-            raise UsageError(f"--body {body}: a body network is needed without --hand_detector")
-        body = "none"
     del network["threads"]  # results do not depend on it
     try:
         given = [local_path(name) for name in args.inputs]

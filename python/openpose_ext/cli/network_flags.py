@@ -24,6 +24,7 @@ __all__ = [
     "add_closer_flags",
     "add_detect_every",
     "add_network_flags",
+    "body_network",
     "closer_flags",
     "detect_every",
     "network_flags",
@@ -199,6 +200,21 @@ def add_closer_flags(group: argparse._ArgumentGroup) -> None:
         float,
         0.4,
     )
+
+
+def body_network(given: str | None, args: argparse.Namespace) -> str:
+    """The name or file for a value of `--body`; "none" where only hands are looked for.
+
+    Raises UsageError if nothing would be looked for.
+    """
+    body = given or DEFAULT_BODY
+    if body.lower() in TRUE:
+        return DEFAULT_BODY
+    if body.lower() not in (*FALSE, "none"):
+        return body
+    if args.hand_detector.lower() in FALSE:
+        raise UsageError(f"--body {body}: a body network is needed without --hand_detector")
+    return "none"
 
 
 def closer_flags(args: argparse.Namespace) -> dict[str, Any]:

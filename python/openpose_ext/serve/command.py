@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from openpose_ext.cli.exit_codes import Exit, exit_code
 from openpose_ext.cli.network_flags import (
-    DEFAULT_BODY,
     DEFAULT_CLOSER,
     NETWORK_BOOLEANS,
     add_closer_flags,
     add_detect_every,
     add_network_flags,
+    body_network,
     closer_flags,
     detect_every,
     network_flags,
@@ -208,9 +208,9 @@ def _offer(args: argparse.Namespace, every: int) -> tuple[Offer, dict[str, dict[
         closer = closer_flags(args)
     except ValueError as error:
         raise UsageError(error) from error
-    chosen = {"body": args.body or DEFAULT_BODY}
+    chosen = {"body": body_network(args.body, args)}
     chosen |= {kind: closer[kind] or "none" for kind in ("hand", "face", "foot")}
-    allowed = {"body": args.allow_body}
+    allowed = {"body": tuple(body_network(one, args) for one in args.allow_body)}
     # The embedded networks can always be chosen.
     embedded = ("none", DEFAULT_CLOSER) if args.backend in _EMBEDDED_RUN_ON else ("none",)
     allowed |= dict.fromkeys(("hand", "face", "foot"), embedded)
@@ -227,7 +227,7 @@ def _offer(args: argparse.Namespace, every: int) -> tuple[Offer, dict[str, dict[
         height=args.height or HEIGHT,
         detect_every=every,
     )
-    return Offer(defaults, {kind: tuple(names[kind]) for kind in names}), names
+    return Offer(defaults, {kind: tuple(names[kind]) for kind in names}, args.mode), names
 
 
 def _flags(args: argparse.Namespace) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
 
 from openpose_ext.cli.values import FALSE, TRUE, truth
+from openpose_ext.stages.bodies import Mode
 from openpose_ext.stages.preprocess import HEIGHT
 from openpose_ext.types.scores import FACE_THRESHOLD, FILLED_SCORE, HAND_THRESHOLD
 
@@ -86,10 +87,12 @@ class Offer:
 
     defaults  the values of options that a visitor does not give
     networks  by kind, the names that may be chosen; the default is always one of them
+    mode      of the server's estimators; only "fast" knows `refine` and `detect_every`
     """
 
     defaults: Options = Options()
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    mode: Mode = "fast"
 
     def allowed(self, kind: str) -> tuple[str, ...]:
         """The networks of a kind, the default one first."""
@@ -103,7 +106,8 @@ class Offer:
         others  names in it that are no options
 
         Raises ValueError, with a sentence for the visitor, for an unknown name, a name that comes
-        twice, a value out of range, or a network that is not offered.
+        twice, a value out of range, a network that is not offered, or options that do not go
+        together here.
         """
         readers = self._readers()
         others = tuple(others)
@@ -122,7 +126,9 @@ class Offer:
                 given[name] = readers[name](text)
             except (ValueError, argparse.ArgumentTypeError) as error:
                 raise ValueError(f"{name}: {error}") from error
-        return Options(**asdict(self.defaults) | given)
+        options = Options(**asdict(self.defaults) | given)
+        self._check(options)
+        return options
 
     def told(self) -> dict[str, object]:
         """The offer as an object for JSON."""
@@ -131,6 +137,16 @@ class Offer:
             "defaults": asdict(self.defaults),
             "ranges": {name: list(bounds) for name, bounds in self._ranges().items()},
         }
+
+    def _check(self, options: Options) -> None:
+        if options.body == "none" and options.hand == "none":
+            raise ValueError("hand: without bodies only hands are found here; choose a network")
+        if options.body == "none" and options.foot != "none":
+            raise ValueError("foot: feet are found at the ends of legs; choose a body network, too")
+        if options.refine and self.mode != "fast":
+            raise ValueError(f"refine: mode {self.mode!r} of this server has no second look")
+        if options.detect_every > 1 and self.mode != "fast":
+            raise ValueError(f"detect_every: mode {self.mode!r} of this server needs whole frames")
 
     def _readers(self) -> dict[str, Callable[[str], Any]]:
         """By name, the function that turns an option's text into its value."""
