@@ -55,14 +55,16 @@ def workload(shared: Path) -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _interruptible() -> None:
-    """Let Ctrl-C reach the commands under test, which inherit what the test run does with it.
+    """Let signals reach the commands under test, which inherit what the test run does with them.
 
-    A shell starts its background jobs with SIGINT ignored, and nohup everything with SIGHUP.
+    A shell starts its background jobs with SIGINT ignored, and nohup everything with SIGHUP; Ray
+    leaves a handler of SIGTERM behind.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @pytest.fixture
