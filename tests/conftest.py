@@ -55,15 +55,20 @@ def workload(shared: Path) -> ModuleType:
     return module
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> None:
-    """Let signals reach the commands under test, which inherit what the test run does with them.
+    """Let Ctrl-C reach the commands under test, which inherit what the test run does with it.
 
-    A shell starts its background jobs with SIGINT ignored, and nohup everything with SIGHUP; Ray
-    leaves a handler of SIGTERM behind.
+    A shell starts its background jobs with SIGINT ignored, and nohup everything with SIGHUP.
+    For the session, because commands that tests share are started before the first of them.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def _terminable() -> None:
+    """Let a command under test handle SIGTERM itself: Ray leaves a handler behind."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

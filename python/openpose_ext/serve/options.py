@@ -139,6 +139,7 @@ class Offer:
         }
 
     def _check(self, options: Options) -> None:
+        """Refuse at once what `PoseEstimator` would refuse after the upload; raises ValueError."""
         if options.body == "none" and options.hand == "none":
             raise ValueError("hand: without bodies only hands are found here; choose a network")
         if options.body == "none" and options.foot != "none":

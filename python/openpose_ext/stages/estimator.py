@@ -307,7 +307,8 @@ class PoseEstimator:
         from openpose_ext.stages.watch import Watch
 
         return Watch(
-            min(every, 1) if networks.body is None else every,  # hands alone have no regions
+            # Hands alone have no regions; less than 1 is refused all the same.
+            min(every, 1) if networks.body is None else every,
             lambda frame: self._bodies(frame, networks),
             lambda frame, expected: self._body.near(frame, expected, networks.need_body()),
             lambda frame, people: self._cascade(frame, people, networks),
